@@ -1,0 +1,91 @@
+"""Line charts as inline SVG, for pages that load nothing."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+Point = tuple[float, float]
+
+COLORS = ("#1f6f8b", "#c8553d", "#5b8c3e", "#8a5aa8", "#b8860b", "#555555", "#2e8b8b", "#a83a6a")
+WIDTH, HEIGHT = 460, 230
+LEFT, RIGHT, TOP, BOTTOM = 44, 22, 10, 40
+MOST_POINTS = 200
+"""More would be finer than the chart's pixels; longer curves are shown as means of equal stretches."""
+
+
+def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str) -> str:
+    """Curves on one pair of linear axes, with a legend.
+
+    Args:
+        curves: name -> (x, y) in rising x; points that are not finite are left out.
+
+    Returns:
+        An <svg> element; names and labels are escaped.
+    """
+    drawn = {
+        name: _thinned([point for point in curve if all(map(math.isfinite, point))]) for name, curve in curves.items()
+    }
+    points = [point for curve in drawn.values() for point in curve] or [(0.0, 0.0)]
+    x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
+    y_ticks = _ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    legend_px = 18 * math.ceil(len(drawn) / 3)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        right = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - TOP - BOTTOM)
+        return LEFT + right, HEIGHT - BOTTOM - up
+
+    title = f"{escape(y_label)} over {escape(x_label)}"
+    box = f"0 0 {WIDTH} {HEIGHT + legend_px}"
+    parts = [f'<svg class="chart" role="img" viewBox="{box}" aria-label="{title}">']
+    for tick in y_ticks:
+        _, y = place(x_ticks[0], tick)
+        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
+    for tick in x_ticks:
+        x, _ = place(tick, y_ticks[0])
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(tick)}</text>')
+    parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label))
+    parts.append(f'<g transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
+    for i, (name, curve) in enumerate(drawn.items()):
+        color = COLORS[i % len(COLORS)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
+        parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>')
+        parts.append(_legend_entry(i, name, color))
+    return "".join([*parts, "</svg>"])
+
+
+def _label(x: float, y: float, text: str) -> str:
+    return f'<text class="axis" x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(text)}</text>'
+
+
+def _legend_entry(i: int, name: str, color: str) -> str:
+    x, y = LEFT + (i % 3) * (WIDTH - LEFT) / 3, HEIGHT + 10 + 18 * (i // 3)
+    return (
+        f'<line x1="{x:.0f}" x2="{x + 16:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{color}" stroke-width="2.5"/>'
+        f'<text x="{x + 21:.0f}" y="{y}">{escape(name)}</text>'
+    )
+
+
+def _thinned(curve: Sequence[Point]) -> list[Point]:
+    stretch = math.ceil(len(curve) / MOST_POINTS)
+    if stretch <= 1:
+        return list(curve)
+    return [
+        (sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part))
+        for part in (curve[start : start + stretch] for start in range(0, len(curve), stretch))
+    ]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to seven round numbers that enclose low..high."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(span / 4))
+    step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 5)
+    first = math.floor(low / step + 1e-9)
+    last = max(math.ceil(high / step - 1e-9), first + 1)
+    return [i * step for i in range(first, last + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}" if abs(value) < 10_000 else f"{value / 1000:g}k"

@@ -1,0 +1,189 @@
+"""Every knob of the method, declared once: default (those of the `stable` preset), bound, unit, meaning."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Config(BaseModel):
+    """Frozen, and strict about unknown keys and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ViewConfig(Config):
+    """What training, generation and evaluation see of a picture."""
+
+    kind: Literal["whole", "window"] = Field(
+        default="whole", description="whole frame (the paper's form), or windows cut at native scale"
+    )
+    size: int = Field(default=512, ge=64, le=1024, description="side of the view in px, a power of two")
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> "ViewConfig":
+        if self.size & (self.size - 1):
+            raise ValueError(f"size must be a power of two from 64 to 1024, got {self.size}")
+        return self
+
+
+class MaskConfig(Config):
+    """How elements of the mask pool are placed (paper, Sec. 4.1.2)."""
+
+    pose: Literal["free", "fixed"] = Field(
+        default="free", description="fixed keeps shape, size and angle, as for screws"
+    )
+    max_parts: int = Field(default=2, ge=1, le=16, description="most parts combined in one mask")
+    scale_min: float = Field(default=0.7, gt=0, le=1, description="smallest scaling of an element")
+    scale_max: float = Field(default=1.4, ge=1, le=4, description="largest scaling of an element")
+
+
+class ModelConfig(Config):
+    """Networks (paper, Secs. 4.2.1 and 4.2.2)."""
+
+    generator: Literal["unet"] = Field(default="unet", description="structure of both generators")
+    generator_widths: tuple[int, ...] = Field(
+        default=(64, 128, 256, 384, 384), min_length=2, max_length=8, description="channels of each down step"
+    )
+    generator_norm: Literal["batch", "instance"] = Field(default="instance", description="generators' norm")
+    upsample: Literal["resize", "transposed"] = Field(
+        default="resize", description="bilinear x2 and 3x3 convolution, or 4x4 transposed convolution"
+    )
+    residual: bool = Field(
+        default=True,
+        description="the network's output is a change added to the input image; false in the paper",
+    )
+    gray: bool = Field(default=True, description="tie the three output planes, for grey data")
+    discriminator_width: int = Field(default=64, ge=8, le=128, description="channels of D's first convolution")
+    discriminator_features: int = Field(
+        default=1024, ge=64, le=4096, description="length of each subnet's feature vector"
+    )
+    discriminator_norm: Literal["batch", "spectral"] = Field(
+        default="spectral", description="batch is the paper's; spectral mixes neither real and fake nor ranks"
+    )
+    discriminator_input: Literal["masked", "mask_channel"] = Field(
+        default="mask_channel",
+        description="masked: crops are image x mask (paper); mask_channel: the mask is a fourth channel",
+    )
+
+
+class CropConfig(Config):
+    """The box around a mask that the local subnet and the aware network see, resized to 64 x 64 px."""
+
+    margin: float = Field(default=0.25, ge=0, le=2, description="context on each side, in sides of the box")
+    min_side_px: int = Field(default=16, ge=1, le=512, description="smallest side of a box in px")
+
+
+class LossConfig(Config):
+    """Weights and forms of Eqs. 1 to 8."""
+
+    adversarial: Literal["paper", "nonsaturating"] = Field(
+        default="nonsaturating", description="what the generators minimise of Eqs. 2 and 3"
+    )
+    lambda_1: float = Field(default=0.3, ge=0, description="weight of the D2 term (Eqs. 4 and 5)")
+    lambda_cycle: float = Field(default=10.0, ge=0, description="weight of Eq. 6; 1 in the paper")
+    lambda_aware: float = Field(default=1.0, ge=0, description="weight of Eq. 7")
+    lambda_outside: float = Field(
+        default=10.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
+    )
+    aware_norm: Literal["l2", "channel_mean"] = Field(
+        default="channel_mean", description="Eq. 1 feature by feature, or on each channel's mean"
+    )
+
+
+class AwareConfig(Config):
+    """The abnormal aware network (paper, Fig. 6)."""
+
+    weights: str = Field(
+        default="dataset",
+        min_length=1,
+        description="dataset (train it on the data set's crops), random (for tests), or URL of a VGG-16 state dict",
+    )
+    steps: int = Field(default=120, ge=1, description="steps of training where weights is dataset")
+
+
+class OptimConfig(Config):
+    """AdamW of generators and discriminators."""
+
+    lr_g: float = Field(default=2e-4, gt=0, le=1, description="learning rate of the generators")
+    lr_d: float = Field(default=4e-4, gt=0, le=1, description="learning rate of the discriminators")
+    beta1: float = Field(default=0.5, ge=0, lt=1, description="first-moment decay")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="second-moment decay")
+    weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay")
+    decay_start: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of the run after which rates fall linearly to 0; 1 = never",
+    )
+    ema_decay: float = Field(
+        default=0.995,
+        ge=0,
+        lt=1,
+        description="decay per step of the averaged generators; 0 = the last weights",
+    )
+
+
+class TrainConfig(Config):
+    """One training run of one anomaly class."""
+
+    preset: Literal["stable", "paper"] = Field(default="stable", description="what other values start from")
+    seed: int = Field(default=0, ge=0, description="of weights, order, windows and masks")
+    batch_size: int = Field(default=16, ge=1, description="pairs per step over all ranks")
+    total_images: int = Field(default=40_000, ge=1, description="pairs (normal, abnormal) shown in the run")
+    log_every_steps: int = Field(default=10, ge=1, description="steps between reports")
+    sample_every_steps: int = Field(default=200, ge=1, description="steps between sample grids")
+    checkpoint_every_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
+    model: ModelConfig = ModelConfig()
+    crop: CropConfig = CropConfig()
+    loss: LossConfig = LossConfig()
+    aware: AwareConfig = AwareConfig()
+    optim: OptimConfig = OptimConfig()
+    masks: MaskConfig = MaskConfig()
+
+    @property
+    def total_steps(self) -> int:
+        return -(-self.total_images // self.batch_size)
+
+
+class GenerationConfig(Config):
+    """How a trained generator is used."""
+
+    seed: int = Field(default=0, ge=0, description="with the index, decides each image")
+    batch_size: int = Field(default=8, ge=1, le=1024, description="images per forward pass")
+    feather_px: int = Field(
+        default=4,
+        ge=0,
+        le=64,
+        description="width of the blend around the mask; beyond it pixels stay untouched",
+    )
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "stable": {},
+    "paper": {
+        "batch_size": 16,
+        "total_images": 123_000,  # 1000 epochs of the largest class but one (123 cloth strips)
+        "model": {
+            "generator_norm": "batch",
+            "residual": False,
+            "discriminator_norm": "batch",
+            "discriminator_input": "masked",
+        },
+        "crop": {"margin": 0.0, "min_side_px": 1},
+        "loss": {
+            "adversarial": "paper",
+            "lambda_cycle": 1.0,
+            "lambda_outside": 0.0,
+            "aware_norm": "l2",
+        },
+        "optim": {
+            "lr_g": 2e-3,
+            "lr_d": 2e-3,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "decay_start": 1.0,
+            "ema_decay": 0.0,
+        },
+    },
+}
+"""Values that each preset sets over the defaults above."""

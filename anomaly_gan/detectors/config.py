@@ -1,0 +1,35 @@
+"""Every knob of the detector that evaluation trains, declared once: default, bound, unit, meaning."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from anomaly_gan.config import Config
+
+
+class DetectorConfig(Config):
+    """Mask R-CNN and its training; both arms of a comparison use the same one."""
+
+    backbone: Literal["mobilenet_v3_large_fpn", "resnet50_fpn"] = Field(
+        default="mobilenet_v3_large_fpn", description="feature network; the first is the one for CPUs"
+    )
+    weights: Literal["random", "file"] = Field(
+        default="random",
+        description="start of the backbone: random, or mobilenet_v3_large.pth / resnet50.pth of the weights folder",
+    )
+    steps: int = Field(default=2000, ge=1, description="optimiser steps, the same for every arm")
+    batch_size: int = Field(default=4, ge=1, le=64, description="images per step")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="AdamW, after warm-up; cosine to 0")
+    warmup_steps: int = Field(default=100, ge=0, description="steps of linear warm-up from 0")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="of AdamW")
+    clip_norm: float = Field(default=5.0, gt=0, description="largest gradient norm; larger ones are scaled down")
+    anchor_sizes_px: tuple[int, int, int, int, int] = Field(
+        default=(8, 16, 32, 64, 128), description="side of the anchors on strides 4, 8, 16, 32 and 64"
+    )
+    rpn_proposals: int = Field(default=256, ge=16, le=2000, description="proposals kept per image")
+    rpn_samples: int = Field(default=64, ge=8, le=512, description="anchors per image in the proposal loss")
+    box_samples: int = Field(default=64, ge=8, le=512, description="proposals per image in the box loss")
+    score_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="detections from here on are pixels of the mIoU; AP takes all"
+    )
+    seed: int = Field(default=0, ge=0, description="of weights, order, augmentation and sampling")

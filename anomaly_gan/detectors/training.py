@@ -1,0 +1,149 @@
+"""One training loop and one prediction loop for all detectors of torchvision's kind."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anomaly_gan.data import Sample
+from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.detectors.targets import to_image, to_instances, to_target
+from anomaly_gan.metrics.detection import Detections
+from infra.errors import DataError, TrainingError
+
+MASK_PROBABILITY = 0.5
+"""From here on a pixel belongs to a detection."""
+
+
+@dataclass(frozen=True)
+class DetectorReport:
+    """One optimiser step is done: `step` of `steps`, 1 first; `loss` is the sum of the detector's terms."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+def train_detector(
+    model: nn.Module,
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    config: DetectorConfig,
+    device: str = "cpu",
+) -> Iterator[DetectorReport]:
+    """Train in place, yielding after every step; the same seed gives the same weights on the same CPU.
+
+    Every pass over the samples is shuffled anew, each image turned by one of the eight flips and rotations.
+
+    Raises:
+        DataError: there are no samples.
+        TrainingError: the loss is not finite.
+    """
+    if not samples:
+        raise DataError("detector: no training images")
+    annotated = [to_instances(sample, classes) for sample in samples]
+    model.to(device).train()
+    optimiser = torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    rng = np.random.default_rng(config.seed)
+    order = _endless_order(len(samples), rng)
+    for step in range(1, config.steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * _schedule(step, config)
+        chosen = [next(order) for _ in range(config.batch_size)]
+        batch = [turned(to_image(samples[i]), to_target(annotated[i]), int(rng.integers(8))) for i in chosen]
+        loss = _step(model, optimiser, batch, config, step, device)
+        yield DetectorReport(step, config.steps, loss)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, samples: Sequence[Sample], device: str = "cpu") -> Iterator[Detections]:
+    """Yield what the detector finds in each sample, at the image's own size, best first; low scores included."""
+    model.to(device).eval()
+    for sample in samples:
+        found = model([to_image(sample).to(device)])[0]
+        yield Detections(
+            boxes=found["boxes"].cpu().numpy(),
+            labels=found["labels"].cpu().numpy(),
+            masks=(found["masks"][:, 0] >= MASK_PROBABILITY).to(torch.uint8).cpu().numpy(),
+            scores=found["scores"].cpu().numpy(),
+        )
+
+
+def _step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Sequence[tuple[Tensor, dict[str, Tensor]]],
+    config: DetectorConfig,
+    step: int,
+    device: str,
+) -> float:
+    gpus = [torch.device(device)] if device.startswith("cuda") else []
+    # torchvision samples anchors and proposals from the global generator.
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
+        terms = model(
+            [image.to(device) for image, _ in batch],
+            [{name: tensor.to(device) for name, tensor in target.items()} for _, target in batch],
+        )
+    loss = torch.stack(list(terms.values())).sum()
+    if not torch.isfinite(loss):
+        values = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
+        raise TrainingError(f"detector: loss is not finite at step {step} ({values}); lower learning_rate")
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _schedule(step: int, config: DetectorConfig) -> float:
+    """Share of the learning rate at a step: linear warm-up, then a cosine that ends at 0 after the last."""
+    warmup = min(config.warmup_steps, config.steps // 2)
+    if step <= warmup:
+        return step / warmup
+    done = (step - 1 - warmup) / (config.steps - warmup)
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(count).tolist()
+
+
+def turned(image: Tensor, target: dict[str, Tensor], turn: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """One of the eight symmetries of the square: `turn % 4` quarter turns, flipped first from 4 on.
+
+    Args:
+        image: [3, H, W].
+        target: as `to_target` gives it, of the same H and W.
+        turn: 0..7, 0 = as it is.
+    """
+    height, width = image.shape[-2:]
+    masks = target["masks"]
+    if turn >= 4:
+        image, masks = image.flip(-1), masks.flip(-1)
+    image, masks = image.rot90(turn % 4, (-2, -1)), masks.rot90(turn % 4, (-2, -1))
+    return image.contiguous(), {
+        "boxes": _turned_boxes(target["boxes"], turn, width, height),
+        "labels": target["labels"],
+        "masks": masks.contiguous(),
+    }
+
+
+def _turned_boxes(boxes: Tensor, turn: int, width: int, height: int) -> Tensor:
+    if turn >= 4:
+        x1, y1, x2, y2 = boxes.unbind(1)
+        boxes = torch.stack([width - x2, y1, width - x1, y2], dim=1)
+    for _ in range(turn % 4):
+        # A counter-clockwise quarter turn takes column x to row width - x.
+        x1, y1, x2, y2 = boxes.unbind(1)
+        boxes = torch.stack([y1, width - x2, y2, width - x1], dim=1)
+        width, height = height, width
+    return boxes

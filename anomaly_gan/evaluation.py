@@ -1,0 +1,118 @@
+"""Does generated data help? One detector, trained on real and on real + generated images (paper, Sec. 5.4)."""
+
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from anomaly_gan.data import Sample
+from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.detectors.mask_rcnn import build_mask_rcnn
+from anomaly_gan.detectors.targets import to_instances
+from anomaly_gan.detectors.training import predict, train_detector
+from anomaly_gan.metrics.detection import DetectionScores, detection_scores
+from infra.errors import DataError
+
+Arm = Literal["real", "real+generated"]
+
+
+class ArmProgress(BaseModel):
+    """One optimiser step of one arm is done: `step` of `steps`, 1 first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arm: Arm
+    step: int
+    steps: int
+    loss: float
+
+
+class ArmResult(BaseModel):
+    """One arm: what its detector saw, and how well it finds the anomalies of the real test images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arm: Arm
+    real_images: int
+    generated_images: int
+    steps: int
+    images_shown: int
+    losses: tuple[float, ...]
+    scores: DetectionScores
+
+
+class DetectorComparison(BaseModel):
+    """Both arms; they differ in the training images only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    real: ArmResult
+    real_and_generated: ArmResult
+    classes: tuple[str, ...]
+    config: DetectorConfig
+
+
+def compare_detectors(
+    *,
+    real_train: Sequence[Sample],
+    generated: Sequence[Sample],
+    real_test: Sequence[Sample],
+    classes: Sequence[str],
+    config: DetectorConfig,
+    device: str = "cpu",
+    weights_folder: Path | None = None,
+) -> Iterator[ArmProgress | DetectorComparison]:
+    """Train and test both arms, yielding every step; the last thing yielded is the comparison.
+
+    Both arms have the same first weights, seed and number of optimiser steps, so more images mean fewer
+    passes over each, not more training. Images are drawn evenly from the arm's images, normal ones included.
+
+    Args:
+        real_train: annotated real images; normal ones teach the detector what is none.
+        generated: images with their masks as annotation.
+        real_test: real images of other physical parts than `real_train`.
+        classes: names of the anomaly classes, labels 1..K.
+        weights_folder: read only for `config.weights = "file"`.
+
+    Raises:
+        DataError: one of the three sets has no anomaly of these classes.
+        NotFoundError: the backbone's file is wanted and not there.
+        TrainingError: a loss is not finite.
+    """
+    for name, samples in (("real training", real_train), ("generated", generated), ("real test", real_test)):
+        if not any(len(to_instances(sample, classes).labels) for sample in samples):
+            raise DataError(f"the {len(samples)} {name} images have no anomaly of {', '.join(classes)}")
+    arm = partial(_run_arm, real_train, real_test, classes, config, device, weights_folder)
+    real = yield from arm("real", ())
+    both = yield from arm("real+generated", generated)
+    yield DetectorComparison(real=real, real_and_generated=both, classes=tuple(classes), config=config)
+
+
+def _run_arm(
+    real_train: Sequence[Sample],
+    real_test: Sequence[Sample],
+    classes: Sequence[str],
+    config: DetectorConfig,
+    device: str,
+    weights_folder: Path | None,
+    arm: Arm,
+    added: Sequence[Sample],
+) -> Generator[ArmProgress, None, ArmResult]:
+    model = build_mask_rcnn(len(classes), config, weights_folder)
+    losses = []
+    for report in train_detector(model, [*real_train, *added], classes, config, device):
+        losses.append(report.loss)
+        yield ArmProgress(arm=arm, step=report.step, steps=report.steps, loss=report.loss)
+    targets = [to_instances(sample, classes) for sample in real_test]
+    found = list(predict(model, real_test, device))
+    return ArmResult(
+        arm=arm,
+        real_images=len(real_train),
+        generated_images=len(added),
+        steps=config.steps,
+        images_shown=config.steps * config.batch_size,
+        losses=tuple(losses),
+        scores=detection_scores(found, targets, classes, config.score_threshold),
+    )

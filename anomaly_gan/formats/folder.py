@@ -1,0 +1,34 @@
+"""Our own, simplest layout.
+
+normal/*             normal
+<class>/x.png        anomalous
+<class>/masks/x.png  its mask: the same name, any picture format
+"""
+
+from anomaly_gan.formats.paired import paired
+from anomaly_gan.formats.pictures import is_picture, stem
+from anomaly_gan.formats.source import SourceItem, SourceTree, items_from
+from infra.errors import DataError
+
+NORMAL = "normal"
+
+
+def read(tree: SourceTree) -> list[SourceItem]:
+    """Items of a tree in the folder layout.
+
+    Raises:
+        DataError: the tree has no picture where the layout wants one.
+    """
+    images: list[tuple[str, str]] = []
+    masks: dict[tuple[str, str], str] = {}
+    for path in filter(is_picture, tree.paths()):
+        match path.split("/"):
+            case [label, "masks", _]:
+                masks[label, stem(path)] = path
+            case [label, _]:
+                images.append((label, path))
+            case _ if ".." in path.split("/"):
+                images.append((NORMAL, path))  # refused by name, in `items_from`
+    if not images:
+        raise DataError(f"{tree.url}: not in the folder layout; expected normal/*, <class>/*, <class>/masks/*")
+    return items_from(paired(tree, images, masks, normal=NORMAL))

@@ -1,0 +1,161 @@
+"""Which pictures belong together, and the split that never parts them."""
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+
+from anomaly_gan.dataset import NORMAL, Split
+from infra.errors import DataError, UsageError
+
+Grouping = Callable[[str], str]
+"""Path of a picture -> its group; raises DataError where the picture has none."""
+
+ATTEMPTS = 16
+"""Orders of the groups that `split_by_group` tries; the one closest to the wanted share wins."""
+
+
+def own_group(path: str) -> str:
+    """Every picture is a group of its own."""
+    return path
+
+
+def csv_grouping(text: str, column: str, name: str) -> Grouping:
+    """Groups from a table with a column `path` (relative to the imported folder).
+
+    Args:
+        text: the CSV file, with a header line.
+        column: the column of the group.
+        name: how messages call the file.
+
+    Raises:
+        UsageError: a column is missing.
+        DataError: a path stands in two groups.
+    """
+    rows = csv.DictReader(text.splitlines())
+    columns = rows.fieldnames or []
+    for needed in ("path", column):
+        if needed not in columns:
+            raise UsageError(f"--groups {name}: has no column {needed!r}, only {', '.join(columns)}; name one")
+    groups: dict[str, str] = {}
+    for row in rows:
+        if groups.setdefault(row["path"], row[column]) != row[column]:
+            raise DataError(f"{name}: {row['path']} stands in two groups; keep one")
+
+    def group_of(path: str) -> str:
+        if not groups.get(path):
+            raise DataError(f"{path}: has no group in {name}; add a line for it")
+        return groups[path]
+
+    return group_of
+
+
+def regex_grouping(pattern: str) -> Grouping:
+    """Groups from the path: the pattern's first capture group, else all that it matches.
+
+    Raises:
+        UsageError: the pattern is no regular expression.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as err:
+        raise UsageError(f"--groups {pattern!r}: neither a CSV file nor a regular expression ({err})") from err
+
+    def group_of(path: str) -> str:
+        match = compiled.search(path)
+        group = match and match.group(1 if compiled.groups else 0)
+        if not group:
+            raise DataError(f"{path}: has no group, --groups {pattern!r} does not match it; mend the pattern")
+        return group
+
+    return group_of
+
+
+def split_by_group(
+    pictures: Mapping[str, tuple[str, Collection[str]]], *, test_fraction: float = 0.25, seed: int = 0
+) -> dict[str, Split]:
+    """Put whole groups into train or test so that every class has about its share of pictures in test.
+
+    Args:
+        pictures: key -> (group, classes); no class = normal.
+        test_fraction: wanted share of the test split, by pictures, in (0, 1).
+        seed: decides between equally good splits; the same input gives the same split.
+
+    Returns:
+        key -> split; every class, and normal, has at least one group in each.
+
+    Raises:
+        DataError: no normal picture, or a class with fewer than 2 groups, or groups that tie classes together
+            so that no split exists.
+    """
+    groups: dict[str, Counter[str]] = {}
+    for group, classes in pictures.values():
+        groups.setdefault(group, Counter()).update(classes or (NORMAL,))
+    strata = _strata(groups)
+    best: tuple[float, set[str]] | None = None
+    for attempt in range(ATTEMPTS):
+        test = _draw_test(groups, strata, test_fraction, f"{seed}:{attempt}")
+        missed = _distance(groups, strata, test, test_fraction)
+        if missed is not None and (best is None or missed < best[0]):
+            best = (missed, test)
+    if best is None:
+        raise DataError(
+            "groups: tie the classes together so that no split gives every class a group in train and in"
+            " test; add groups or use finer ones"
+        )
+    return {key: "test" if group in best[1] else "train" for key, (group, _) in pictures.items()}
+
+
+def _strata(groups: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
+    """Class or "normal" -> its groups, rarest first."""
+    strata: dict[str, list[str]] = {NORMAL: []}
+    for group, classes in groups.items():
+        for name in classes:
+            strata.setdefault(name, []).append(group)
+    if not strata[NORMAL]:
+        raise DataError("no normal pictures: the method learns from them; add some (see the format's layout)")
+    for name, members in sorted(strata.items()):
+        if len(members) < 2:
+            raise DataError(
+                f"class {name}: has only one group ({members[0]!r}), so it cannot be in train and in test;"
+                " add pictures of another group or leave the class out"
+            )
+    return dict(sorted(strata.items(), key=lambda item: (len(item[1]), item[0])))
+
+
+def _draw_test(
+    groups: Mapping[str, Counter[str]], strata: Mapping[str, list[str]], fraction: float, salt: str
+) -> set[str]:
+    order = sorted(groups, key=lambda group: hashlib.sha256(f"{salt}:{group}".encode()).digest())
+    rank = {group: i for i, group in enumerate(order)}
+    test: set[str] = set()
+    in_train = {name: len(members) for name, members in strata.items()}
+    for name, members in strata.items():
+        wanted = fraction * sum(groups[group][name] for group in members)
+        taken = sum(groups[group][name] for group in members if group in test)
+        free = sorted((group for group in members if group not in test), key=rank.__getitem__)
+        if not taken:  # whatever its size, one group has to go
+            free.sort(key=lambda group: groups[group][name] > wanted)
+        for group in free:
+            fits = taken + groups[group][name] / 2 <= wanted or not taken
+            if fits and all(in_train[other] > 1 for other in groups[group]):
+                test.add(group)
+                taken += groups[group][name]
+                for other in groups[group]:
+                    in_train[other] -= 1
+    return test
+
+
+def _distance(
+    groups: Mapping[str, Counter[str]], strata: Mapping[str, list[str]], test: set[str], fraction: float
+) -> float | None:
+    """Sum over the classes of |share in test - wanted share|; None where a class misses a split."""
+    total = 0.0
+    for name, members in strata.items():
+        chosen = [group for group in members if group in test]
+        if not chosen or len(chosen) == len(members):
+            return None
+        pictures = sum(groups[group][name] for group in members)
+        total += abs(sum(groups[group][name] for group in chosen) / pictures - fraction)
+    return total

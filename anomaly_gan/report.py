@@ -1,0 +1,211 @@
+"""The report of an evaluation: one HTML page that holds all it shows."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from anomaly_gan.charts import Point, line_chart
+from anomaly_gan.data import encode_png
+from anomaly_gan.evaluation import DetectorComparison
+from anomaly_gan.grids import CHANGE_WHITE, GridRow, row_pictures
+from anomaly_gan.headline import headline
+from anomaly_gan.metrics.detection import ClassScores, DetectionScores
+from anomaly_gan.metrics.mask_change import MeasureSummary
+from anomaly_gan.metrics.perceptual import LpipsScore
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A section the page does without, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class MeasureTable:
+    """Image measures, as `summarise` gives them; untrained: the same masks through first weights, or None."""
+
+    trained: Mapping[str, MeasureSummary]
+    untrained: Mapping[str, MeasureSummary] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves for one pair of axes: name -> (x, y) in rising x."""
+
+    title: str
+    curves: Mapping[str, Sequence[Point]]
+    x_label: str = "step"
+    y_label: str = "loss"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved key of the spec and where its value comes from (default, preset, spec, --set)."""
+
+    key: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What the page shows; a section that is `Absent` is left away with its reason.
+
+    Attributes:
+        title: the heading, for example "Evaluation of blowhole".
+        facts: what was run, in order: job, data set, model, preset, weights of the aware network, counts.
+        rows: pictures, best chosen evenly and not by quality.
+        lpips: scores of `lpips_real` and `ic_lpips`.
+        provenance: what made it: versions, device, time, digests.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    rows: Sequence[GridRow] | Absent = Absent("no pictures were kept")
+    measures: MeasureTable | Absent = Absent("not measured")
+    lpips: Sequence[LpipsScore] | Absent = Absent("not measured")
+    detectors: DetectorComparison | Absent = Absent("no detector was trained")
+    charts: Sequence[Chart] | Absent = Absent("no curves were kept")
+    settings: Sequence[Setting] | Absent = Absent("no settings were kept")
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    better: str
+    meaning: str
+    form: str
+
+
+MEASURES: Mapping[str, _Explained] = {
+    "mask_hit": _Explained(
+        better="higher is better",
+        meaning="Does the change lie where the mask asked for it? Average precision of |raw - normal| for "
+        "the mask's pixels: 1 = exactly there, the mask's share of the image = by chance.",
+        form="{:.3f}",
+    ),
+    "in_mask_change": _Explained(
+        better="higher is better, up to what real anomalies show",
+        meaning="Mean change inside the mask in grey levels: 0 = no anomaly appeared.",
+        form="{:.1f}",
+    ),
+    "background_mae_raw": _Explained(
+        better="lower is better",
+        meaning="Mean change of the background in grey levels, as the generator left it.",
+        form="{:.2f}",
+    ),
+    "background_mae_pasted": _Explained(
+        better="must be 0",
+        meaning="The same after the normal image is pasted back outside the feathered mask.",
+        form="{:.2f}",
+    ),
+    "background_slope": _Explained(
+        better="1 is best",
+        meaning="Contrast of the background that the generator kept: 1 = all, 0 = none.",
+        form="{:.3f}",
+    ),
+    "grid_excess": _Explained(
+        better="0 or below is best",
+        meaning="Checkerboard pattern beyond the normal image's own, in decades of power at 1/4 and 1/2 "
+        "cycle per pixel.",
+        form="{:+.2f}",
+    ),
+}
+
+LPIPS_NOTES = {
+    "lpips_real": "generated against real images; lower is closer",
+    "ic_lpips": "among generated images; higher is more diverse",
+}
+
+
+@dataclass(frozen=True)
+class _MeasureRow:
+    name: str
+    explained: _Explained
+    trained: str
+    untrained: str
+    n: int
+
+
+def render_report(data: ReportData) -> str:
+    """One self-contained HTML page: pictures as base64 PNG, curves as SVG, styles inline, nothing requested.
+
+    All text is escaped; the page says of every section that is left away why it is.
+    """
+    templates = Environment(
+        loader=PackageLoader("anomaly_gan", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template("report.html.j2").render(
+        data=data,
+        present=lambda section: not isinstance(section, Absent),
+        headline=headline(data.detectors) if isinstance(data.detectors, DetectorComparison) else None,
+        grid=[] if isinstance(data.rows, Absent) else list(_pictures(data.rows)),
+        change_white=CHANGE_WHITE,
+        measures=[] if isinstance(data.measures, Absent) else list(_measure_rows(data.measures)),
+        lpips_notes=LPIPS_NOTES,
+        detector_rows=(list(_detector_rows(data.detectors)) if isinstance(data.detectors, DetectorComparison) else []),
+        charts=[] if isinstance(data.charts, Absent) else list(_charts(data.charts)),
+        percent=_percent,
+    )
+
+
+def _pictures(rows: Sequence[GridRow]) -> Iterable[tuple[str, dict[str, str]]]:
+    """(caption, column title -> data URI) of every row."""
+    for row in rows:
+        yield row.caption, {title: _data_uri(picture) for title, picture in row_pictures(row).items()}
+
+
+def _data_uri(picture: NDArray[np.uint8]) -> str:
+    return f"data:image/png;base64,{b64encode(encode_png(picture)).decode()}"
+
+
+def _measure_rows(table: MeasureTable) -> Iterable[_MeasureRow]:
+    for name, explained in MEASURES.items():
+        if name in table.trained:
+            before = table.untrained.get(name) if table.untrained else None
+            after = table.trained[name]
+            yield _MeasureRow(
+                name,
+                explained,
+                trained=_cell(after, explained.form),
+                untrained=_cell(before, explained.form),
+                n=after["n"],
+            )
+
+
+def _cell(summary: MeasureSummary | None, form: str) -> str:
+    if summary is None or summary["mean"] is None or summary["median"] is None:
+        return "–"
+    return f"{form.format(summary['mean'])} ({form.format(summary['median'])})"
+
+
+def _detector_rows(
+    comparison: DetectorComparison,
+) -> Iterable[tuple[str, int, list[tuple[str, DetectionScores | ClassScores, float | None]]]]:
+    """(classes, test instances, [(arm, its scores, its IoU)]): all classes first, then each."""
+    arms = {"real": comparison.real.scores, "real + generated": comparison.real_and_generated.scores}
+    total = comparison.real.scores
+    yield "all classes", total.instances, [(arm, scores, scores.miou) for arm, scores in arms.items()]
+    for name in comparison.classes if len(comparison.classes) > 1 else ():
+        each = {arm: scores.per_class[name] for arm, scores in arms.items()}
+        yield name, each["real"].instances, [(arm, scores, scores.iou) for arm, scores in each.items()]
+
+
+def _charts(charts: Sequence[Chart]) -> Iterable[tuple[str, Markup]]:
+    for chart in charts:
+        # line_chart escapes what it is given.
+        yield chart.title, Markup(line_chart(chart.curves, chart.x_label, chart.y_label))
+
+
+def _percent(score: float | None) -> str:
+    return "–" if score is None else f"{100 * score:.1f}"

@@ -1,0 +1,218 @@
+"""`agan data`: import, check, show and list data sets, and render a demo folder."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from cli.options import JsonOption, StoreOption, settings_from
+from cli.output import Update, emit, note, progress, table
+from infra.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from anomaly_gan.dataset import DatasetIndex
+    from jobs.datasets import ImportResult
+
+Item = TypeVar("Item")
+
+app = typer.Typer(no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="NAME, or NAME@VERSION for one that is not the latest.")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="Annotated folder: a local path or s3://bucket/prefix.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the data set in the store.")],
+    fmt: Annotated[str, typer.Option("--format", help="mvtec, labelme, coco or folder.")],
+    resolution: Annotated[
+        str, typer.Option("--resolution", help="Side of the square to resize to, or native.")
+    ] = "512",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            "--groups",
+            help="FILE.csv[:COLUMN] or a regular expression on the path; a group is never in both splits.",
+            show_default="every picture is its own group",
+        ),
+    ] = None,
+    test_fraction: Annotated[float, typer.Option("--test-fraction", help="Share of the test split.")] = 0.25,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
+    max_bad: Annotated[int, typer.Option("--max-bad", help="Leave out up to so many bad items.")] = 0,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn an annotated folder into a versioned data set in the store.
+
+    agan data import ./tiles --name tiles --format mvtec --groups groups.csv:tile_group
+    """
+    from infra.sources import FsspecTree
+    from infra.storage import open_storage
+    from jobs.datasets import import_dataset
+
+    settings = settings_from(store)
+    with progress(f"importing {source}") as update:
+        result = import_dataset(
+            open_storage(settings),
+            FsspecTree(source, settings),
+            name=name,
+            fmt=fmt,
+            resolution=_pixels(resolution),
+            groups=groups,
+            test_fraction=test_fraction,
+            seed=seed,
+            max_bad=max_bad,
+            progress=update,
+            settings=settings,
+        )
+    if groups is None:
+        note("hint: every picture is its own group; near-duplicates need --groups to stay in one split")
+    _report(result, as_json)
+
+
+@app.command()
+def check(name: NameArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Verify every digest, pairing and mask of a data set.
+
+    agan data check tiles
+    """
+    from infra.storage import open_storage
+    from jobs.datasets import check_dataset
+
+    report = check_dataset(open_storage(settings_from(store)), name)
+    label = f"{report.index.name}@{report.index.version}"
+    looked_at = f"{report.samples} samples in {report.shards} shards"
+    data = _summary(report.index) | {"problems": report.problems, "samples_found": report.samples}
+    emit(data, "\n".join([*report.problems, f"{label}: {looked_at}, {len(report.problems)} problems"]), as_json)
+    if report.problems:
+        raise DataError(f"data set {label}: {len(report.problems)} problems; import it again")
+
+
+@app.command()
+def show(
+    name: NameArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")],
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Pictures in a row.")] = 6,
+    tile_px: Annotated[int, typer.Option("--tile", min=32, max=1024, help="Side of a picture.")] = 192,
+    store: StoreOption = None,
+) -> None:
+    """Draw a contact sheet: a row of normal pictures and one of each class, masks outlined.
+
+    agan data show tiles -o sheet.png
+    """
+    from anomaly_gan.data import encode_png
+    from infra.storage import open_storage
+    from jobs.dataset_sheet import draw_sheet
+    from jobs.datasets import load_index
+
+    storage = open_storage(settings_from(store))
+    index = load_index(storage, name)
+    _write(output, encode_png(draw_sheet(storage, index, per_class=per_class, tile_px=tile_px)))
+    typer.echo(f"{index.name}@{index.version}: {output}")
+
+
+@app.command("list")
+def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets of the store.
+
+    agan data list
+    """
+    from infra.storage import open_storage
+    from jobs.datasets import list_datasets
+
+    found = list_datasets(open_storage(settings_from(store)))
+    rows = [
+        (
+            index.name,
+            index.version,
+            len(index.samples),
+            index.resolution or "native",
+            ", ".join(index.classes),
+        )
+        for index in found
+    ]
+    text = table(("NAME", "VERSION", "SAMPLES", "PIXELS", "CLASSES"), rows) if rows else "no data sets yet"
+    emit([_summary(index) for index in found], text, as_json)
+
+
+@app.command()
+def render(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    normal: Annotated[int, typer.Option("--normal", min=0, help="Normal pictures.")] = 100,
+    per_class: Annotated[int, typer.Option("--per-class", min=0, help="Pictures of each class.")] = 20,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Classes, with commas between.", show_default="all")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of a picture in pixels.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same pictures.")] = 0,
+) -> None:
+    """Render a demo set in the MVTec-AD layout, with exact masks.
+
+    agan data render ./belt --normal 100 --per-class 20 --size 256
+    """
+    from anomaly_gan.render.dataset import CLASSES, render_samples, write_mvtec
+
+    names = CLASSES if classes is None else tuple(classes.split(","))
+    total = normal + per_class * len(names)
+    samples = render_samples(normal=normal, per_class=per_class, classes=names, size=size, seed=seed)
+    with progress(f"rendering {folder}") as update:
+        written = write_mvtec(_counted(samples, total, update), folder)
+    typer.echo(f"{folder}: {written} pictures")
+    typer.echo(f"next: agan data import {folder} --name demo --format mvtec --groups groups.csv")
+
+
+def _report(result: "ImportResult", as_json: bool) -> None:
+    for warning in result.warnings:
+        note(f"warning: {warning}")
+    for entry in result.skipped:
+        note(f"left out: {entry.reason}")
+    index = result.index
+    data = _summary(index) | {"already_there": result.already_there, "warnings": result.warnings}
+    lines = [
+        f"{index.name}@{index.version} {'was already there' if result.already_there else 'imported'}",
+        _counts(index),
+        f"left out: {len(result.skipped)}",
+        f"next: agan data show {index.name} -o sheet.png",
+    ]
+    emit(data, "\n".join(lines), as_json)
+
+
+def _counted(items: Iterable[Item], total: int, update: Update) -> Iterator[Item]:
+    for done, item in enumerate(items, start=1):
+        yield item
+        update(done, total)
+
+
+def _pixels(resolution: str) -> int | None:
+    if resolution == "native":
+        return None
+    try:
+        return int(resolution)
+    except ValueError as err:
+        raise UsageError(f"--resolution: a number of pixels or native, got {resolution!r}") from err
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as err:
+        raise UsageError(f"{path}: cannot be written ({err.strerror}); name a file in a folder of yours") from err
+
+
+def _summary(index: "DatasetIndex") -> dict[str, object]:
+    return {
+        "name": index.name,
+        "version": index.version,
+        "resolution": index.resolution or "native",
+        "gray": index.gray,
+        "classes": index.classes,
+        "counts": index.counts,
+        "shards": len(index.shards),
+        "skipped": [entry.model_dump() for entry in index.skipped],
+    }
+
+
+def _counts(index: "DatasetIndex") -> str:
+    rows = [(split, *counts.values()) for split, counts in index.counts.items()]
+    return table(("SPLIT", "normal", *index.classes), rows)

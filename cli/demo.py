@@ -1,0 +1,32 @@
+"""`agan demo`: the whole suite on rendered images, in a few minutes, ending in a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import emit, note, progress
+
+DEMO_CLASS = "cloth_strip"
+TRAIN_IMAGES = 640
+GENERATED = 32
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where all of it goes.")] = Path("agan-demo"),
+    keep_cluster: Annotated[bool, typer.Option("--keep-cluster", help="Leave the local head node running.")] = False,
+) -> None:
+    """Render a small data set, import it, train, generate, evaluate; print the path of one HTML report.
+
+    Needs no account, no credential, no S3 and no GPU; about 5 minutes on 2 cores.
+    """
+    from jobs.demo import DemoPlan, run_demo
+
+    plan = DemoPlan(folder.resolve(), DEMO_CLASS, TRAIN_IMAGES, GENERATED)
+    with progress("demo") as update:
+        for stage in run_demo(plan, keep_cluster=keep_cluster):
+            if stage.headline:
+                note(f"[{stage.number}/{stage.of}] {stage.headline}")
+            update(stage.done, stage.total, stage.what)
+    report = plan.folder / "report" / "report.html"
+    emit({"report": str(report)}, f"report: {report}", as_json=False)

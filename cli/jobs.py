@@ -1,0 +1,97 @@
+"""`agan jobs list|status|logs|wait|cancel`: read from the store, so it works when the cluster is gone."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.following import follow_job
+from cli.options import JsonOption, StoreOption, settings_from
+from cli.output import emit, table
+
+if TYPE_CHECKING:
+    from jobs.record import JobProgress, JobStatus
+
+app = typer.Typer(no_args_is_help=True)
+
+JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
+
+
+@app.command("list")
+def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """All jobs of the store, newest first."""
+    from infra.storage import open_storage
+    from jobs.record import list_statuses
+
+    statuses = list_statuses(open_storage(settings_from(store)))
+    rows = [(s.job_id, s.state, _duration(s), s.title) for s in statuses]
+    text = table(("job", "state", "time", "what"), rows) if rows else "no jobs in this store"
+    emit([s.model_dump(mode="json") for s in statuses], text, as_json)
+
+
+@app.command()
+def status(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """State, progress, speed and losses of a job."""
+    from infra.storage import open_storage
+    from jobs.control import current_status
+    from jobs.record import load_progress
+
+    storage = open_storage(settings_from(store))
+    found, progress = current_status(storage, job), load_progress(storage, job)
+    data = found.model_dump(mode="json") | {"progress": progress and progress.model_dump(mode="json")}
+    emit(data, _describe(found, progress), as_json)
+
+
+@app.command()
+def logs(
+    job: JobArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """The log of a job, of all its workers."""
+    from infra.storage import open_storage
+    from jobs.record import load_status, read_logs
+
+    storage = open_storage(settings_from(store))
+    if follow:
+        follow_job(storage, job)
+    else:
+        load_status(storage, job)
+        typer.echo(read_logs(storage, job)[0], nl=False)
+
+
+@app.command()
+def wait(job: JobArgument, store: StoreOption = None) -> None:
+    """Wait for a job's end; exits 0 succeeded, 1 failed, 4 cancelled, 5 lost."""
+    from infra.storage import open_storage
+
+    follow_job(open_storage(settings_from(store)), job, show_log=False)
+
+
+@app.command()
+def cancel(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """End a job; what it had written stays invisible."""
+    from infra.storage import open_storage
+    from jobs.control import cancel as cancel_job
+
+    found = cancel_job(open_storage(settings_from(store)), job)
+    emit(found.model_dump(mode="json"), f"{job}: {found.state}", as_json)
+
+
+def _duration(status: "JobStatus") -> str:
+    seconds = (status.finished_at or time.time()) - (status.started_at or status.submitted_at)
+    return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
+
+
+def _describe(status: "JobStatus", progress: "JobProgress | None") -> str:
+    lines = [f"{status.job_id}  {status.state}  {_duration(status)}  {status.title}"]
+    if progress is not None:
+        share = 100 * progress.done / progress.total if progress.total else 100.0
+        eta = f", {progress.eta_sec:.0f} s left" if progress.eta_sec and not status.state.is_final else ""
+        lines.append(f"{progress.phase}: {progress.done}/{progress.total} {progress.unit} ({share:.0f} %{eta})")
+        if progress.images_per_sec is not None:
+            lines.append(f"{progress.images_per_sec:.1f} images/s")
+        lines += [f"  {name:<20} {value:.4g}" for name, value in progress.values.items()]
+    if status.error:
+        lines.append(f"error: {status.error}")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""Everything that is printed: text or JSON on stdout, progress and errors on stderr."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import typer
+
+
+class Update(Protocol):
+    """Say how far it is; a description replaces the one before."""
+
+    def __call__(self, done: int, total: int, description: str | None = None, /) -> None: ...
+
+
+PLAIN_PROGRESS_SHARE = 0.1
+
+
+def emit(data: Any, text: str, as_json: bool) -> None:
+    """Print `data` as JSON or `text` as it is."""
+    typer.echo(json.dumps(data, indent=2, default=str) if as_json else text)
+
+
+def note(text: str) -> None:
+    """A line for the person watching; never part of the output that a program reads."""
+    typer.echo(text, err=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns padded to their widest cell; readable without a terminal."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Update]:
+    """A bar with the time left on a terminal, a line per tenth elsewhere; call the result with (done, total)."""
+    if not sys.stderr.isatty():
+        yield _plain(description)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=None)
+
+        def update(done: int, total: int, text: str | None = None, /) -> None:
+            bar.update(task, completed=done, total=total, description=text)
+
+        yield update
+
+
+def _plain(description: str) -> Update:
+    printed: tuple[str, float] = (description, -PLAIN_PROGRESS_SHARE)
+
+    def update(done: int, total: int, text: str | None = None, /) -> None:
+        nonlocal printed
+        shown, last = printed
+        share = done / total if total else 1.0
+        if text not in (None, shown):
+            shown, last = str(text), -PLAIN_PROGRESS_SHARE
+        if share >= last + PLAIN_PROGRESS_SHARE or (share >= 1.0 > last):
+            printed = (shown, share)
+            note(f"{shown}: {done}/{total}")
+
+    return update

@@ -1,0 +1,236 @@
+"""`agan submit train|tune|generate|evaluate`: options in, one job (or one per class) on the cluster out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.following import follow_job
+from cli.options import ClusterOption, FollowOption, JsonOption, StoreOption, settings_from
+from cli.output import emit, note, table
+from infra.errors import UsageError
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.resolve import ResolvedSpec
+
+app = typer.Typer(no_args_is_help=True)
+
+SpecOption = Annotated[Path | None, typer.Option("--spec", help="YAML or JSON spec to start from.", show_default=False)]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", help="KEY=VALUE of the spec, such as train.loss.lambda_1=0.5; repeatable."),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything, print the resolved spec and its sources, start nothing."),
+]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes that share the work.")]
+GpusOption = Annotated[int | None, typer.Option("--gpus-per-worker", help="GPUs of each worker: 0 or 1.")]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="NAME or NAME@VERSION.")]
+ClassOption = Annotated[
+    list[str], typer.Option("--class", help="Anomaly class; repeatable, each becomes a job of its own.")
+]
+PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default) or paper.")]
+WindowOption = Annotated[
+    int | None, typer.Option("--window", help="See the data through windows of so many px at native scale.")
+]
+ImagesOption = Annotated[int | None, typer.Option("--images", help="Pairs of images to show in training.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per step over all workers.")]
+
+
+@app.command()
+def train(
+    dataset: DatasetOption = None,
+    class_name: ClassOption = [],  # noqa: B006  (Typer reads the default, never changes it)
+    preset: PresetOption = None,
+    window: WindowOption = None,
+    images: ImagesOption = None,
+    batch_size: BatchOption = None,
+    workers: WorkersOption = None,
+    gpus: GpusOption = None,
+    spec: SpecOption = None,
+    sets: SetOption = [],  # noqa: B006
+    dry_run: DryRunOption = False,
+    follow: FollowOption = False,
+    store: StoreOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the generators of one class; several classes become one job each.
+
+    agan submit train --dataset tiles --class blowhole --window 128 --workers 2 --follow
+    """
+    flags = {
+        "dataset": dataset,
+        "train.preset": preset,
+        "train.total_images": images,
+        "train.batch_size": batch_size,
+        **_view(window),
+        **_resources(workers, gpus),
+    }
+    many = [flags | {"class_name": name} for name in class_name] or [flags]
+    _submit("train", many, spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+
+
+@app.command()
+def tune(
+    dataset: DatasetOption = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="Anomaly class.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Runs to try.")] = None,
+    preset: PresetOption = None,
+    window: WindowOption = None,
+    images: Annotated[int | None, typer.Option("--images", help="Pairs of images to show in each trial.")] = None,
+    batch_size: BatchOption = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes of each trial.")] = None,
+    gpus: GpusOption = None,
+    spec: SpecOption = None,
+    sets: SetOption = [],  # noqa: B006
+    dry_run: DryRunOption = False,
+    follow: FollowOption = False,
+    store: StoreOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search lambda_1 and both learning rates; the best trial's spec feeds `agan submit train --spec`.
+
+    agan submit tune --dataset tiles --class blowhole --window 128 --trials 8
+    """
+    flags = {
+        "dataset": dataset,
+        "class_name": class_name,
+        "trials": trials,
+        "train.preset": preset,
+        "train.total_images": images,
+        "train.batch_size": batch_size,
+        **_view(window),
+        **_resources(workers, gpus),
+    }
+    _submit("tune", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+
+
+@app.command()
+def generate(
+    model: Annotated[str | None, typer.Option("--model", help="Id of a trained model; see `agan models list`.")] = None,
+    count: Annotated[int | None, typer.Option("--count", help="Images to make.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="With the index, decides each image.")] = None,
+    workers: WorkersOption = None,
+    gpus: GpusOption = None,
+    spec: SpecOption = None,
+    sets: SetOption = [],  # noqa: B006
+    dry_run: DryRunOption = False,
+    follow: FollowOption = False,
+    store: StoreOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make anomalous images with exact masks.
+
+    agan submit generate --model train-20260101-120000-ab12 --count 1600
+    """
+    flags = {"model": model, "count": count, "generation.seed": seed, **_resources(workers, gpus)}
+    _submit("generate", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+
+
+@app.command()
+def evaluate(
+    dataset: DatasetOption = None,
+    generated: Annotated[str | None, typer.Option("--generated", help="Id of a generate job.")] = None,
+    detector_steps: Annotated[
+        int | None, typer.Option("--detector-steps", help="Optimiser steps of each detector.")
+    ] = None,
+    workers: WorkersOption = None,
+    gpus: GpusOption = None,
+    spec: SpecOption = None,
+    sets: SetOption = [],  # noqa: B006
+    dry_run: DryRunOption = False,
+    follow: FollowOption = False,
+    store: StoreOption = None,
+    cluster: ClusterOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure generated images, and what they do for a detector: real against real + generated.
+
+    agan submit evaluate --dataset tiles --generated generate-20260101-130000-cd34
+    """
+    flags = {
+        "dataset": dataset,
+        "generated": generated,
+        "detector.steps": detector_steps,
+        **_resources(workers, gpus),
+    }
+    _submit("evaluate", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+
+
+def _view(window: int | None) -> dict[str, Any]:
+    return {} if window is None else {"view.kind": "window", "view.size": window}
+
+
+def _resources(workers: int | None, gpus: int | None) -> dict[str, Any]:
+    return {"resources.workers": workers, "resources.gpus_per_worker": gpus}
+
+
+def _submit(
+    kind: str,
+    many: list[dict[str, Any]],
+    file: Path | None,
+    sets: list[str],
+    settings: Settings,
+    dry_run: bool,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Check all specs, then start all jobs."""
+    from infra.cluster import connect
+    from infra.storage import open_storage
+    from jobs.resolve import parse_sets, resolve
+    from jobs.submit import complete, submit
+
+    if follow and len(many) > 1:
+        raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")
+    storage = open_storage(settings)
+    resolved = [complete(resolve(kind, flags, file=file, sets=parse_sets(sets)), storage) for flags in many]
+    if dry_run:
+        _print_resolved(resolved, settings, as_json)
+        return
+    if settings.cluster is None:
+        note("no cluster configured: using the local head node (`agan cluster status`)")
+    cluster = connect(settings)
+    submissions = [submit(one, settings, cluster) for one in resolved]
+    ids = [submission.job_id for submission in submissions]
+    if as_json or not follow:
+        emit({"job_ids": ids, "store": storage.uri, "cluster": cluster.url}, _next_steps(kind, ids), as_json)
+    if follow:
+        note(f"submitted {ids[0]}")
+        follow_job(storage, ids[0], show_log=not as_json)
+
+
+def _print_resolved(resolved: "list[ResolvedSpec]", settings: Settings, as_json: bool) -> None:
+    place = [
+        (key, getattr(settings, key), source)
+        for key, source in settings.sources.items()
+        if getattr(settings, key) is not None
+    ]
+    parts = [table(("key", "value", "source"), [*place, *one.rows()]) for one in resolved]
+    data: list[Mapping[str, Any]] = [
+        {
+            "settings": settings.model_dump(exclude={"sources"}),
+            "spec": one.spec.model_dump(mode="json"),
+            "sources": {**settings.sources, **{key: source for key, _, source in one.rows()}},
+        }
+        for one in resolved
+    ]
+    emit(data, "\n\n".join(parts), as_json)
+
+
+def _next_steps(kind: str, ids: list[str]) -> str:
+    first = ids[0]
+    then = {
+        "train": f"agan submit generate --model {first} --count 1600",
+        "tune": f"agan results pull {first} -o {first}   # holds best-spec.yaml for `agan submit train --spec`",
+        "generate": f"agan submit evaluate --dataset NAME --generated {first}",
+        "evaluate": f"agan results pull {first} -o {first}   # holds report.html",
+    }
+    lines = [*(f"submitted {job_id}" for job_id in ids), f"watch:  agan jobs logs -f {first}"]
+    return "\n".join([*lines, f"wait:   agan jobs wait {first}", f"then:   {then[kind]}"])

@@ -1,0 +1,165 @@
+"""The one seam to a cluster: submit a job, ask after it, stop it; by Ray's job submission API."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.errors import ClusterError
+from infra.local_head import running_head, start_head, token_path
+from infra.settings import Settings
+
+PROBE_TIMEOUT_SEC = 10.0
+NODES_TIMEOUT_SEC = 20.0
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a cluster has now; `grows` where an autoscaler may add nodes."""
+
+    nodes: int
+    cpus: float
+    gpus: float
+    grows: bool
+
+
+class Cluster(Protocol):
+    """Where jobs run. Methods raise ClusterError where the cluster refuses or cannot be reached."""
+
+    url: str
+
+    def capacity(self) -> Capacity: ...
+
+    def submit(self, job_id: str, entrypoint: str, environment: Mapping[str, str]) -> None: ...
+
+    def job_state(self, job_id: str) -> tuple[str, str]:
+        """Ray's word for the job's state and its message; ("UNKNOWN", "") where Ray has no such job."""
+
+    def stop(self, job_id: str) -> None: ...
+
+
+class RayCluster:
+    """A cluster by the URL of its dashboard."""
+
+    def __init__(self, url: str, token: str | None, *, is_local: bool) -> None:
+        self.url = url.rstrip("/")
+        self.is_local = is_local
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _client(self) -> Any:
+        self._get("/api/version")
+        # both variables silently override the address argument
+        for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+            os.environ.pop(name, None)
+        from ray.job_submission import JobSubmissionClient
+
+        return JobSubmissionClient(self.url, headers=self._headers)
+
+    def _get(self, path: str) -> Any:
+        import requests
+
+        try:
+            answer = requests.get(self.url + path, headers=self._headers, timeout=PROBE_TIMEOUT_SEC)
+        except requests.RequestException as err:
+            raise ClusterError(
+                f"cluster {self.url}: not reachable ({type(err).__name__}); check --cluster, or unset it for a"
+                " local head node"
+            ) from err
+        if answer.status_code in (401, 403):
+            raise ClusterError(
+                f"cluster {self.url}: refused our token ({answer.status_code}); set RAY_AUTH_TOKEN_PATH to its token"
+            )
+        if not answer.ok:
+            raise ClusterError(f"cluster {self.url}: answered {answer.status_code} to {path}")
+        return answer.json()
+
+    def capacity(self) -> Capacity:
+        deadline = time.monotonic() + NODES_TIMEOUT_SEC
+        while not (nodes := self._alive_nodes()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        totals = [node.get("resourcesTotal", {}) for node in nodes]
+        return Capacity(
+            nodes=len(nodes),
+            cpus=sum(total.get("CPU", 0.0) for total in totals),
+            gpus=sum(total.get("GPU", 0.0) for total in totals),
+            grows=not self.is_local,
+        )
+
+    def _alive_nodes(self) -> list[dict[str, Any]]:
+        """A head node that has just started names none for some seconds."""
+        summary = self._get("/nodes?view=summary")["data"]["summary"]
+        return [node["raylet"] for node in summary if node["raylet"].get("state") == "ALIVE"]
+
+    def submit(self, job_id: str, entrypoint: str, environment: Mapping[str, str]) -> None:
+        try:
+            self._client().submit_job(
+                entrypoint=entrypoint,
+                submission_id=job_id,
+                runtime_env={"env_vars": dict(environment)},
+                entrypoint_num_cpus=0,
+            )
+        except (RuntimeError, ConnectionError) as err:
+            raise ClusterError(f"cluster {self.url}: refused job {job_id} ({_first_line(err)})") from err
+
+    def job_state(self, job_id: str) -> tuple[str, str]:
+        try:
+            info = self._client().get_job_info(job_id)
+        except RuntimeError as err:
+            if "404" in str(err) or "does not exist" in str(err):
+                return "UNKNOWN", ""
+            raise ClusterError(f"cluster {self.url}: {_first_line(err)}") from err
+        return str(info.status.value), info.message or ""
+
+    def stop(self, job_id: str) -> None:
+        try:
+            self._client().stop_job(job_id)
+        except RuntimeError as err:
+            raise ClusterError(f"cluster {self.url}: cannot stop {job_id} ({_first_line(err)})") from err
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0]
+
+
+def connect(settings: Settings) -> RayCluster:
+    """The cluster that the settings name, or the local head node, started where it does not run."""
+    if settings.cluster is not None:
+        return RayCluster(settings.cluster, _token(), is_local=False)
+    return RayCluster(start_head().dashboard, token_path().read_text().strip(), is_local=True)
+
+
+def find(url: str | None) -> RayCluster | None:
+    """The cluster that a job's record names, without starting anything; None where it cannot be known."""
+    head = running_head()
+    if head is not None and url in (None, head.dashboard):
+        return RayCluster(head.dashboard, token_path().read_text().strip(), is_local=True)
+    return RayCluster(url, _token(), is_local=False) if url is not None else None
+
+
+def dashboard_login(settings: Settings) -> tuple[str, Path]:
+    """(URL of the dashboard, file that holds its token).
+
+    Raises:
+        ClusterError: no cluster is configured and no local head node runs.
+    """
+    if settings.cluster is not None:
+        return settings.cluster, _token_file()
+    head = running_head()
+    if head is None:
+        raise ClusterError("dashboard: no local head node runs; `agan cluster start`, or name one with --cluster")
+    return head.dashboard, token_path()
+
+
+def _token_file() -> Path:
+    """Where Ray itself looks for the token of a cluster."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+
+
+def _token() -> str | None:
+    """The token of a configured cluster."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    path = _token_file()
+    return path.read_text().strip() if path.is_file() else None

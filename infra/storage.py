@@ -1,0 +1,85 @@
+"""The one seam to the store: the protocol that S3, a local folder and the tests' memory share."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from infra.errors import UsageError
+from infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    key: str
+    size_bytes: int
+
+
+class Storage(Protocol):
+    """Named bytes below one URI.
+
+    A key is a relative POSIX path. Every write is atomic: a reader sees the old object, the new one, or none.
+    All methods raise StorageError where the store refuses or cannot be reached.
+    """
+
+    uri: str
+
+    def read(self, key: str) -> bytes:
+        """Raises NotFoundError where there is no such object."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Create or replace."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write only where nothing is; False where something was. Of racing callers exactly one gets True."""
+
+    def upload(self, path: Path, key: str) -> None:
+        """Create or replace from a file of any size."""
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy to a file, which appears complete or not at all; raises NotFoundError."""
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        """All objects whose key starts with `prefix`, sorted by key."""
+
+    def delete(self, key: str) -> None:
+        """Remove; no error where there is nothing."""
+
+    def url(self, key: str) -> str:
+        """How a person or another program names the object."""
+
+
+def check_key(key: str) -> str:
+    """Refuse a key that could leave the store.
+
+    Raises:
+        UsageError: the key is empty, absolute, or has an empty, `.` or `..` part.
+    """
+    parts = key.rstrip("/").split("/")
+    if not key or any(part in ("", ".", "..") for part in parts) or PurePosixPath(key).is_absolute():
+        raise UsageError(f"store key {key!r}: must be a relative path without empty, '.' or '..' parts")
+    return key
+
+
+def is_local(uri: str) -> bool:
+    """Whether only processes of one machine can reach the store."""
+    return not uri.startswith("s3://")
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The store that the settings name.
+
+    Raises:
+        UsageError: no store is set, or its URI has a scheme that is neither s3 nor a folder.
+    """
+    uri = settings.require_store()
+    if uri.startswith("s3://"):
+        from infra.storage_s3 import S3Storage
+
+        return S3Storage(uri, settings)
+    if "://" in uri:
+        raise UsageError(f"store {uri!r}: unknown scheme; use s3://bucket/prefix or a local folder")
+    from infra.storage_local import LocalStorage
+
+    return LocalStorage(Path(uri))

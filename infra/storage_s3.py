@@ -1,0 +1,125 @@
+"""The store in S3 (or a service that speaks its protocol), by boto3."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import NotFoundError, StorageError, UsageError
+from infra.settings import Settings
+from infra.storage import StoredObject, check_key
+
+MISSING = {"NoSuchKey", "404", "NotFound"}
+TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+def s3_client(settings: Settings) -> Any:
+    """The one place where a boto3 client is configured."""
+    session = boto3.session.Session(profile_name=settings.s3_profile, region_name=settings.s3_region)
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": 8},
+        max_pool_connections=32,
+        connect_timeout=10,
+        read_timeout=60,
+    )
+    return session.client("s3", endpoint_url=settings.s3_endpoint, config=config)
+
+
+class S3Storage:
+    """A `Storage` below s3://bucket/prefix."""
+
+    def __init__(self, uri: str, settings: Settings) -> None:
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise UsageError(f"store {uri!r}: names no bucket; use s3://bucket/prefix")
+        self.uri = uri.rstrip("/")
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        with self._translated(""):
+            self._client = s3_client(settings)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        where = f"{self.uri}/{key}".rstrip("/")
+        try:
+            yield
+        except ClientError as err:
+            code = str(err.response.get("Error", {}).get("Code", ""))
+            if code in MISSING:
+                raise NotFoundError(f"{where}: no such object in the store") from err
+            if code == "NoSuchBucket":
+                raise StorageError(f"{where}: the bucket does not exist; make it or name another") from err
+            if code in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+                raise StorageError(
+                    f"{where}: access refused ({code}); check the credentials, profile and bucket policy"
+                ) from err
+            raise StorageError(f"{where}: the store answered {code or err}") from err
+        except BotoCoreError as err:
+            raise StorageError(f"{where}: {err}; check endpoint, region, profile and network") from err
+
+    def _name(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def read(self, key: str) -> bytes:
+        with self._translated(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+            return cast(bytes, answer["Body"].read())
+
+    def write(self, key: str, data: bytes) -> None:
+        with self._translated(key):
+            self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        with self._translated(key):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, IfNoneMatch="*")
+            except ClientError as err:
+                if str(err.response.get("Error", {}).get("Code", "")) in TAKEN:
+                    return False
+                raise
+        return True
+
+    def upload(self, path: Path, key: str) -> None:
+        with self._translated(key):
+            self._client.upload_file(str(path), self._bucket, self._name(key))
+
+    def download(self, key: str, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+        try:
+            with self._translated(key):
+                self._client.download_file(self._bucket, self._name(key), str(temporary))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        try:
+            with self._translated(key):
+                self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        except NotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        found = []
+        with self._translated(prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+                for entry in page.get("Contents", []):
+                    if not entry["Key"].endswith("/"):
+                        found.append(StoredObject(entry["Key"][len(self._prefix) :], entry["Size"]))
+        return sorted(found, key=lambda entry: entry.key)
+
+    def delete(self, key: str) -> None:
+        with self._translated(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def url(self, key: str) -> str:
+        return f"{self.uri}/{check_key(key)}"

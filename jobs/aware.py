@@ -1,0 +1,71 @@
+"""Where the aware network's weights come from: the data set (cached with it), a file, or chance."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from anomaly_gan.aware_training import random_aware, train_aware
+from anomaly_gan.batches import BatchSource
+from anomaly_gan.config import AwareConfig, CropConfig
+from anomaly_gan.networks.aware import AwareNetwork, load_vgg16
+from infra.errors import DataError, NotFoundError
+from infra.shards import sha256
+from infra.storage import Storage
+
+
+def aware_network(
+    config: AwareConfig, crops: CropConfig, source: BatchSource, device: torch.device
+) -> tuple[AwareNetwork, str]:
+    """The frozen network, and what the run's record says of its weights.
+
+    Raises:
+        NotFoundError, DataError: the named file is missing or is no VGG-16 state dict.
+    """
+    if config.weights == "random":
+        return random_aware(source.seed).frozen(), "random"
+    if config.weights == "dataset":
+        network, accuracy = train_aware(source, crops, config.steps, device)
+        return network, f"dataset: {config.steps} steps, training accuracy {accuracy:.3f}"
+    data = _read(config.weights)
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as err:  # torch.load raises many kinds on broken input
+        raise DataError(f"{config.weights}: not a state dict ({str(err).splitlines()[0]})") from err
+    return load_vgg16(state, config.weights), f"{config.weights} sha256 {sha256(data)}"
+
+
+def cached_aware(
+    storage: Storage,
+    dataset: str,
+    version: str,
+    key: dict[str, object],
+    make: Callable[[], tuple[AwareNetwork, str]],
+) -> tuple[AwareNetwork, str]:
+    """What `make` returns, kept with the data set under everything that decides it."""
+    digest = sha256(json.dumps({**key, "version": version}, sort_keys=True).encode())[:16]
+    base = f"datasets/{dataset}/aware/{digest}"
+    if storage.exists(f"{base}.json"):
+        network = load_vgg16(load_safetensors(storage.read(f"{base}.safetensors")), base)
+        return network, str(json.loads(storage.read(f"{base}.json"))["weights"])
+    network, told = make()
+    storage.write(f"{base}.safetensors", save_safetensors(network.cpu().state_dict()))
+    storage.write(f"{base}.json", json.dumps({**key, "weights": told}, indent=1).encode())
+    return network, told
+
+
+def _read(url: str) -> bytes:
+    try:
+        with fsspec.open(url, "rb") as file:
+            data: bytes = file.read()
+    except FileNotFoundError as err:
+        raise NotFoundError(
+            f"train.aware.weights: {Path(url).name} is not at {url}; put torchvision's VGG-16 state dict there,"
+            " or use `dataset`"
+        ) from err
+    return data

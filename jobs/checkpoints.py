@@ -1,0 +1,61 @@
+"""Checkpoints in the store: the last two and the best are kept; the index names only complete ones."""
+
+import json
+from typing import Any
+
+from infra.errors import DataError, NotFoundError
+from infra.shards import sha256
+from infra.storage import Storage
+
+KEEP_LAST = 2
+
+
+class CheckpointStore:
+    """Checkpoints below one prefix, written by one process.
+
+    <prefix>/<step>.pt
+    <prefix>/index.json   [{"step", "sha256", "score"}, ...] by step; a score's lower value is better
+    """
+
+    def __init__(self, storage: Storage, prefix: str) -> None:
+        self._storage = storage
+        self._prefix = prefix
+
+    def entries(self) -> list[dict[str, Any]]:
+        try:
+            listed: list[dict[str, Any]] = json.loads(self._storage.read(f"{self._prefix}/index.json"))
+        except NotFoundError:
+            return []
+        return listed
+
+    def latest_step(self) -> int | None:
+        entries = self.entries()
+        return int(entries[-1]["step"]) if entries else None
+
+    def save(self, step: int, data: bytes, score: float) -> None:
+        """Write a checkpoint, name it in the index, then remove those that are neither last nor best."""
+        self._storage.write(self._key(step), data)
+        older = [entry for entry in self.entries() if entry["step"] < step]
+        entries = [*older, {"step": step, "sha256": sha256(data), "score": score}]
+        best = min(entries, key=lambda entry: entry["score"])
+        kept = [entry for entry in entries if entry is best or entry in entries[-KEEP_LAST:]]
+        self._storage.write(f"{self._prefix}/index.json", json.dumps(kept, indent=1).encode())
+        named = {self._key(entry["step"]) for entry in kept}
+        for stored in self._storage.list(f"{self._prefix}/"):
+            if stored.key.endswith(".pt") and stored.key not in named:
+                self._storage.delete(stored.key)
+
+    def load(self, step: int) -> bytes:
+        """The checkpoint of a step.
+
+        Raises:
+            DataError: its sha256 is not the index's.
+        """
+        data = self._storage.read(self._key(step))
+        expected = next(entry["sha256"] for entry in self.entries() if entry["step"] == step)
+        if sha256(data) != expected:
+            raise DataError(f"{self._key(step)}: sha256 differs from the index; remove it to go on from the one before")
+        return data
+
+    def _key(self, step: int) -> str:
+        return f"{self._prefix}/{step:08d}.pt"

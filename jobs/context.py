@@ -1,0 +1,46 @@
+"""What every process of a job needs: its spec, the store, the settings; crosses processes as plain values."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from infra.settings import Settings
+from infra.storage import Storage, open_storage
+from jobs.progress import ProgressReporter
+from jobs.record import job_key
+from jobs.spec import JobSpec, parse_spec
+
+
+@dataclass(frozen=True)
+class JobContext:
+    job_id: str
+    spec: JobSpec
+    settings: Settings
+    storage: Storage
+
+    def reporter(self) -> ProgressReporter:
+        return ProgressReporter(self.storage, self.job_id)
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "job_id": self.job_id,
+            "spec": self.spec.model_dump(mode="json"),
+            "settings": self.settings.model_dump(),
+        }
+
+
+def context_from_plain(raw: dict[str, Any]) -> JobContext:
+    """The context in another process."""
+    settings = Settings.model_validate(raw["settings"])
+    return JobContext(raw["job_id"], parse_spec(raw["spec"]), settings, open_storage(settings))
+
+
+def load_context(settings: Settings, job_id: str) -> JobContext:
+    """The context of a job by its spec in the store.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    storage = open_storage(settings)
+    raw = json.loads(storage.read(job_key(job_id, "spec.json")))
+    return JobContext(job_id, parse_spec(raw["spec"]), settings, storage)

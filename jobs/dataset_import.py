@@ -1,0 +1,181 @@
+"""The steps of an import: read and check every item, wait on disk until the split is known, pack shards."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anomaly_gan.data import encode_sample
+from anomaly_gan.dataset import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
+from anomaly_gan.formats.pictures import is_picture
+from anomaly_gan.formats.source import SourceItem, SourceTree
+from anomaly_gan.grouping import Grouping, csv_grouping, own_group, regex_grouping
+from anomaly_gan.importing import ClassNames, to_sample
+from infra.errors import DataError
+from infra.settings import Settings
+from infra.shards import Members, read_shard, sha256, write_shard, write_shards
+from infra.sources import read_file
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+LISTED = 20
+"""A message lists at most this many bad items."""
+
+
+class Spool:
+    """Encoded samples in a folder, one file each, so that an import holds one shard in memory at most."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, key: str, members: Members) -> None:
+        self._path(key).write_bytes(write_shard([(key, members)]).data)
+
+    def take(self, key: str) -> Members:
+        """The members of `key`, which is forgotten."""
+        ((_, members),) = read_shard(self._path(key).read_bytes(), key)
+        self._path(key).unlink()
+        return members
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.sample"
+
+
+@contextmanager
+def open_spool() -> Iterator[Spool]:
+    with tempfile.TemporaryDirectory(prefix="agan-import-") as folder:
+        yield Spool(Path(folder))
+
+
+@dataclass
+class Gathered:
+    """What reading a source gave, apart from the samples themselves.
+
+    Attributes:
+        entries: of the good items, in the order of their paths; they have no place yet.
+        skipped: the bad items.
+        warnings: one sentence each.
+        dimensions: 2 where there was a grey picture, 3 where there was a colour one.
+        files: paths of the source that were used, or skipped with a reason.
+    """
+
+    entries: list[SampleEntry] = field(default_factory=list)
+    skipped: list[SkippedEntry] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    dimensions: set[int] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+
+
+def open_grouping(groups: str | None, tree: SourceTree, settings: Settings) -> Grouping:
+    """The grouping that `--groups` means: FILE.csv[:column], a regular expression, or None = each its own.
+
+    Raises:
+        UsageError: no such column, or no regular expression.
+        NotFoundError: the CSV file is neither in the tree nor where the path or URL says.
+    """
+    if groups is None:
+        return own_group
+    stem, is_csv, rest = groups.rpartition(".csv")
+    if not is_csv or (rest and not rest.startswith(":")):
+        return regex_grouping(groups)
+    path = f"{stem}.csv"
+    data = tree.read(path) if path in tree.paths() else read_file(path, settings)
+    try:
+        return csv_grouping(data.decode("utf-8-sig"), rest[1:] or "group", path)
+    except UnicodeDecodeError as err:
+        raise DataError(f"{path}: not UTF-8 text ({err.reason}); save it as UTF-8") from err
+
+
+def gather(
+    items: Sequence[SourceItem],
+    grouping: Grouping,
+    resolution: int | None,
+    spool: Spool,
+    progress: Progress | None,
+) -> Gathered:
+    """Load, check and encode every item into the spool; a bad one is noted, not raised."""
+    gathered, names = Gathered(), ClassNames()
+    for done, item in enumerate(items, start=1):
+        gathered.files.add(item.path)
+        try:
+            picture = item.load()
+            gathered.files.update(picture.files)
+            group = grouping(picture.path)
+            sample, warnings = to_sample(item.key, picture, group=group, resolution=resolution, names=names)
+        except DataError as err:
+            gathered.skipped.append(SkippedEntry(path=item.path, reason=str(err)))
+        else:
+            members = encode_sample(sample)
+            spool.put(item.key, members)
+            gathered.entries.append(describe(sample, members))
+            gathered.warnings += warnings
+            gathered.dimensions.add(sample.image.ndim)
+        if progress is not None:
+            progress(done, len(items))
+    return gathered
+
+
+def refuse_above(max_bad: int, skipped: Sequence[SkippedEntry], url: str) -> None:
+    """Raises:
+    DataError: there are more bad items than allowed; one line for each.
+    """
+    if len(skipped) <= max_bad:
+        return
+    lines = [entry.reason for entry in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        lines.append(f"… and {len(skipped) - LISTED} more")
+    advice = f"mend them, or leave them out with --max-bad {len(skipped)}"
+    raise DataError("\n  ".join([f"{url}: {len(skipped)} bad items, allowed are {max_bad}; {advice}", *lines]))
+
+
+def pack(
+    entries: Iterable[SampleEntry], splits: Mapping[str, Split], spool: Spool
+) -> tuple[list[SampleEntry], list[ShardEntry]]:
+    """Write the spooled samples into shards, train and test apart, as files of the spool's folder.
+
+    Args:
+        entries: of all samples; their order is kept within a split.
+        splits: key -> split.
+        spool: holds the samples, and the shards afterwards.
+
+    Returns:
+        The entries with their place, in the order of the shards, and the shards.
+    """
+    placed: list[SampleEntry] = []
+    shards: list[ShardEntry] = []
+    known = {entry.key: entry for entry in entries}
+    for split in SPLITS:
+        keys = [key for key in known if splits[key] == split]
+        for number, shard in enumerate(write_shards((key, spool.take(key)) for key in keys)):
+            name = f"{split}-{number:06d}.tar"
+            (spool.folder / name).write_bytes(shard.data)
+            shards.append(
+                ShardEntry(
+                    name=name,
+                    sha256=sha256(shard.data),
+                    size_bytes=len(shard.data),
+                    samples=len(shard.offsets),
+                )
+            )
+            for key, offset in shard.offsets.items():
+                place = {"split": split, "shard": name, "offset": offset}
+                placed.append(known[key].model_copy(update=place))
+    return placed, shards
+
+
+def doubts(tree: SourceTree, gathered: Gathered, samples: Iterable[SampleEntry]) -> list[str]:
+    """What is odd about an import, one sentence each: unused files, mixed colour, twins in both splits."""
+    found = list(gathered.warnings)
+    unused = [path for path in tree.paths() if is_picture(path) and path not in gathered.files]
+    if unused:
+        found.append(f"{tree.url}: {len(unused)} pictures belong to no item and are left out (first: {unused[0]})")
+    if len(gathered.dimensions) > 1:
+        found.append(f"{tree.url}: holds grey and colour pictures; the data set counts as colour")
+    seen: dict[str, SampleEntry] = {}
+    for entry in samples:
+        twin = seen.setdefault(entry.image_sha256, entry)
+        if twin.split != entry.split:
+            found.append(f"{twin.source} and {entry.source} are the same picture in both splits; give --groups")
+    return found

@@ -1,0 +1,283 @@
+"""Versioned data sets in the store: import, find, read, check.
+
+    datasets/<name>/<version>/index.json
+    datasets/<name>/<version>/train-000000.tar, test-000000.tar, ...
+    datasets/<name>/latest.json            {"version": ...}, written last
+
+The version is a digest of the content: the same import gives the same version, byte for byte.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from anomaly_gan.checking import check_index, check_sample
+from anomaly_gan.data import Sample, decode_sample
+from anomaly_gan.dataset import DatasetIndex, SampleEntry, SkippedEntry, Split, count
+from anomaly_gan.formats.readers import reader
+from anomaly_gan.formats.source import SourceTree
+from anomaly_gan.grouping import split_by_group
+from infra.errors import DataError, NotFoundError, UsageError
+from infra.settings import Settings
+from infra.shards import read_shard, sha256
+from infra.storage import Storage
+from jobs.dataset_import import (
+    Gathered,
+    Progress,
+    Spool,
+    doubts,
+    gather,
+    open_grouping,
+    open_spool,
+    pack,
+    refuse_above,
+)
+
+ROOT = "datasets/"
+LATEST = "latest.json"
+INDEX = "index.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+RESOLUTIONS = range(16, 4097)
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import did.
+
+    Attributes:
+        index: of the version that is now the latest.
+        warnings: one sentence each; nothing was left out because of them.
+        already_there: the store held this very version before.
+    """
+
+    index: DatasetIndex
+    warnings: list[str]
+    already_there: bool
+
+    @property
+    def skipped(self) -> tuple[SkippedEntry, ...]:
+        return self.index.skipped
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        index: of the version that was checked.
+        problems: one sentence each; empty = the data set is whole.
+        samples: found and compared.
+        shards: listed.
+    """
+
+    index: DatasetIndex
+    problems: list[str]
+    samples: int
+    shards: int
+
+
+def import_dataset(
+    storage: Storage,
+    tree: SourceTree,
+    *,
+    name: str,
+    fmt: str,
+    resolution: int | None = 512,
+    groups: str | None = None,
+    test_fraction: float = 0.25,
+    seed: int = 0,
+    max_bad: int = 0,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+) -> ImportResult:
+    """Turn an annotated folder into a version of data set `name`, and make it the latest.
+
+    Args:
+        storage: where to.
+        tree: where from.
+        name: lower-case letters, digits, '_' and '-'.
+        fmt: a key of `formats.readers.READERS`.
+        resolution: side of the square to resize to; None = native sizes.
+        groups: see `open_grouping`.
+        test_fraction: wanted share of the test split.
+        seed: of the split.
+        max_bad: up to this many bad items are left out and listed.
+        progress: called with (items read, items).
+        settings: how to reach a CSV file of groups outside the tree.
+
+    Raises:
+        UsageError: a bad argument.
+        DataError: more than `max_bad` bad items, no normal picture, or a class that cannot be in both splits.
+    """
+    _check_arguments(name, resolution, test_fraction, max_bad)
+    grouping = open_grouping(groups, tree, settings or Settings())
+    items = reader(fmt)(tree)
+    with open_spool() as spool:
+        gathered = gather(items, grouping, resolution, spool, progress)
+        refuse_above(max_bad, gathered.skipped, tree.url)
+        index = _pack(gathered, spool, name, resolution, test_fraction, seed)
+        already_there = storage.exists(_key(index, INDEX))
+        _publish(storage, index, spool)
+    return ImportResult(index, doubts(tree, gathered, index.samples), already_there)
+
+
+def check_name(name: str) -> str:
+    """Raises:
+    UsageError: it cannot name a data set.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"data set name: lower-case letters, digits, '_' and '-' only, got {name!r}; rename it")
+    return name
+
+
+def _check_arguments(name: str, resolution: int | None, test_fraction: float, max_bad: int) -> None:
+    check_name(name)
+    if resolution is not None and resolution not in RESOLUTIONS:
+        limits = f"{RESOLUTIONS.start} to {RESOLUTIONS.stop - 1}"
+        raise UsageError(f"--resolution: {limits} pixels or native, got {resolution}")
+    if not 0 < test_fraction < 1:
+        raise UsageError(f"--test-fraction: between 0 and 1, got {test_fraction}; the default is 0.25")
+    if max_bad < 0:
+        raise UsageError(f"--max-bad: at least 0, got {max_bad}")
+
+
+def _pack(
+    gathered: Gathered, spool: Spool, name: str, resolution: int | None, test_fraction: float, seed: int
+) -> DatasetIndex:
+    pictures = {entry.key: (entry.group, entry.classes) for entry in gathered.entries}
+    splits = split_by_group(pictures, test_fraction=test_fraction, seed=seed)
+    samples, shards = pack(gathered.entries, splits, spool)
+    classes = sorted({name for entry in samples for name in entry.classes})
+    return DatasetIndex(
+        name=name,
+        version="",
+        resolution=resolution,
+        gray=gathered.dimensions == {2},
+        classes=tuple(classes),
+        counts=count(samples, classes),
+        test_fraction=test_fraction,
+        seed=seed,
+        shards=tuple(shards),
+        samples=tuple(samples),
+        skipped=tuple(gathered.skipped),
+    ).with_version()
+
+
+def _publish(storage: Storage, index: DatasetIndex, spool: Spool) -> None:
+    """Shards first and the pointer last, so that a reader never finds a version that is not whole."""
+    for shard in index.shards:
+        storage.upload(spool.folder / shard.name, _key(index, shard.name))
+    storage.write(_key(index, INDEX), index.model_dump_json(indent=1).encode())
+    storage.write(f"{ROOT}{index.name}/{LATEST}", json.dumps({"version": index.version}).encode())
+
+
+def _key(index: DatasetIndex, file: str) -> str:
+    return f"{ROOT}{index.name}/{index.version}/{file}"
+
+
+def list_datasets(storage: Storage) -> list[DatasetIndex]:
+    """The latest version of every data set, by name."""
+    return [load_index(storage, name) for name in _names(storage)]
+
+
+def _names(storage: Storage) -> list[str]:
+    suffix = f"/{LATEST}"
+    keys = (entry.key for entry in storage.list(ROOT))
+    return [key.removeprefix(ROOT).removesuffix(suffix) for key in keys if key.endswith(suffix)]
+
+
+def load_index(storage: Storage, name: str) -> DatasetIndex:
+    """The index of NAME (its latest version) or NAME@VERSION.
+
+    Raises:
+        UsageError: not a name.
+        NotFoundError: no such data set or version; the message lists those there are.
+        DataError: the index cannot be read.
+    """
+    plain, _, version = name.partition("@")
+    check_name(plain)
+    try:
+        if not version:
+            version = json.loads(storage.read(f"{ROOT}{plain}/{LATEST}"))["version"]
+        data = storage.read(f"{ROOT}{plain}/{version}/{INDEX}")
+    except NotFoundError as err:
+        there = ", ".join(_names(storage)) or "none"
+        raise NotFoundError(f"data set {name}: not in {storage.uri}; there are: {there}") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise DataError(f"data set {name}: {LATEST} is damaged; import the data set again") from err
+    try:
+        return DatasetIndex.model_validate_json(data)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"data set {name}: {INDEX}: {where}: {first['msg']}; import it again") from err
+
+
+def load_samples(
+    storage: Storage,
+    index: DatasetIndex,
+    *,
+    split: Split | None,
+    classes: Collection[str] | None = None,
+    normal: bool = True,
+) -> list[Sample]:
+    """Decoded samples in index order; see `DatasetIndex.select` for what is taken.
+
+    Raises:
+        UsageError: the data set has no such class.
+        DataError: a shard differs from its digest, or misses a sample.
+    """
+    unknown = set(classes or ()) - set(index.classes)
+    if unknown:
+        known = ", ".join(index.classes)
+        raise UsageError(f"data set {index.name}: has no class {', '.join(sorted(unknown))}, only {known}")
+    return list(read_entries(storage, index, index.select(split=split, classes=classes, normal=normal)))
+
+
+def read_entries(storage: Storage, index: DatasetIndex, entries: Iterable[SampleEntry]) -> Iterator[Sample]:
+    """Decoded samples of some entries, in index order; see `load_samples` for the errors."""
+    wanted: dict[str, set[str]] = {}
+    for entry in entries:
+        wanted.setdefault(entry.shard, set()).add(entry.key)
+    for shard in index.shards:
+        missing = wanted.get(shard.name, set())
+        if not missing:
+            continue
+        name = f"data set {index.name}: {shard.name}"
+        for key, members in read_shard(storage.read(_key(index, shard.name)), name, shard.sha256):
+            if key in missing:
+                missing.remove(key)
+                yield decode_sample(key, members)
+        if missing:
+            raise DataError(f"{name}: misses sample {min(missing)}; import the data set again")
+
+
+def check_dataset(storage: Storage, name: str) -> CheckReport:
+    """Compare everything stored of NAME or NAME@VERSION with its index: digests, masks, counts, groups.
+
+    Raises:
+        NotFoundError: no such data set.
+        DataError: the index itself cannot be read.
+    """
+    index = load_index(storage, name)
+    problems = check_index(index)
+    found = 0
+    for shard in index.shards:
+        expected = {entry.key: entry for entry in index.samples if entry.shard == shard.name}
+        try:
+            data = storage.read(_key(index, shard.name))
+            if sha256(data) != shard.sha256:
+                problems.append(f"{shard.name}: sha256 differs from the index; the shard was changed")
+            for key, members in read_shard(data, shard.name):
+                found += 1
+                if key in expected:
+                    problems += check_sample(expected.pop(key), members)
+                else:
+                    problems.append(f"{shard.name}: sample {key} is not in the index, or there twice")
+        except (DataError, NotFoundError) as err:
+            problems.append(str(err))
+        problems += [f"{shard.name}: sample {key} is missing" for key in expected]
+    return CheckReport(index, problems, found, len(index.shards))

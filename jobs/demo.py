@@ -1,0 +1,144 @@
+"""The demo: the same calls that the commands make, on rendered images, one stage after the other."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomaly_gan.render.dataset import render_samples, write_mvtec
+from infra.cluster import connect
+from infra.errors import AganError, UsageError
+from infra.local_head import running_head, stop_head
+from infra.settings import Settings, load_settings
+from infra.sources import FsspecTree
+from infra.storage import open_storage
+from jobs.control import follow
+from jobs.datasets import import_dataset
+from jobs.manifest import pull
+from jobs.record import JobState
+from jobs.resolve import resolve
+from jobs.submit import complete, submit
+
+DATASET = "demo"
+SIZE_PX = 128
+NORMAL_IMAGES = 48
+ABNORMAL_IMAGES = 40
+SEED = 0
+
+SMALL_NETWORKS = {
+    "train.model.generator_widths": [32, 64, 128, 192],
+    "train.model.discriminator_width": 16,
+    "train.model.discriminator_features": 256,
+    "train.masks.max_parts": 1,
+}
+"""What two CPU cores train in two minutes; a GPU takes the defaults."""
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What the demo makes, and where."""
+
+    folder: Path
+    class_name: str
+    train_images: int
+    generated: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far the demo is; `headline` stands where a stage begins, and is empty else."""
+
+    number: int
+    of: int
+    headline: str
+    what: str
+    done: int
+    total: int
+
+
+STAGES = ("render", "import", "train", "generate", "evaluate")
+
+
+def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
+    """Run all stages; the report is then in folder/report/report.html.
+
+    Raises:
+        UsageError: the folder exists and is not empty.
+        AganError: a job did not succeed.
+    """
+    if plan.folder.exists() and any(plan.folder.iterdir()):
+        raise UsageError(f"{plan.folder}: is not empty; name another folder, or remove it")
+    settings = load_settings({"store": str(plan.folder / "store")})
+    had_head = running_head() is not None
+    try:
+        yield _stage("render", f"rendering {NORMAL_IMAGES} normal and {ABNORMAL_IMAGES} abnormal images")
+        _render(plan)
+        yield _stage("import", f"importing them into the store {settings.store}")
+        _import(plan, settings)
+        model = yield from _job("train", "train", _train_flags(plan), settings)
+        flags = {"model": model, "count": plan.generated, "resources.cpus_per_worker": 2}
+        generated = yield from _job("generate", "generate", flags, settings)
+        flags = {
+            "dataset": DATASET,
+            "generated": generated,
+            "measured_images": plan.generated,
+            "detector.steps": 40,
+            "detector.batch_size": 4,
+            "detector.warmup_steps": 10,
+            "resources.cpus_per_worker": 2,
+        }
+        evaluation = yield from _job("evaluate", "evaluate", flags, settings)
+        pull(open_storage(settings), evaluation, plan.folder / "report")
+    finally:
+        if not (had_head or keep_cluster) and settings.cluster is None:
+            stop_head()
+
+
+def _stage(name: str, headline: str, what: str = "", done: int = 0, total: int = 1) -> Stage:
+    return Stage(STAGES.index(name) + 1, len(STAGES), headline, what or name, done, total)
+
+
+def _render(plan: DemoPlan) -> None:
+    samples = render_samples(
+        normal=NORMAL_IMAGES, per_class=ABNORMAL_IMAGES, classes=(plan.class_name,), size=SIZE_PX, seed=SEED
+    )
+    write_mvtec(samples, plan.folder / "images")
+
+
+def _import(plan: DemoPlan, settings: Settings) -> None:
+    import_dataset(
+        open_storage(settings),
+        FsspecTree(str(plan.folder / "images"), settings),
+        name=DATASET,
+        fmt="mvtec",
+        resolution=SIZE_PX,
+        groups="groups.csv:group",
+    )
+
+
+def _train_flags(plan: DemoPlan) -> dict[str, object]:
+    return {
+        "dataset": DATASET,
+        "class_name": plan.class_name,
+        "train.total_images": plan.train_images,
+        "train.batch_size": 8,
+        "train.log_every_steps": 2,
+        "train.sample_every_steps": 40,
+        "train.checkpoint_every_steps": 40,
+        "train.aware.steps": 20,
+        "resources.workers": 2,
+        **SMALL_NETWORKS,
+    }
+
+
+def _job(stage: str, kind: str, flags: dict[str, object], settings: Settings) -> Generator[Stage, None, str]:
+    """Submit a job and follow it; its id is the generator's return value."""
+    resolved = complete(resolve(kind, flags, environ={}), open_storage(settings))
+    job_id = submit(resolved, settings, connect(settings)).job_id
+    yield _stage(stage, f"{kind} job {job_id}")
+    for seen in follow(open_storage(settings), job_id):
+        if seen.progress is not None and not seen.status.state.is_final:
+            progress = seen.progress
+            yield _stage(stage, "", progress.phase, progress.done, progress.total)
+        if seen.status.state.is_final and seen.status.state is not JobState.SUCCEEDED:
+            raise AganError(f"{kind} job {job_id}: {seen.status.state}: {seen.status.error}\n{seen.log}")
+    return job_id

@@ -1,0 +1,126 @@
+"""The evaluate job: image measures against an untrained generator, two detectors, one HTML report."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+import torch
+
+from anomaly_gan.checkpoint import Snapshot
+from anomaly_gan.data import encode_png
+from anomaly_gan.evaluation import DetectorComparison, compare_detectors
+from anomaly_gan.generation import Generated, generate
+from anomaly_gan.grids import sample_grid
+from anomaly_gan.metrics.mask_change import MaskChange, summarise
+from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
+from anomaly_gan.networks.generator import UNet, build_generator
+from anomaly_gan.preview import to_row
+from anomaly_gan.report import Absent, MeasureTable, render_report
+from jobs.context import JobContext, context_from_plain, load_context
+from jobs.evaluation_data import DetectorData, load_detector_data
+from jobs.evaluation_report import report_data
+from jobs.inputs import load_training_split
+from jobs.manifest import OutputWriter
+from jobs.models import load_model
+from jobs.progress import ProgressReporter
+from jobs.spec import EvaluateSpec, GenerateSpec
+
+GRID_ROWS = 8
+
+
+def evaluate(context: JobContext) -> None:
+    """Do all the work in one task on a worker node, then make the results visible."""
+    resources = context.spec.resources
+    task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_retries=2)(_work)
+    ray.get(task.remote(context.to_plain()))
+    outputs = OutputWriter(context.storage, context.job_id)
+    outputs.add_written("")
+    outputs.commit()
+
+
+def _work(raw: dict[str, Any]) -> None:
+    context = context_from_plain(raw)
+    spec = cast(EvaluateSpec, context.spec)
+    torch.set_num_threads(spec.resources.cpus_per_worker)
+    device = "cuda" if spec.resources.gpus_per_worker else "cpu"
+    reporter, outputs = context.reporter(), OutputWriter(context.storage, context.job_id)
+    made_by = cast(GenerateSpec, load_context(context.settings, spec.generated).spec)
+    snapshot = load_model(context.storage, made_by.model, torch.device(device))
+
+    trained, untrained = _measured_images(context, spec, made_by, snapshot, reporter)
+    measures = MeasureTable(_summary(trained), _summary(untrained))
+    data = load_detector_data(context.storage, spec, snapshot)
+    lpips = _perceptual(context, data, device)
+    comparison = _compare(context, data, spec, device, reporter)
+
+    outputs.write("grid.png", encode_png(sample_grid([to_row(one) for one in trained[:GRID_ROWS]])))
+    rows = [to_row(one) for one in trained[:GRID_ROWS]]
+    page = render_report(report_data(context, made_by.model, snapshot, rows, measures, lpips, comparison))
+    outputs.write("report.html", page.encode())
+    figures = {
+        "measures": {"trained": measures.trained, "untrained": measures.untrained},
+        "lpips": {"unavailable": lpips.reason} if isinstance(lpips, Absent) else [asdict(score) for score in lpips],
+        "detectors": comparison.model_dump(mode="json"),
+    }
+    outputs.write("evaluation.json", json.dumps(figures, indent=1).encode())
+
+
+def _measured_images(
+    context: JobContext, spec: EvaluateSpec, made_by: GenerateSpec, snapshot: Snapshot, reporter: ProgressReporter
+) -> tuple[list[Generated], list[Generated]]:
+    """The first images of the generate job made again, and the same by a generator that has learnt nothing."""
+    split = load_training_split(context.storage, snapshot.record["dataset"], snapshot.class_name)
+    plan = split.plan(snapshot.view, snapshot.config.masks, made_by.generation)
+    device = next(snapshot.generator.parameters()).device
+    torch.manual_seed(snapshot.config.seed)
+    blank = build_generator(snapshot.config.model).to(device).eval()
+    count, size = min(spec.measured_images, made_by.count), made_by.generation.batch_size
+
+    def make(generator: UNet, phase: str) -> list[Generated]:
+        images: list[Generated] = []
+        for start in range(0, count, size):
+            images += generate(plan, range(start, min(start + size, count)), generator)
+            reporter.update(phase, len(images), count, "images")
+        return images
+
+    return make(snapshot.generator, "measuring, trained"), make(blank, "measuring, untrained")
+
+
+def _summary(images: list[Generated]) -> dict[str, Any]:
+    return dict(summarise([MaskChange(**one.sample.meta["measures"]) for one in images]))
+
+
+def _perceptual(context: JobContext, data: DetectorData, device: str) -> list[LpipsScore] | Absent:
+    folder = Path(context.settings.weights) if context.settings.weights else None
+    model = load_lpips(folder, device)
+    if isinstance(model, Unavailable):
+        return Absent(model.reason)
+    real = [sample.image for sample in data.real_train if not sample.is_normal]
+    generated = [sample.image for sample in data.generated]
+    seed = cast(EvaluateSpec, context.spec).detector.seed
+    return [lpips_real(model, generated, real, seed=seed), ic_lpips(model, generated, seed=seed)]
+
+
+def _compare(
+    context: JobContext, data: DetectorData, spec: EvaluateSpec, device: str, reporter: ProgressReporter
+) -> DetectorComparison:
+    steps = compare_detectors(
+        real_train=data.real_train,
+        generated=data.generated,
+        real_test=data.real_test,
+        classes=data.classes,
+        config=spec.detector,
+        device=device,
+        weights_folder=Path(context.settings.weights) if context.settings.weights else None,
+    )
+    for step in steps:
+        if isinstance(step, DetectorComparison):
+            return step
+        done = step.step + (0 if step.arm == "real" else step.steps)
+        values = {"detector_loss": step.loss}
+        reporter.update(f"detector on {step.arm}", done, 2 * step.steps, "steps", values=values)
+        if step.step % 20 == 0:
+            print(f"detector on {step.arm}: step {step.step}/{step.steps}, loss {step.loss:.3f}", flush=True)
+    raise AssertionError("compare_detectors ends with a comparison")

@@ -1,0 +1,133 @@
+"""What rank 0 of a train job does with each report: progress, history, grids, checkpoints, the model."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from anomaly_gan.batches import BatchSource
+from anomaly_gan.checkpoint import Snapshot, checkpoint_bytes, snapshot_bytes
+from anomaly_gan.config import GenerationConfig
+from anomaly_gan.data import encode_png
+from anomaly_gan.preview import Preview, Previewer
+from anomaly_gan.training import StepReport, TrainState
+from infra.errors import NotFoundError
+from jobs.checkpoints import CheckpointStore
+from jobs.context import JobContext
+from jobs.inputs import TrainingSplit
+from jobs.models import DESCRIPTION, WEIGHTS
+from jobs.record import job_key
+from jobs.spec import TrainSpec
+
+PREVIEW_IMAGES = 32
+GRID_ROWS = 6
+HISTORY = "out/history.json"
+
+
+class TrainObserver:
+    """Observes one run; everything it knows survives a restart in the store."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        split: TrainingSplit,
+        source: BatchSource,
+        state: TrainState,
+        checkpoints: CheckpointStore,
+        record: dict[str, Any],
+    ) -> None:
+        self._context = context
+        self._spec = cast(TrainSpec, context.spec)
+        self._state = state
+        self._checkpoints = checkpoints
+        self._record = record
+        self._reporter = context.reporter()
+        config = GenerationConfig(seed=self._spec.train.seed)
+        plan = split.plan(self._spec.view, self._spec.train.masks, config)
+        self._previewer = Previewer(plan, source, state.aware, self._spec.train.crop, PREVIEW_IMAGES)
+        self._history = [row for row in self._load_history() if row["step"] <= state.step]
+        self.measures: dict[str, float] = {}
+        self._folder = tempfile.TemporaryDirectory()
+        self._board = SummaryWriter(self._folder.name, purge_step=state.step or None)
+        self._reporter.update("training", state.step, self._spec.train.total_steps, "steps")
+
+    def observe(self, report: StepReport) -> None:
+        config = self._spec.train
+        is_last = report.step == report.total_steps
+        checkpoint_due = report.step % config.checkpoint_every_steps == 0 or is_last
+        sample_due = report.step % config.sample_every_steps == 0 or is_last
+        preview = None
+        if checkpoint_due or sample_due:
+            preview = self._previewer.draw(self._state.g_ema)
+            self.measures = preview.measures
+        self._history.append(
+            {
+                "step": report.step,
+                "nimg": report.nimg,
+                "images_per_sec": report.images_per_sec,
+                "losses": report.losses,
+                "measures": preview.measures if preview else {},
+            }
+        )
+        self._log(report)
+        if preview is not None and sample_due:
+            self._save_grid(report.step, preview)
+        if preview is not None and checkpoint_due:
+            self._save_history()
+            self._checkpoints.save(report.step, checkpoint_bytes(self._state), preview.measures["crop_kid"])
+
+    def finish(self) -> None:
+        """Leave the model, the history and the TensorBoard files in out/; the caller makes them visible."""
+        self._save_history()
+        record = {**self._record, "nimg": self._state.nimg, "measures": self.measures}
+        snapshot = Snapshot(self._state.g_ema, self._spec.class_name, self._spec.view, self._spec.train, record)
+        weights, description = snapshot_bytes(snapshot)
+        self._write(f"out/model/{WEIGHTS}", weights)
+        self._write(f"out/model/{DESCRIPTION}", description)
+        self._board.close()
+        self._folder.cleanup()
+
+    def _log(self, report: StepReport) -> None:
+        for name, value in report.losses.items():
+            self._board.add_scalar(f"loss/{name}", value, report.step)
+        self._board.add_scalar("images_per_sec", report.images_per_sec, report.step)
+        for name, value in self._history[-1]["measures"].items():
+            self._board.add_scalar(f"measure/{name}", value, report.step)
+        values = {**report.losses, **self.measures}
+        self._reporter.update(
+            "training",
+            report.step,
+            report.total_steps,
+            "steps",
+            images_per_sec=report.images_per_sec,
+            values=values,
+        )
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+        print(
+            f"step {report.step}/{report.total_steps}  {report.images_per_sec:.1f} images/s  {shown}",
+            flush=True,
+        )
+
+    def _save_grid(self, step: int, preview: Preview) -> None:
+        grid = preview.grid(GRID_ROWS)
+        self._write(f"out/samples/step-{step:08d}.png", encode_png(grid))
+        self._board.add_image("samples", torch.from_numpy(grid), step, dataformats="HWC")
+
+    def _save_history(self) -> None:
+        self._write(HISTORY, json.dumps(self._history).encode())
+        self._board.flush()
+        for path in Path(self._folder.name).iterdir():
+            self._write(f"out/tensorboard/{path.name}", path.read_bytes())
+
+    def _load_history(self) -> list[dict[str, Any]]:
+        try:
+            rows: list[dict[str, Any]] = json.loads(self._context.storage.read(job_key(self._context.job_id, HISTORY)))
+        except NotFoundError:
+            return []
+        return rows
+
+    def _write(self, name: str, data: bytes) -> None:
+        self._context.storage.write(job_key(self._context.job_id, name), data)

@@ -1,0 +1,164 @@
+"""From defaults, preset, file, environment and flags to one checked spec, with the source of each value."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from anomaly_gan.config import PRESETS
+from infra.errors import UsageError
+from jobs.spec import SPECS, JobSpec
+
+ENVIRONMENT_PREFIX = "AGAN_SPEC_"
+"""AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ResolvedSpec:
+    """A checked spec and, per dotted key, where its value came from."""
+
+    spec: JobSpec
+    sources: dict[str, str]
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """(dotted key, value, source) in the order of declaration."""
+        flat = flatten(self.spec.model_dump(mode="json"))
+        return [(key, value, self.sources.get(key, "default")) for key, value in flat.items()]
+
+
+def resolve(
+    kind: str,
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    sets: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> ResolvedSpec:
+    """Merge all layers, the later winning: default, preset, file, environment, flag.
+
+    Args:
+        kind: train, generate, evaluate or tune.
+        flags: dotted key -> value of the command's own options; None = not given.
+        file: YAML or JSON of the spec's own form.
+        sets: dotted key -> text of `--set KEY=VALUE`.
+        environ: variables whose name begins with AGAN_SPEC_.
+
+    Raises:
+        UsageError: every bad value, each in one line with its source.
+    """
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if file is not None:
+        layers.append((f"file ({file.name})", flatten(_read(file, kind))))
+    layers.append(("environment", _from_environment(environ)))
+    given = {key: value for key, value in flags.items() if value is not None}
+    layers.append(("flag", given | {key: _scalar(text) for key, text in (sets or {}).items()}))
+    preset = _preset(layers)
+    if preset is not None and kind in ("train", "tune"):
+        layers.insert(0, (f"preset {preset}", {f"train.{k}": v for k, v in flatten(PRESETS[preset]).items()}))
+
+    tree: Tree = {}
+    sources: dict[str, str] = {}
+    for source, values in layers:
+        for key, value in values.items():
+            _put(tree, key, value, source)
+            sources[key] = source
+    try:
+        return ResolvedSpec(SPECS[kind].model_validate({**tree, "kind": kind}), sources)
+    except ValidationError as err:
+        raise UsageError(_explain(err, sources)) from err
+
+
+def parse_sets(sets: list[str]) -> dict[str, str]:
+    """`KEY=VALUE` texts as a mapping.
+
+    Raises:
+        UsageError: a text without `=`.
+    """
+    pairs = [text.partition("=") for text in sets]
+    for text, (key, equals, _) in zip(sets, pairs, strict=True):
+        if not (equals and key):
+            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set train.loss.lambda_1=0.5")
+    return {key: value for key, _, value in pairs}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
+    """Nested mappings as dotted keys; an empty mapping has none."""
+    flat: Tree = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Dotted key -> description of every knob of a spec."""
+    keys: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys |= known_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            keys[f"{prefix}{name}"] = field.description or ""
+    return keys
+
+
+def _read(file: Path, kind: str) -> Tree:
+    try:
+        raw = yaml.safe_load(file.read_text())
+    except OSError as err:
+        raise UsageError(f"{file}: {err.strerror}; name a readable spec file") from err
+    except yaml.YAMLError as err:
+        raise UsageError(f"{file}: not valid YAML or JSON ({str(err).splitlines()[0]})") from err
+    if not isinstance(raw, dict):
+        raise UsageError(f"{file}: holds no mapping of keys to values; see `agan submit {kind} --dry-run --json`")
+    if raw.get("kind", kind) != kind:
+        raise UsageError(f"{file}: is a spec of kind {raw['kind']}, the command is {kind}")
+    return raw
+
+
+def _from_environment(environ: Mapping[str, str]) -> Tree:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).replace("__", "."): _scalar(text)
+        for name, text in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+
+
+def _preset(layers: list[tuple[str, Mapping[str, Any]]]) -> str | None:
+    named = [values["train.preset"] for _, values in layers if "train.preset" in values]
+    return named[-1] if named and named[-1] in PRESETS else None
+
+
+def _scalar(text: str) -> Any:
+    """Numbers, booleans and lists as JSON reads them; anything else stays text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _put(tree: Tree, key: str, value: Any, source: str) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise UsageError(f"{source}: {key}: {parent} holds a value, not a section")
+    tree[leaf] = value
+
+
+def _explain(err: ValidationError, sources: Mapping[str, str]) -> str:
+    lines = []
+    for error in err.errors():
+        key = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        got = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
+        lines.append(f"{sources.get(key, 'spec')}: {key}: {message}{got}")
+    return "\n       ".join(lines)

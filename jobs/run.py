@@ -1,0 +1,151 @@
+"""The entrypoint of every job on the cluster: `python -m jobs.run STORE/jobs/ID/spec.json`.
+
+A supervisor starts the work as its child, mirrors the child's output to the store, keeps the heartbeat
+and records how it ended; the record is right even when the work is killed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from infra.errors import StorageError, UsageError
+from infra.settings import Settings, load_settings
+from infra.storage import Storage, open_storage
+from jobs.record import (
+    HEARTBEAT_SEC,
+    JobState,
+    JobStatus,
+    job_key,
+    load_status,
+    save_status,
+)
+
+LOG_FLUSH_SEC = 1.0
+ERROR_FILE_VARIABLE = "AGAN_ERROR_FILE"
+"""Where the work leaves the one sentence that says why it failed."""
+
+
+def parse_spec_uri(uri: str) -> tuple[str, str]:
+    """(store URI, job id) of STORE/jobs/ID/spec.json."""
+    store, separator, rest = uri.rpartition("/jobs/")
+    job_id, _, name = rest.partition("/")
+    if not (separator and store and job_id and name == "spec.json"):
+        raise UsageError(f"jobs.run: {uri!r} is not STORE/jobs/ID/spec.json")
+    return store, job_id
+
+
+class LogMirror:
+    """Copies the child's output to our own and, in numbered pieces, to the store."""
+
+    def __init__(self, storage: Storage, job_id: str) -> None:
+        self._storage = storage
+        self._prefix = job_key(job_id, "logs/")
+        self._pieces = len(storage.list(self._prefix))
+        self._buffer = bytearray()
+        self._lock = threading.Lock()
+
+    def add(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        with self._lock:
+            self._buffer += data
+
+    def flush(self) -> None:
+        with self._lock:
+            data = bytes(self._buffer)
+        if data:
+            self._storage.write(f"{self._prefix}{self._pieces + 1:06d}.log", data)
+            self._pieces += 1
+            with self._lock:
+                del self._buffer[: len(data)]
+
+
+class Supervisor:
+    """Runs one job's work in a child process and keeps its record."""
+
+    def __init__(self, settings: Settings, job_id: str) -> None:
+        self.storage = open_storage(settings)
+        self.job_id = job_id
+        self.logs = LogMirror(self.storage, job_id)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.stopped_by: signal.Signals | None = None
+
+    def run(self) -> int:
+        status = load_status(self.storage, self.job_id).changed(state=JobState.RUNNING, started_at=time.time())
+        save_status(self.storage, status)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        with tempfile.TemporaryDirectory() as folder:
+            error_file = Path(folder) / "error"
+            code = self._supervise(status, error_file)
+            error = error_file.read_text() if error_file.is_file() else None
+        final = self._final_status(status, code, error)
+        self.logs.flush()
+        save_status(self.storage, final)
+        return 0 if final.state is JobState.SUCCEEDED else 1
+
+    def _supervise(self, status: JobStatus, error_file: Path) -> int:
+        self.child = subprocess.Popen(
+            [sys.executable, "-u", "-m", "jobs.work", self.job_id],
+            env={**os.environ, ERROR_FILE_VARIABLE: str(error_file)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        reader = threading.Thread(target=self._read, args=(self.child,), daemon=True)
+        reader.start()
+        flushed_at = time.monotonic()
+        while self.child.poll() is None and self.stopped_by is None:
+            time.sleep(LOG_FLUSH_SEC / 4)
+            if time.monotonic() - flushed_at >= LOG_FLUSH_SEC:
+                flushed_at = time.monotonic()
+                status = self._keep_record(status)
+        if self.stopped_by is not None:
+            self.child.kill()
+        code = self.child.wait()
+        reader.join(timeout=2)
+        return code
+
+    def _keep_record(self, status: JobStatus) -> JobStatus:
+        """Log and heartbeat; a store that is away for a while must not end the work."""
+        try:
+            self.logs.flush()
+            if time.time() - status.heartbeat_at >= HEARTBEAT_SEC:
+                status = status.changed()
+                save_status(self.storage, status)
+        except StorageError as err:
+            print(f"warning: the record is late: {err}", file=sys.stderr)
+        return status
+
+    def _read(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None
+        while data := os.read(child.stdout.fileno(), 1 << 16):
+            self.logs.add(data)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stopped_by = signal.Signals(number)
+
+    def _final_status(self, status: JobStatus, code: int, error: str | None) -> JobStatus:
+        if self.stopped_by is not None:
+            if self.storage.exists(job_key(self.job_id, "cancel.json")):
+                return status.finished(JobState.CANCELLED)
+            return status.finished(JobState.FAILED, f"stopped by {self.stopped_by.name} from outside")
+        if code == 0:
+            return status.finished(JobState.SUCCEEDED)
+        how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return status.finished(JobState.FAILED, error or f"the work {how}; see `agan jobs logs {self.job_id}`")
+
+
+def main(uri: str) -> int:
+    store, job_id = parse_spec_uri(uri)
+    settings = load_settings({"store": store})
+    return Supervisor(settings, job_id).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

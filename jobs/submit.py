@@ -1,0 +1,182 @@
+"""From a resolved spec to a job on the cluster: everything is checked before anything starts."""
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from pydantic import ValidationError
+
+from anomaly_gan.dataset import DatasetIndex
+from anomaly_gan.training import check_generator, check_ranks
+from infra.cluster import Capacity, Cluster
+from infra.errors import ClusterError, UsageError
+from infra.settings import Settings
+from infra.storage import Storage, is_local, open_storage
+from jobs.datasets import load_index
+from jobs.manifest import load_manifest
+from jobs.models import load_model
+from jobs.record import JobState, JobStatus, job_key, new_job_id, save_status
+from jobs.resolve import ResolvedSpec
+from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
+
+TUNE_DRIVER_CPUS = 0.1
+"""What a trial itself takes beside its workers; Ray Tune refuses 0."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job that the cluster has accepted."""
+
+    job_id: str
+    resolved: ResolvedSpec
+
+
+def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
+    """Fill in what only the store knows (version, view, grey), and check every name against it.
+
+    Raises:
+        NotFoundError: a data set, model or job that is not there.
+        UsageError: a class, view or batch that does not fit.
+    """
+    spec = resolved.spec
+    if isinstance(spec, TrainSpec | TuneSpec):
+        return _complete_training(resolved, load_index(storage, spec.dataset))
+    if isinstance(spec, GenerateSpec):
+        load_model(storage, spec.model, torch.device("cpu"))
+        return resolved
+    load_manifest(storage, spec.generated)
+    index = load_index(storage, spec.dataset)
+    return _changed(resolved, {"dataset": f"{index.name}@{index.version}"}, "store")
+
+
+def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedSpec:
+    spec = resolved.spec
+    assert isinstance(spec, TrainSpec | TuneSpec)
+    if spec.class_name not in index.classes:
+        raise UsageError(
+            f"class_name: {spec.class_name!r} is not in data set {index.name}; it has {', '.join(index.classes)}"
+        )
+    changes: dict[str, Any] = {"dataset": f"{index.name}@{index.version}"}
+    if "train.model.gray" not in resolved.sources:
+        changes["train.model.gray"] = index.gray
+    if spec.view.kind == "whole" and index.resolution is None:
+        raise UsageError(
+            f"view: data set {index.name} keeps native sizes, which differ; see it through windows (--window 128)"
+        )
+    if spec.view.kind == "whole" and "view.size" not in resolved.sources:
+        changes["view.size"] = index.resolution
+    completed = _changed(resolved, changes, "data set")
+    checked = completed.spec
+    assert isinstance(checked, TrainSpec | TuneSpec)
+    if checked.view.kind == "whole" and checked.view.size != index.resolution:
+        raise UsageError(
+            f"view.size: {checked.view.size} px, data set {index.name} is {index.resolution} px; use that, or --window"
+        )
+    check_ranks(checked.train, checked.resources.workers)
+    check_generator(checked.train.model, checked.view.size)
+    return completed
+
+
+def _changed(resolved: ResolvedSpec, changes: dict[str, Any], source: str) -> ResolvedSpec:
+    tree = resolved.spec.model_dump(mode="json")
+    for key, value in changes.items():
+        *parents, leaf = key.split(".")
+        section = tree
+        for parent in parents:
+            section = section[parent]
+        section[leaf] = value
+    try:
+        spec: JobSpec = type(resolved.spec).model_validate(tree)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: {where}: {first['msg'].removeprefix('Value error, ')}") from err
+    return ResolvedSpec(spec, {**resolved.sources, **dict.fromkeys(changes, source)})
+
+
+def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
+    """Refuse what the cluster cannot do; a job that waits for ever could not even be stopped.
+
+    Raises:
+        UsageError: a local folder as store of several nodes.
+        ClusterError: more CPUs or GPUs than there are, where none can be added.
+    """
+    if capacity.nodes > 1 and is_local(store):
+        raise UsageError(
+            f"store {store}: a local folder, which the other {capacity.nodes - 1} nodes of the cluster cannot see;"
+            " use s3://bucket/prefix"
+        )
+    if capacity.grows:
+        return
+    cpus, gpus = needed(spec)
+    for name, wanted, there in (("CPUs", cpus, capacity.cpus), ("GPUs", gpus, capacity.gpus)):
+        if wanted > there:
+            raise ClusterError(
+                f"resources: the job needs {wanted:g} {name}, the cluster has {there:g};"
+                " lower --workers, or use a larger cluster"
+            )
+
+
+def needed(spec: JobSpec) -> tuple[float, float]:
+    """(CPUs, GPUs) that must be there at one time."""
+    resources: Resources = spec.resources
+    cpus: float = resources.workers * resources.cpus_per_worker
+    gpus: float = resources.workers * resources.gpus_per_worker
+    if isinstance(spec, TuneSpec):
+        return spec.concurrent_trials * (cpus + TUNE_DRIVER_CPUS), spec.concurrent_trials * gpus
+    return cpus, gpus
+
+
+def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> Submission:
+    """Record the job, then hand it to the cluster; `resolved` comes from `complete`.
+
+    Raises:
+        ClusterError: the cluster refused; the job's record then says failed.
+    """
+    storage = open_storage(settings)
+    check_cluster(resolved.spec, storage.uri, cluster.capacity())
+    job_id = new_job_id(resolved.spec.kind)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "job_id": job_id,
+        "spec": resolved.spec.model_dump(mode="json"),
+        "sources": resolved.sources,
+        "versions": {"ray": ray.__version__, "torch": torch.__version__},
+    }
+    spec_key = job_key(job_id, "spec.json")
+    storage.write(spec_key, json.dumps(document, indent=1).encode())
+    now = time.time()
+    status = JobStatus(
+        job_id=job_id,
+        kind=resolved.spec.kind,
+        title=title(resolved.spec),
+        state=JobState.PENDING,
+        submitted_at=now,
+        heartbeat_at=now,
+        cluster=cluster.url,
+    )
+    save_status(storage, status)
+    python = sys.executable if settings.cluster is None else "python"
+    entrypoint = shlex.join([python, "-m", "jobs.run", f"{storage.uri}/{spec_key}"])
+    try:
+        cluster.submit(job_id, entrypoint, settings.environment())
+    except ClusterError as err:
+        save_status(storage, status.finished(JobState.FAILED, str(err)))
+        raise
+    return Submission(job_id, resolved)
+
+
+def title(spec: JobSpec) -> str:
+    """A job in a few words."""
+    if isinstance(spec, TrainSpec):
+        return f"{spec.dataset} {spec.class_name}"
+    if isinstance(spec, GenerateSpec):
+        return f"{spec.count} images by {spec.model}"
+    if isinstance(spec, EvaluateSpec):
+        return f"{spec.generated} on {spec.dataset}"
+    return f"{spec.trials} trials, {spec.dataset} {spec.class_name}"

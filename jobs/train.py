@@ -1,0 +1,187 @@
+"""The train job: Ray Train workers, DDP, our own checkpoints in the store."""
+
+import tempfile
+from typing import Any, cast
+
+import ray.train
+import torch
+import torch.distributed
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from anomaly_gan import checkpoint, training
+from anomaly_gan.batches import BatchSource
+from anomaly_gan.networks.aware import AwareNetwork
+from infra.errors import AganError, TrainingError
+from jobs.aware import aware_network, cached_aware
+from jobs.checkpoints import CheckpointStore
+from jobs.context import JobContext, context_from_plain
+from jobs.inputs import TrainingSplit, load_training_split
+from jobs.manifest import OutputWriter
+from jobs.models import publish_model
+from jobs.observer import TrainObserver
+from jobs.record import job_key
+from jobs.spec import Resources, TrainSpec
+
+
+def train(context: JobContext) -> None:
+    """Train on the cluster, then publish the model and the results."""
+    fit(context.to_plain(), context.spec.resources, context.job_id)
+    outputs = OutputWriter(context.storage, context.job_id)
+    outputs.add_written("")
+    publish_model(context.storage, context.job_id)
+    outputs.commit()
+
+
+def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[Any] | None = None) -> None:
+    """Run `worker` on every rank; a lost worker restarts the group from the last checkpoint.
+
+    Raises:
+        AganError: the lowest rank's own error where it was an expected one.
+        TrainingError: the workers were lost more often than `max_failures`.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # our checkpoints are in the store; Ray's own state is not needed
+        trainer = TorchTrainer(
+            worker,
+            train_loop_config=raw,
+            scaling_config=ScalingConfig(
+                num_workers=resources.workers,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker={"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker},
+            ),
+            run_config=RunConfig(
+                name=name,
+                storage_path=folder,
+                failure_config=FailureConfig(max_failures=resources.max_failures),
+                callbacks=callbacks,
+            ),
+        )
+        try:
+            trainer.fit()
+        except ray.train.WorkerGroupError as err:
+            failures = err.worker_failures
+            first = failures[min(failures)]
+            raise _expected(first) or TrainingError(
+                f"training: rank {min(failures)} failed ({str(first).strip().splitlines()[-1]});"
+                " see the log for its traceback"
+            ) from err
+
+
+def _expected(error: BaseException) -> AganError | None:
+    """The expected error that Ray wrapped, so that its sentence is what the record says."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, AganError):
+            return seen
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return None
+
+
+def worker(raw: dict[str, Any]) -> None:
+    """Runs on every rank."""
+    context = context_from_plain(raw)
+    spec = cast(TrainSpec, context.spec)
+    rank, world_size = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
+    torch.set_num_threads(spec.resources.cpus_per_worker)
+    device = get_device()
+    split = load_training_split(context.storage, spec.dataset, spec.class_name)
+    source = BatchSource(
+        split.normals,
+        split.abnormals,
+        split.pool,
+        spec.view,
+        spec.train.masks,
+        spec.train.seed,
+        spec.train.batch_size,
+        rank,
+        world_size,
+    )
+    aware, aware_weights = _aware(context, source, device)
+    state = training.build_state(spec.train, spec.view.size, aware, device, _ddp(device, world_size))
+    checkpoints = CheckpointStore(context.storage, job_key(context.job_id, "checkpoints"))
+    _resume(state, checkpoints)
+    observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
+    for report in training.run(state, source):
+        if observer is not None:
+            observer.observe(report)
+        if report.step % spec.train.checkpoint_every_steps == 0 or report.step == report.total_steps:
+            measures = observer.measures if observer is not None else {}
+            ray.train.report({"step": report.step, **report.losses, **measures})
+    if observer is not None:
+        observer.finish()
+
+
+def _ddp(device: torch.device, world_size: int) -> training.Wrap:
+    """DDP without broadcast of buffers: two forwards before one backward would otherwise raise."""
+    if world_size == 1:
+        return lambda module: module
+
+    def wrap(module: nn.Module) -> nn.Module:
+        device_ids = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=device_ids, broadcast_buffers=False)
+
+    return wrap
+
+
+def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
+    """Rank 0 makes or finds it; the others wait and find it. Only `dataset` weights are worth keeping."""
+    spec = cast(TrainSpec, context.spec)
+    config, crops = spec.train.aware, spec.train.crop
+    if config.weights != "dataset":
+        return aware_network(config, crops, source, device)
+    name, _, version = spec.dataset.partition("@")
+    key = {
+        "class": spec.class_name,
+        "view": spec.view.model_dump(),
+        "crop": crops.model_dump(),
+        "steps": config.steps,
+        "seed": source.seed,
+    }
+    if source.rank == 0:
+        whole = BatchSource(
+            source.normals,
+            source.abnormals,
+            source.pool,
+            source.view,
+            source.masks,
+            source.seed,
+            -(-source.batch_size // source.world_size),
+        )
+        made = cached_aware(context.storage, name, version, key, lambda: aware_network(config, crops, whole, device))
+    if source.world_size > 1:
+        torch.distributed.barrier()
+    if source.rank == 0:
+        return made
+    return cached_aware(context.storage, name, version, key, _never_made)
+
+
+def _never_made() -> tuple[AwareNetwork, str]:
+    raise TrainingError("aware network: rank 0 has not left it in the store")
+
+
+def _resume(state: training.TrainState, checkpoints: CheckpointStore) -> None:
+    step = checkpoints.latest_step()
+    if step is not None:
+        checkpoint.restore(state, checkpoints.load(step), f"checkpoint of step {step}")
+        print(f"resumed from the checkpoint of step {step}")
+
+
+def _observer(
+    context: JobContext,
+    split: TrainingSplit,
+    source: BatchSource,
+    state: training.TrainState,
+    checkpoints: CheckpointStore,
+    aware_weights: str,
+) -> TrainObserver:
+    record = {
+        "job_id": context.job_id,
+        "dataset": cast(TrainSpec, context.spec).dataset,
+        "aware_weights": aware_weights,
+        "normal_images": len(split.normals),
+        "abnormal_images": len(split.abnormals),
+        "world_size": source.world_size,
+    }
+    return TrainObserver(context, split, source, state, checkpoints, record)

@@ -1,0 +1,155 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from faster_coco_eval.core import mask as coco_mask
+
+from anomaly_gan.formats import labelme
+from anomaly_gan.formats.coco import read
+from anomaly_gan.formats.source import Picture
+from infra.errors import DataError
+from tests.helpers import TEST_DATA
+from tests.sources import MemoryTree, blob, gray, png
+
+EXAMPLE = TEST_DATA / "labelme_examples" / "instance_segmentation"
+MASK = (blob() > 0).astype(np.uint8)
+POLYGON = [[5, 4, 13, 4, 13, 10, 5, 10]]
+
+
+def uncompressed(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+    flat = mask.flatten(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    return {"size": list(mask.shape), "counts": counts if flat[0] == 0 else [0, *counts]}
+
+
+def compressed(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+    run_lengths = coco_mask.encode(np.asfortranarray(mask))
+    counts = run_lengths["counts"]
+    text = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": list(mask.shape), "counts": text}
+
+
+def annotation(number: int = 1, segmentation: Any = None, **more: Any) -> dict[str, Any]:
+    segmentation = POLYGON if segmentation is None else segmentation
+    return {"id": number, "image_id": 7, "category_id": 3, "segmentation": segmentation, "iscrowd": 0} | more
+
+
+def file(*annotations: dict[str, Any], **more: Any) -> bytes:
+    image = {"id": 7, "file_name": "a.png", "height": 24, "width": 32}
+    content = {"images": [image], "annotations": annotations, "categories": [{"id": 3, "name": "dent"}]}
+    return json.dumps(content | more).encode()
+
+
+def load(json_bytes: bytes, **files: bytes) -> Picture:
+    (item,) = read(MemoryTree({"a.png": png(gray()), "ann/all.json": json_bytes} | files))
+    return item.load()
+
+
+@pytest.mark.parametrize("segmentation", [POLYGON, uncompressed(MASK), compressed(MASK)])
+def test_polygons_and_run_lengths_give_the_same_mask(segmentation: Any) -> None:
+    np.testing.assert_array_equal(load(file(annotation(segmentation=segmentation))).masks["dent"], MASK)
+
+
+def test_every_annotation_is_an_instance_and_its_polygons_are_one() -> None:
+    two = [*POLYGON, [20, 12, 28, 12, 28, 20, 20, 20]]
+    picture = load(file(annotation(1, two), annotation(2, [[0, 20, 3, 20, 3, 23]])))
+    assert picture.instances["dent"][5, 6] == picture.instances["dent"][15, 22] == 1
+    assert picture.instances["dent"].max() == 2
+
+
+def test_a_crowd_is_drawn_as_one_instance() -> None:
+    picture = load(file(annotation(segmentation=uncompressed(MASK), iscrowd=1)))
+    np.testing.assert_array_equal(picture.instances["dent"], MASK)
+
+
+def test_a_picture_without_annotation_is_normal_and_background_is_skipped() -> None:
+    assert load(file()).masks == {}
+    background = file(annotation(), categories=[{"id": 3, "name": "_background_"}])
+    assert load(background).masks == {}
+
+
+@pytest.mark.parametrize("place", ["a.png", "ann/a.png", "images/train/a.png"])
+def test_pictures_are_found_beside_the_json_below_the_folder_or_by_the_end_of_their_path(place: str) -> None:
+    (item,) = read(MemoryTree({place: png(gray()), "ann/all.json": file()}))
+    assert item.load().path == place
+
+
+def test_a_missing_picture_is_refused_by_name() -> None:
+    (item,) = read(MemoryTree({"ann/all.json": file()}))
+    with pytest.raises(DataError, match=r"^ann/all.json: names 'a.png', but .* holds no picture of that name"):
+        item.load()
+
+
+def test_an_ambiguous_picture_is_refused_by_name() -> None:
+    (item,) = read(MemoryTree({"x/a.png": b"", "y/a.png": b"", "ann/all.json": file()}))
+    with pytest.raises(DataError, match=r"^ann/all.json: names 'a.png', but .* holds 2 pictures"):
+        item.load()
+
+
+def test_a_picture_path_that_leaves_the_folder_is_refused_by_name() -> None:
+    images = [{"id": 7, "file_name": "../../a.png"}]
+    (item,) = read(MemoryTree({"ann/all.json": file(images=images)}))
+    with pytest.raises(DataError, match=r"^ann/all.json: names '../../a.png', which lies outside"):
+        item.load()
+
+
+def test_a_picture_listed_twice_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"^a.png: is listed twice, again by ann/more.json"):
+        load(file(), **{"ann/more.json": file()})
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([], "has no segmentation, and a box alone is no mask"),
+        ([[1, 2, 3, 4]], "a polygon needs at least 3 points"),
+        ([[0, 0, 1e9, 0, 5, 5]], "a polygon needs at least 3 points near its picture"),
+        ({"size": [24, 32], "counts": [3, 9999]}, "broken segmentation"),
+        ({"size": [24, 32], "counts": "zzzz"}, "broken segmentation"),
+        ({"size": [10, 12], "counts": [120]}, "its mask has 12 x 10 pixels, its picture 32 x 24"),
+    ],
+)
+def test_a_broken_segmentation_is_refused_by_file_and_annotation(segmentation: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"^ann/all.json: annotation 1: {message}"):
+        load(file(annotation(segmentation=segmentation)))
+
+
+def test_an_empty_mask_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"^a.png: the mask of 'dent' is empty"):
+        load(file(annotation(segmentation={"size": [24, 32], "counts": [768]})))
+
+
+def test_a_picture_of_another_size_than_stated_is_refused_by_name() -> None:
+    images = [{"id": 7, "file_name": "a.png", "height": 24, "width": 40}]
+    with pytest.raises(DataError, match=r"^ann/all.json: says that a.png has 40 x 24 pixels, it has 32 x 24"):
+        load(file(images=images))
+
+
+def test_an_unlisted_category_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"^ann/all.json: annotation 1: category 4 is not listed"):
+        load(file(annotation(category_id=4)))
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"shapes": []}', file(annotation(image_id=8))])
+def test_json_that_is_no_coco_file_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(DataError, match=r"^ann/all.json: "):
+        read(MemoryTree({"ann/all.json": data}))
+
+
+@pytest.mark.skipif(not EXAMPLE.is_dir(), reason="AGAN_TEST_DATA has no labelme_examples")
+def test_labelmes_coco_export_agrees_with_its_json_files() -> None:
+    files = {path.name: path.read_bytes() for path in (EXAMPLE / "data_annotated").iterdir()}
+    pictures = {f"JPEGImages/{k}": v for k, v in files.items() if k.endswith(".jpg")}
+    annotations = {"annotations.json": (EXAMPLE / "data_dataset_coco/annotations.json").read_bytes()}
+    drawn = {item.key: item.load() for item in labelme.read(MemoryTree(files))}
+    exported = {item.key.removeprefix("JPEGImages-"): item.load() for item in read(MemoryTree(pictures | annotations))}
+    assert exported.keys() == drawn.keys()
+    for key, picture in exported.items():
+        assert picture.masks.keys() == drawn[key].masks.keys()
+        for label, mask in picture.masks.items():
+            other = drawn[key].masks[label]
+            # COCO leaves the outline out
+            assert (mask & other).sum() / (mask | other).sum() > 0.92, (key, label)
+            assert picture.instances[label].max() == drawn[key].instances[label].max()

@@ -1,0 +1,130 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anomaly_gan.grouping import csv_grouping, own_group, regex_grouping, split_by_group
+from infra.errors import DataError, UsageError
+
+Pictures = dict[str, tuple[str, tuple[str, ...]]]
+
+
+def pictures(normal: int = 12, per_group: int = 1, **classes: int) -> Pictures:
+    made: Pictures = {}
+    for name, number in {"normal": normal, **classes}.items():
+        for i in range(number):
+            made[f"{name}{i}"] = (f"{name}-group{i // per_group}", () if name == "normal" else (name,))
+    return made
+
+
+def test_a_quarter_of_every_class_goes_to_test() -> None:
+    made = pictures(normal=40, dent=20, hole=8)
+    splits = split_by_group(made)
+    for name, wanted in (("normal", 10), ("dent", 5), ("hole", 2)):
+        assert sum(split == "test" for key, split in splits.items() if key.startswith(name)) == wanted
+
+
+def test_the_split_depends_on_the_seed_and_not_on_the_order() -> None:
+    made = pictures(normal=40, dent=20)
+    assert split_by_group(made) == split_by_group(dict(reversed(made.items())))
+    assert split_by_group(made, seed=1) != split_by_group(made)
+
+
+def is_whole(drawn: list[tuple[str, tuple[str, ...]]], test: set[str]) -> bool:
+    """Whether every class, and normal, has a group in `test` and one outside."""
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for group, labels in drawn:
+        sides[group in test].update(labels or ("normal",))
+    return sides[True] == sides[False] and "normal" in sides[True]
+
+
+group_names = st.sampled_from([f"g{i}" for i in range(9)])
+label_sets = st.sampled_from([(), (), ("dent",), ("hole",), ("dent", "hole")])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(group_names, label_sets), min_size=4, max_size=40), st.integers(0, 3))
+def test_groups_stay_whole_and_every_class_is_in_both_splits_or_the_set_is_refused(
+    drawn: list[tuple[str, tuple[str, ...]]], seed: int
+) -> None:
+    made = {str(i): picture for i, picture in enumerate(drawn)}
+    try:
+        splits = split_by_group(made, seed=seed)
+    except DataError:
+        groups = {group for group, _ in drawn}
+        chosen = (set(test) for size in range(len(groups)) for test in combinations(groups, size))
+        assert not any(is_whole(drawn, test) for test in chosen)
+    else:
+        test = {made[key][0] for key, split in splits.items() if split == "test"}
+        train = {made[key][0] for key, split in splits.items() if split == "train"}
+        assert not test & train
+        assert is_whole(drawn, test)
+
+
+def test_a_group_that_spans_classes_and_normals_stays_whole() -> None:
+    made: Pictures = {"a": ("g1", ()), "b": ("g1", ("dent",)), "c": ("g2", ("dent",)), "d": ("g3", ())}
+    splits = split_by_group(made)
+    assert splits["a"] == splits["b"] != splits["c"] == splits["d"]
+
+
+def test_a_class_of_one_group_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"class dent: has only one group \('dent-group0'\)"):
+        split_by_group(pictures(dent=3, per_group=5))
+
+
+def test_normal_pictures_of_one_group_are_refused() -> None:
+    with pytest.raises(DataError, match=r"class normal: has only one group"):
+        split_by_group(pictures(normal=3, per_group=3, dent=6))
+
+
+def test_a_set_without_normal_pictures_is_refused() -> None:
+    with pytest.raises(DataError, match="no normal pictures"):
+        split_by_group(pictures(normal=0, dent=4))
+
+
+def test_groups_that_tie_all_classes_together_are_refused() -> None:
+    made: Pictures = {
+        "a": ("g1", ("dent",)),
+        "b": ("g2", ("dent",)),
+        "c": ("g2", ("hole",)),
+        "d": ("g3", ("hole",)),
+        "e": ("g3", ("dust",)),
+        "f": ("g1", ("dust",)),
+        "n": ("g4", ()),
+        "m": ("g5", ()),
+    }
+    with pytest.raises(DataError, match="tie the classes together"):
+        split_by_group(made)
+
+
+def test_csv_groups_are_looked_up_by_path() -> None:
+    group_of = csv_grouping("path,tile\na/x.png,7\na/y.png,\n", "tile", "g.csv")
+    assert group_of("a/x.png") == "7"
+    for path in ("a/y.png", "b.png"):
+        with pytest.raises(DataError, match=f"^{path}: has no group in g.csv"):
+            group_of(path)
+
+
+@pytest.mark.parametrize("header", ["path,tile", "file,group", ""])
+def test_a_csv_without_the_columns_is_refused(header: str) -> None:
+    with pytest.raises(UsageError, match=r"--groups g.csv: has no column '(path|group)'"):
+        csv_grouping(f"{header}\na,b\n", "group", "g.csv")
+
+
+def test_a_csv_with_a_path_in_two_groups_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^g.csv: x.png stands in two groups"):
+        csv_grouping("path,group\nx.png,1\nx.png,2\n", "group", "g.csv")
+
+
+def test_regex_groups_are_the_first_capture_group_or_all_that_matches() -> None:
+    assert regex_grouping(r"num_(\d+)")("test/exp1_num_42.png") == "42"
+    assert regex_grouping(r"exp\d")("test/exp1_num_42.png") == "exp1"
+    with pytest.raises(DataError, match=r"^x.png: has no group"):
+        regex_grouping(r"num_(\d+)")("x.png")
+    with pytest.raises(UsageError, match=r"neither a CSV file nor a regular expression"):
+        regex_grouping("(")
+
+
+def test_without_groups_every_picture_is_its_own() -> None:
+    assert own_group("a/b.png") == "a/b.png"

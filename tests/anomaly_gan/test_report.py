@@ -1,0 +1,168 @@
+"""The report page: self-contained, escaped, honest in its headline, complete about what it leaves away."""
+
+import re
+
+import numpy as np
+import pytest
+
+from anomaly_gan.charts import line_chart
+from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.evaluation import Arm, ArmResult, DetectorComparison
+from anomaly_gan.grids import GridRow, change_map, row_pictures, sample_grid
+from anomaly_gan.headline import headline
+from anomaly_gan.metrics.detection import ClassScores, DetectionScores
+from anomaly_gan.metrics.mask_change import measure, summarise
+from anomaly_gan.metrics.perceptual import LpipsScore
+from anomaly_gan.report import Absent, Chart, MeasureTable, ReportData, Setting, render_report
+
+
+def row(size: int = 32) -> GridRow:
+    normal = np.random.default_rng(0).integers(60, 120, (size, size), dtype=np.uint8)
+    mask = np.zeros((size, size), np.uint8)
+    mask[8:16, 8:16] = 1
+    raw = normal + mask * np.uint8(100)
+    return GridRow(normal, mask, raw, raw, caption="gen-000000")
+
+
+def comparison(real_ap: float, both_ap: float, instances: int = 200, miou: float = 0.5) -> DetectorComparison:
+    def arm(name: Arm, generated: int, mask_ap: float, iou: float) -> ArmResult:
+        each = ClassScores(
+            box_ap=mask_ap, box_ap50=mask_ap, mask_ap=mask_ap, mask_ap50=mask_ap, iou=iou, instances=instances
+        )
+        scores = DetectionScores(
+            box_ap=mask_ap,
+            box_ap50=mask_ap,
+            mask_ap=mask_ap,
+            mask_ap50=mask_ap,
+            miou=iou,
+            per_class={"hole": each, "crack": each},
+            images=20,
+            instances=instances,
+        )
+        return ArmResult(
+            arm=name,
+            real_images=30,
+            generated_images=generated,
+            steps=10,
+            images_shown=40,
+            losses=(1.0,),
+            scores=scores,
+        )
+
+    return DetectorComparison(
+        real=arm("real", 0, real_ap, 0.5),
+        real_and_generated=arm("real+generated", 100, both_ap, miou),
+        classes=("hole", "crack"),
+        config=DetectorConfig(),
+    )
+
+
+@pytest.fixture
+def full() -> ReportData:
+    picture = row()
+    change = measure(picture.normal, picture.raw, picture.pasted, picture.mask, 0)
+    return ReportData(
+        title="Evaluation of hole",
+        facts={"job": "evaluate-1", "data set": "tiles@abc"},
+        rows=[picture, picture],
+        measures=MeasureTable(summarise([change]), summarise([change])),
+        lpips=[LpipsScore("lpips_real", 0.42, 6, 3, 2, "AlexNet 7be5be79")],
+        detectors=comparison(0.2, 0.3),
+        charts=[Chart("Losses", {"loss_cycle": [(1, 2.0), (2, 1.0)]})],
+        settings=[Setting("train.loss.lambda_1", "0.3", "default")],
+        provenance={"torch": "2.14.1"},
+    )
+
+
+def test_the_page_requests_nothing(full: ReportData) -> None:
+    page = render_report(full)
+    assert not re.search(r"https?:|<script|<link|<iframe|@import|url\(", page)
+    sources = re.findall(r'src="([^"]{22})', page)
+    assert set(sources) == {"data:image/png;base64,"}
+
+
+def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
+    page = render_report(full)
+    assert page.count("<img") == 2 * len(row_pictures(row()))
+    assert page.count("<svg") == 1
+    for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
+        assert text in page
+    assert "Not in this report" not in page
+
+
+def test_every_section_left_away_says_why() -> None:
+    page = render_report(ReportData(title="Empty", facts={}, lpips=Absent("LPIPS needs alexnet.pth")))
+    assert "Not in this report: LPIPS needs alexnet.pth." in page
+    assert page.count("Not in this report") == 6
+    assert "<img" not in page
+
+
+def test_text_is_escaped_everywhere(full: ReportData) -> None:
+    evil = "<script>alert(1)</script>"
+    values = {**vars(full), "title": evil, "facts": {evil: evil}, "provenance": {evil: evil}}
+    values |= {
+        "charts": [Chart(evil, {evil: [(1, 1)]}, evil, evil)],
+        "settings": [Setting(evil, evil, evil)],
+        "lpips": Absent(evil),
+    }
+    page = render_report(ReportData(**values))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 10
+
+
+@pytest.mark.parametrize(
+    ("real", "both", "verdict", "words"),
+    [
+        (0.20, 0.30, "gain", "raised mask AP by 10.0 points, from 20.0 to 30.0"),
+        (0.30, 0.20, "loss", "lowered mask AP by 10.0 points, from 30.0 to 20.0: they did harm"),
+        (0.30, 0.31, "no clear change", "made no clear difference"),
+        (0.30, 0.29, "no clear change", "made no clear difference"),
+    ],
+)
+def test_the_headline_calls_a_gain_a_loss_and_a_draw_by_name(
+    real: float, both: float, verdict: str, words: str
+) -> None:
+    said = headline(comparison(real, both))
+    assert said.verdict == verdict
+    assert words in said.sentence
+
+
+def test_the_headline_warns_of_a_small_test_set_and_of_a_single_seed() -> None:
+    assert any("4 anomalies in 20 images" in caveat for caveat in headline(comparison(0.2, 0.4, 4)).caveats)
+    assert not any("small" in caveat for caveat in headline(comparison(0.2, 0.4)).caveats)
+    assert any("One training run per arm (seed 0)" in caveat for caveat in headline(comparison(0.2, 0.4)).caveats)
+
+
+def test_the_headline_warns_when_scores_disagree_and_when_nothing_was_learned() -> None:
+    assert any("do not agree" in caveat for caveat in headline(comparison(0.2, 0.4, miou=0.3)).caveats)
+    assert any("next to nothing" in caveat for caveat in headline(comparison(0.0, 0.01)).caveats)
+
+
+def test_the_grid_has_one_row_per_image_and_the_clean_result_beside_the_outlined_one() -> None:
+    one, two = sample_grid([row()]), sample_grid([row(), row()])
+    assert one.dtype == np.uint8
+    assert one.shape[2] == 3
+    assert two.shape[0] - one.shape[0] == 32 + 6
+    pictures = row_pictures(row())
+    assert np.array_equal(pictures["generated"][..., 0], row().pasted)
+    assert not np.array_equal(pictures["generated, outlined"], pictures["generated"])
+
+
+def test_the_change_map_is_dark_where_nothing_changed_and_brightest_from_64_levels_on() -> None:
+    dark, bright = np.full((4, 4), 50, np.uint8), np.full((4, 4), 114, np.uint8)
+    assert change_map(dark, dark).max() < 8
+    assert np.array_equal(change_map(dark, bright), change_map(dark, bright + 60))
+
+
+def test_a_chart_draws_one_line_per_curve_and_skips_points_that_are_not_finite() -> None:
+    svg = line_chart({"a": [(1, 1.0), (2, float("nan")), (3, 2.0)], "b": [(1, 0.0)]}, "step", "loss")
+    lines = re.findall(r'points="([^"]*)"', svg)
+    assert [len(line.split()) for line in lines] == [2, 1]
+    assert "nan" not in svg
+
+
+def test_a_long_curve_is_thinned_and_an_empty_chart_still_draws_axes() -> None:
+    long = line_chart({"a": [(float(x), 1.0) for x in range(5000)]}, "step", "loss")
+    (points,) = re.findall(r'points="([^"]*)"', long)
+    assert 100 < len(points.split()) <= 200
+    assert "<svg" in line_chart({"a": []}, "step", "loss")

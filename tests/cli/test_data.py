@@ -1,0 +1,114 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from anomaly_gan.data import decode_png
+from infra.storage_local import LocalStorage
+from tests.helpers import run_cli
+from tests.sources import mvtec_files
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "belt"
+    for path, data in mvtec_files(normal=8, crack=4).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return root
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return str(tmp_path / "store")
+
+
+def imported(source: Path, store: str, *more: str) -> str:
+    args = ["data", "import", str(source), "--name", "belt", "--format", "mvtec", "--store", store, *more]
+    return str(run_cli(args).stdout)
+
+
+def test_import_prints_the_version_the_counts_and_the_next_command(source: Path, store: str) -> None:
+    lines = imported(source, store).splitlines()
+    assert re.fullmatch(r"belt@[0-9a-f]{12} imported", lines[0])
+    assert lines[1:] == [
+        "SPLIT  normal  crack",
+        "train  6       3",
+        "test   2       1",
+        "left out: 0",
+        "next: agan data show belt -o sheet.png",
+    ]
+    assert "was already there" in imported(source, store)
+
+
+def test_import_hints_at_groups_only_where_none_were_given(source: Path, store: str) -> None:
+    args = ["data", "import", str(source), "--name", "belt", "--format", "mvtec", "--store", store]
+    assert "hint: every picture is its own group" in run_cli(args).stderr
+    assert "hint:" not in run_cli([*args, "--groups", r"\d+"]).stderr
+
+
+def test_import_takes_native_or_a_number_of_pixels(source: Path, store: str) -> None:
+    data = json.loads(imported(source, store, "--resolution", "native", "--json"))
+    assert data["resolution"] == "native"
+    data = json.loads(imported(source, store, "--resolution", "32", "--json"))
+    assert data["resolution"] == 32 and data["counts"]["train"] == {"normal": 6, "crack": 3}
+    args = ["data", "import", str(source), "--name", "b", "--format", "mvtec", "--store", store]
+    assert "got 'big'" in run_cli([*args, "--resolution", "big"], exit_code=2).stderr
+
+
+def test_import_refuses_bad_items_with_exit_6_and_max_bad_lists_them(source: Path, store: str) -> None:
+    (source / "train/good/003.png").write_bytes(b"x")
+    args = ["data", "import", str(source), "--name", "belt", "--format", "mvtec", "--store", store]
+    result = run_cli(args, exit_code=6)
+    assert "1 bad items" in result.stderr and "train/good/003.png: not a readable picture" in result.stderr
+    result = run_cli([*args, "--max-bad", "1"])
+    assert "left out: 1" in result.stdout
+    assert "left out: train/good/003.png: not a readable picture" in result.stderr
+
+
+def test_import_of_a_missing_folder_ends_with_exit_3(tmp_path: Path, store: str) -> None:
+    args = ["data", "import", str(tmp_path / "gone"), "--name", "b", "--format", "mvtec", "--store", store]
+    assert "gone: no such folder" in run_cli(args, exit_code=3).stderr
+
+
+def test_check_counts_what_it_looked_at_and_ends_with_exit_6_on_a_problem(source: Path, store: str) -> None:
+    imported(source, store)
+    assert run_cli(["data", "check", "belt", "--store", store]).stdout.endswith(
+        ": 12 samples in 2 shards, 0 problems\n"
+    )
+    storage = LocalStorage(Path(store))
+    (shard,) = (entry.key for entry in storage.list("datasets/") if "train-" in entry.key)
+    storage.write(shard, storage.read(shard).replace(b"crack", b"crock", 1))
+    result = run_cli(["data", "check", "belt", "--store", store, "--json"], exit_code=6)
+    assert json.loads(result.stdout)["problems"][0].startswith("train-000000.tar: sha256 differs")
+
+
+def test_show_writes_a_sheet(source: Path, store: str, tmp_path: Path) -> None:
+    imported(source, store)
+    sheet = tmp_path / "sheet.png"
+    run_cli(["data", "show", "belt", "-o", str(sheet), "--tile", "64", "--store", store])
+    assert decode_png(sheet.read_bytes(), "sheet").ndim == 3
+    bad = str(tmp_path / "no" / "sheet.png")
+    assert "cannot be written" in run_cli(["data", "show", "belt", "-o", bad, "--store", store], exit_code=2).stderr
+
+
+def test_list_names_every_data_set(source: Path, store: str) -> None:
+    assert run_cli(["data", "list", "--store", store]).stdout == "no data sets yet\n"
+    imported(source, store)
+    header, row = run_cli(["data", "list", "--store", store]).stdout.splitlines()
+    assert header.split() == ["NAME", "VERSION", "SAMPLES", "PIXELS", "CLASSES"]
+    assert re.fullmatch(r"belt +[0-9a-f]{12} +12 +512 +crack", row)
+    (entry,) = json.loads(run_cli(["data", "list", "--store", store, "--json"]).stdout)
+    assert entry["name"] == "belt"
+
+
+def test_render_makes_a_folder_that_imports_by_its_groups(tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "demo"
+    sizes = ["--normal", "8", "--per-class", "4", "--classes", "cloth_strip,screw_a", "--size", "64"]
+    assert f"{folder}: 16 pictures" in run_cli(["data", "render", str(folder), *sizes]).stdout
+    args = ["--format", "mvtec", "--groups", "groups.csv", "--resolution", "native", "--json"]
+    data = json.loads(run_cli(["data", "import", str(folder), "--name", "demo", "--store", store, *args]).stdout)
+    assert data["classes"] == ["cloth_strip", "screw_a"]
+    assert data["gray"] is True
+    assert sum(sum(counts.values()) for counts in data["counts"].values()) == 16

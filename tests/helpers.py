@@ -1,0 +1,68 @@
+"""What several tests share: the one way to call the CLI, and the in-memory store."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from infra.errors import NotFoundError
+from infra.storage import StoredObject, check_key
+
+TEST_DATA = Path(
+    os.environ.get("AGAN_TEST_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
+).resolve()
+
+
+class MemoryStorage:
+    """A `Storage` in a dict, for tests; assert on `objects`."""
+
+    def __init__(self, uri: str = "memory://store") -> None:
+        self.uri = uri
+        self.objects: dict[str, bytes] = {}
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self.objects[check_key(key)]
+        except KeyError as err:
+            raise NotFoundError(f"{self.url(key)}: no such object in the store") from err
+
+    def write(self, key: str, data: bytes) -> None:
+        self.objects[check_key(key)] = bytes(data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key in self.objects:
+            return False
+        self.write(key, data)
+        return True
+
+    def upload(self, path: Path, key: str) -> None:
+        self.write(key, path.read_bytes())
+
+    def download(self, key: str, path: Path) -> None:
+        data = self.read(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def exists(self, key: str) -> bool:
+        return key in self.objects
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        return [StoredObject(k, len(v)) for k, v in sorted(self.objects.items()) if k.startswith(prefix)]
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    def url(self, key: str) -> str:
+        return f"{self.uri}/{key}"
+
+
+def run_cli(args: list[str], exit_code: int = 0, env: dict[str, str] | None = None) -> Any:
+    """Run `agan ARGS` in this process; asserts the exit code; the result has .stdout and .stderr."""
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    result = CliRunner().invoke(app, args, env=env)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == exit_code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"
+    return result

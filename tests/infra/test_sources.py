@@ -1,0 +1,62 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from infra.errors import NotFoundError, StorageError, UsageError
+from infra.settings import Settings
+from infra.sources import FsspecTree, read_file
+
+FILES = {"b.png": b"b", "sub/a.png": b"a", "sub/.DS_Store": b"", ".git/x": b"", "__MACOSX/b.png": b""}
+
+
+@pytest.fixture(params=["local", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    root = str(tmp_path / "set") if request.param == "local" else "memory://sources-test/set"
+    fs, path = fsspec.url_to_fs(root)
+    for name, data in FILES.items():
+        fs.makedirs(f"{path}/{name}".rpartition("/")[0], exist_ok=True)
+        fs.pipe_file(f"{path}/{name}", data)
+    yield root
+    fs.rm(path, recursive=True)
+
+
+def test_paths_are_relative_sorted_and_without_hidden_files(url: str) -> None:
+    assert FsspecTree(url, Settings()).paths() == ["b.png", "sub/a.png"]
+    assert FsspecTree(f"{url}/", Settings()).paths() == ["b.png", "sub/a.png"]
+
+
+def test_read_gives_the_bytes_of_a_path(url: str) -> None:
+    assert FsspecTree(url, Settings()).read("sub/a.png") == b"a"
+    assert read_file(f"{url}/sub/a.png", Settings()) == b"a"
+
+
+def test_what_is_missing_is_not_found_by_name(url: str) -> None:
+    with pytest.raises(NotFoundError, match=r"nowhere: no such folder"):
+        FsspecTree(f"{url}/nowhere", Settings())
+    with pytest.raises(NotFoundError, match=r"gone.png: no such file"):
+        FsspecTree(url, Settings()).read("gone.png")
+    with pytest.raises(NotFoundError, match=r"gone.csv: no such file"):
+        read_file(f"{url}/gone.csv", Settings())
+
+
+def test_a_file_in_place_of_a_folder_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match=r"b.png: is a file"):
+        FsspecTree(f"{url}/b.png", Settings())
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(UsageError, match="nosuch://x: cannot be opened"):
+        FsspecTree("nosuch://x", Settings())
+
+
+def test_a_read_that_fails_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = FsspecTree(str(tmp_path), Settings())
+
+    def refuse(path: str) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tree._fs, "cat_file", refuse)
+    with pytest.raises(StorageError, match=r"x.png: cannot be read \(.*Permission denied"):
+        tree.read("x.png")
