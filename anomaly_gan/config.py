@@ -126,7 +126,7 @@ class OptimConfig(Config):
 class TrainConfig(Config):
     """One training run of one anomaly class."""
 
-    preset: Literal["stable", "paper"] = Field(default="stable", description="what other values start from")
+    preset: Literal["stable", "laptop", "paper"] = Field(default="stable", description="what other values start from")
     seed: int = Field(default=0, ge=0, description="of weights, order, windows and masks")
     batch_size: int = Field(default=16, ge=1, description="pairs per step over all ranks")
     total_images: int = Field(default=40_000, ge=1, description="pairs (normal, abnormal) shown in the run")
@@ -160,6 +160,19 @@ class GenerationConfig(Config):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "stable": {},
+    "laptop": {  # stable with networks that two CPU cores train in minutes
+        "batch_size": 8,
+        "total_images": 1600,
+        "log_every_steps": 5,
+        "sample_every_steps": 50,
+        "checkpoint_every_steps": 50,
+        "model": {
+            "generator_widths": (32, 64, 128, 192),
+            "discriminator_width": 16,
+            "discriminator_features": 256,
+        },
+        "aware": {"steps": 30},
+    },
     "paper": {
         "batch_size": 16,
         "total_images": 123_000,  # 1000 epochs of the largest class but one (123 cloth strips)

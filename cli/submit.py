@@ -32,7 +32,7 @@ DatasetOption = Annotated[str | None, typer.Option("--dataset", help="NAME or NA
 ClassOption = Annotated[
     list[str], typer.Option("--class", help="Anomaly class; repeatable, each becomes a job of its own.")
 ]
-PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default) or paper.")]
+PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default), laptop or paper.")]
 WindowOption = Annotated[
     int | None, typer.Option("--window", help="See the data through windows of so many px at native scale.")
 ]

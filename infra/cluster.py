@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.errors import ClusterError
-from infra.local_head import running_head, start_head, token_path
+from infra.local_head import LocalHead, running_head, start_head, token_path
 from infra.settings import Settings
 
 PROBE_TIMEOUT_SEC = 10.0
@@ -43,9 +43,17 @@ class Cluster(Protocol):
 class RayCluster:
     """A cluster by the URL of its dashboard."""
 
-    def __init__(self, url: str, token: str | None, *, is_local: bool) -> None:
+    def __init__(self, url: str, token: str | None, *, local_address: str | None = None) -> None:
+        """
+        Args:
+            url: of the dashboard.
+            token: None where the cluster asks for none.
+            local_address: host:port of our own head node, so that its jobs never take another Ray of the
+                machine for theirs; None for a configured cluster.
+        """
         self.url = url.rstrip("/")
-        self.is_local = is_local
+        self.is_local = local_address is not None
+        self._address = {"RAY_ADDRESS": local_address} if local_address else {}
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def _client(self) -> Any:
@@ -97,7 +105,7 @@ class RayCluster:
             self._client().submit_job(
                 entrypoint=entrypoint,
                 submission_id=job_id,
-                runtime_env={"env_vars": dict(environment)},
+                runtime_env={"env_vars": {**environment, **self._address}},
                 entrypoint_num_cpus=0,
             )
         except (RuntimeError, ConnectionError) as err:
@@ -126,16 +134,20 @@ def _first_line(err: Exception) -> str:
 def connect(settings: Settings) -> RayCluster:
     """The cluster that the settings name, or the local head node, started where it does not run."""
     if settings.cluster is not None:
-        return RayCluster(settings.cluster, _token(), is_local=False)
-    return RayCluster(start_head().dashboard, token_path().read_text().strip(), is_local=True)
+        return RayCluster(settings.cluster, _token())
+    return _local(start_head())
 
 
 def find(url: str | None) -> RayCluster | None:
     """The cluster that a job's record names, without starting anything; None where it cannot be known."""
     head = running_head()
     if head is not None and url in (None, head.dashboard):
-        return RayCluster(head.dashboard, token_path().read_text().strip(), is_local=True)
-    return RayCluster(url, _token(), is_local=False) if url is not None else None
+        return _local(head)
+    return RayCluster(url, _token()) if url is not None else None
+
+
+def _local(head: LocalHead) -> RayCluster:
+    return RayCluster(head.dashboard, token_path().read_text().strip(), local_address=head.address)
 
 
 def dashboard_login(settings: Settings) -> tuple[str, Path]:

@@ -47,9 +47,9 @@ def mark_tree(root: ProcessMark) -> list[ProcessMark]:
 
 def end(processes: list[ProcessMark], timeout_sec: float) -> None:
     """SIGTERM to the first, which ends its own; after the timeout SIGKILL to each that is left."""
+    waiting = [psutil.Process(p.pid) for p in processes if is_alive(p)]
     if processes and is_alive(processes[0]):
         _send(processes[0], signal.SIGTERM)
-    waiting = [psutil.Process(p.pid) for p in processes if is_alive(p)]
     psutil.wait_procs(waiting, timeout=timeout_sec)
     for process in processes:
         if is_alive(process):

@@ -95,7 +95,9 @@ def _read_file(path: Path) -> dict[str, str]:
     try:
         raw = yaml.safe_load(path.read_text()) or {}
         return Settings.model_validate(raw).model_dump(exclude={"sources"}, exclude_none=True)
-    except yaml.YAMLError as err:
+    except OSError as err:
+        raise UsageError(f"{path}: {err.strerror}; make it readable or remove it") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise UsageError(f"{path}: not valid YAML ({str(err).splitlines()[0]}); mend or remove it") from err
     except ValidationError as err:
         first = err.errors()[0]

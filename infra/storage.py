@@ -1,7 +1,7 @@
 """The one seam to the store: the protocol that S3, a local folder and the tests' memory share."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from infra.errors import UsageError
@@ -56,10 +56,20 @@ def check_key(key: str) -> str:
     Raises:
         UsageError: the key is empty, absolute, or has an empty, `.` or `..` part.
     """
-    parts = key.rstrip("/").split("/")
-    if not key or any(part in ("", ".", "..") for part in parts) or PurePosixPath(key).is_absolute():
+    if any(part in ("", ".", "..") for part in key.split("/")):
         raise UsageError(f"store key {key!r}: must be a relative path without empty, '.' or '..' parts")
     return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Refuse a prefix that could leave the store; an empty one is all of it.
+
+    Raises:
+        UsageError: as `check_key`; the last part may be empty.
+    """
+    if prefix:
+        check_key(prefix.removesuffix("/"))
+    return prefix
 
 
 def is_local(uri: str) -> bool:

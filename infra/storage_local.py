@@ -4,11 +4,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import NotFoundError, StorageError
-from infra.storage import StoredObject, check_key
+from infra.storage import StoredObject, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
 """Begins the name of a file that is still being written; never listed."""
@@ -79,13 +79,14 @@ class LocalStorage:
         return self._path(key).is_file()
 
     def list(self, prefix: str) -> list[StoredObject]:
-        base = self.root / prefix.rpartition("/")[0]
+        base = self.root / check_prefix(prefix).rpartition("/")[0]
         found = []
         with _translated(base):
             for path in base.rglob("*"):
                 key = path.relative_to(self.root).as_posix()
                 if key.startswith(prefix) and not path.name.startswith(TEMPORARY) and path.is_file():
-                    found.append(StoredObject(key, path.stat().st_size))
+                    with suppress(FileNotFoundError):  # deleted since
+                        found.append(StoredObject(key, path.stat().st_size))
         return sorted(found, key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:

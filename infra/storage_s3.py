@@ -13,10 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
-from infra.storage import StoredObject, check_key
+from infra.storage import StoredObject, check_key, check_prefix
 
 MISSING = {"NoSuchKey", "404", "NotFound"}
-TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+TAKEN = {"PreconditionFailed", "412"}
+CONFLICT = {"ConditionalRequestConflict", "409"}
+CONFLICT_ATTEMPTS = 5
+"""S3 answers so while another request on the key is under way, and asks to try again."""
 
 
 def s3_client(settings: Settings) -> Any:
@@ -31,6 +34,10 @@ def s3_client(settings: Settings) -> Any:
     return session.client("s3", endpoint_url=settings.s3_endpoint, config=config)
 
 
+def _code(err: ClientError) -> str:
+    return str(err.response.get("Error", {}).get("Code", ""))
+
+
 class S3Storage:
     """A `Storage` below s3://bucket/prefix."""
 
@@ -42,7 +49,10 @@ class S3Storage:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         with self._translated(""):
-            self._client = s3_client(settings)
+            try:
+                self._client = s3_client(settings)
+            except ValueError as err:  # how botocore refuses a malformed endpoint
+                raise UsageError(f"s3_endpoint: {err}; give a URL such as http://127.0.0.1:9000") from err
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -50,7 +60,7 @@ class S3Storage:
         try:
             yield
         except ClientError as err:
-            code = str(err.response.get("Error", {}).get("Code", ""))
+            code = _code(err)
             if code in MISSING:
                 raise NotFoundError(f"{where}: no such object in the store") from err
             if code == "NoSuchBucket":
@@ -77,17 +87,20 @@ class S3Storage:
 
     def create(self, key: str, data: bytes) -> bool:
         with self._translated(key):
-            try:
-                self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, IfNoneMatch="*")
-            except ClientError as err:
-                if str(err.response.get("Error", {}).get("Code", "")) in TAKEN:
-                    return False
-                raise
+            for attempts_left in reversed(range(CONFLICT_ATTEMPTS)):
+                try:
+                    self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, IfNoneMatch="*")
+                    break
+                except ClientError as err:
+                    if _code(err) in TAKEN:
+                        return False
+                    if _code(err) not in CONFLICT or not attempts_left:
+                        raise
         return True
 
     def upload(self, path: Path, key: str) -> None:
-        with self._translated(key):
-            self._client.upload_file(str(path), self._bucket, self._name(key))
+        with self._translated(key), path.open("rb") as file:
+            self._client.upload_fileobj(file, self._bucket, self._name(key))
 
     def download(self, key: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +124,7 @@ class S3Storage:
         found = []
         with self._translated(prefix):
             pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + check_prefix(prefix)):
                 for entry in page.get("Contents", []):
                     if not entry["Key"].endswith("/"):
                         found.append(StoredObject(entry["Key"][len(self._prefix) :], entry["Size"]))

@@ -24,6 +24,13 @@ from jobs.record import JobState, JobStatus, job_key, new_job_id, save_status
 from jobs.resolve import ResolvedSpec
 from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
 
+JOB_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line of a worker stands twice in the log
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report waits for the controller's next look
+}
 TUNE_DRIVER_CPUS = 0.1
 """What a trial itself takes beside its workers; Ray Tune refuses 0."""
 
@@ -164,7 +171,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> Subm
     python = sys.executable if settings.cluster is None else "python"
     entrypoint = shlex.join([python, "-m", "jobs.run", f"{storage.uri}/{spec_key}"])
     try:
-        cluster.submit(job_id, entrypoint, settings.environment())
+        cluster.submit(job_id, entrypoint, settings.environment() | JOB_ENVIRONMENT)
     except ClusterError as err:
         save_status(storage, status.finished(JobState.FAILED, str(err)))
         raise

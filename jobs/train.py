@@ -6,7 +6,7 @@ from typing import Any, cast
 import ray.train
 import torch
 import torch.distributed
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -51,9 +51,10 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
                 use_gpu=resources.gpus_per_worker > 0,
                 resources_per_worker={"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker},
             ),
-            run_config=RunConfig(
+            run_config=RunConfig(  # type: ignore[call-arg]  # typed as the old RunConfig
                 name=name,
                 storage_path=folder,
+                logging_config=LoggingConfig(log_level="WARNING"),
                 failure_config=FailureConfig(max_failures=resources.max_failures),
                 callbacks=callbacks,
             ),

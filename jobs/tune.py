@@ -27,7 +27,6 @@ def tune(context: JobContext) -> None:
     """Run all trials; the best one's spec becomes best-spec.yaml."""
     spec = cast(TuneSpec, context.spec)
     space = spec.space
-    reporter = context.reporter()
     with tempfile.TemporaryDirectory() as folder:
         tuner = ray.tune.Tuner(
             ray.tune.with_resources(
@@ -46,7 +45,10 @@ def tune(context: JobContext) -> None:
                 search_alg=OptunaSearch(seed=spec.seed),
             ),
             run_config=ray.tune.RunConfig(
-                name=context.job_id, storage_path=folder, verbose=0, callbacks=[_TrialCounter(reporter, spec.trials)]
+                name=context.job_id,
+                storage_path=folder,
+                verbose=0,
+                callbacks=[_TrialCounter(context.to_plain(), spec.trials)],
             ),
         )
         grid = tuner.fit()
@@ -78,13 +80,17 @@ def _trial(values: dict[str, float], raw: dict[str, Any]) -> None:
 
 
 class _TrialCounter(ray.tune.Callback):
-    """Reports how many trials have ended."""
+    """Reports how many trials have ended; holds plain values only, because Tune pickles it."""
 
-    def __init__(self, reporter: ProgressReporter, total: int) -> None:
-        self._reporter = reporter
+    def __init__(self, raw: dict[str, Any], total: int) -> None:
+        self._raw = raw
         self._total = total
         self._ended = 0
-        reporter.update("trials", 0, total, "trials")
+        self._reporter: ProgressReporter | None = None
+
+    def setup(self, **info: Any) -> None:
+        self._reporter = context_from_plain(self._raw).reporter()
+        self._reporter.update("trials", 0, self._total, "trials")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._count()
@@ -94,6 +100,7 @@ class _TrialCounter(ray.tune.Callback):
 
     def _count(self) -> None:
         self._ended += 1
+        assert self._reporter is not None
         self._reporter.update("trials", self._ended, self._total, "trials")
         print(f"{self._ended}/{self._total} trials ended", flush=True)
 

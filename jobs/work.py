@@ -42,6 +42,10 @@ def main(job_id: str) -> int:
         Path(os.environ[ERROR_FILE_VARIABLE]).write_text(str(err))
         print(f"error: {err}", file=sys.stderr)
         return int(err.exit_code)
+    except Exception as err:  # a bug: its traceback goes to the log, its last line to the record
+        last = (str(err).strip().splitlines() or [""])[-1]
+        Path(os.environ[ERROR_FILE_VARIABLE]).write_text(f"{type(err).__name__}: {last}; see `agan jobs logs {job_id}`")
+        raise
     return 0
 
 

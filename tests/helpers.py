@@ -1,11 +1,12 @@
 """What several tests share: the one way to call the CLI, and the in-memory store."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 from infra.errors import NotFoundError
-from infra.storage import StoredObject, check_key
+from infra.storage import StoredObject, check_key, check_prefix
 
 TEST_DATA = Path(
     os.environ.get("AGAN_TEST_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
@@ -18,6 +19,7 @@ class MemoryStorage:
     def __init__(self, uri: str = "memory://store") -> None:
         self.uri = uri
         self.objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     def read(self, key: str) -> bytes:
         try:
@@ -29,9 +31,10 @@ class MemoryStorage:
         self.objects[check_key(key)] = bytes(data)
 
     def create(self, key: str, data: bytes) -> bool:
-        if key in self.objects:
-            return False
-        self.write(key, data)
+        with self._lock:
+            if key in self.objects:
+                return False
+            self.write(key, data)
         return True
 
     def upload(self, path: Path, key: str) -> None:
@@ -43,16 +46,17 @@ class MemoryStorage:
         path.write_bytes(data)
 
     def exists(self, key: str) -> bool:
-        return key in self.objects
+        return check_key(key) in self.objects
 
     def list(self, prefix: str) -> list[StoredObject]:
+        check_prefix(prefix)
         return [StoredObject(k, len(v)) for k, v in sorted(self.objects.items()) if k.startswith(prefix)]
 
     def delete(self, key: str) -> None:
-        self.objects.pop(key, None)
+        self.objects.pop(check_key(key), None)
 
     def url(self, key: str) -> str:
-        return f"{self.uri}/{key}"
+        return f"{self.uri}/{check_key(key)}"
 
 
 def run_cli(args: list[str], exit_code: int = 0, env: dict[str, str] | None = None) -> Any:

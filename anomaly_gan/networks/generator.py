@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 
 LEAK = 0.2
+RESIDUAL_INIT = 0.1
 FULL_RANGE = 2.0
 """From black to white: a tanh output times this can turn any pixel into any other."""
 
@@ -32,7 +33,7 @@ def _up(kind: str, in_channels: int, out_channels: int, *, bias: bool = False) -
 class UNet(nn.Module):
     """U-Net of 4x4 stride-2 convolutions, skips by concatenation.
 
-    With the default widths, batch norm and `upsample="transposed"` it has 11,416,707 parameters.
+    With the default widths, batch norm, `upsample="transposed"` and colour it has 11,416,707 parameters.
     The outermost and innermost down steps carry no norm.
     """
 
@@ -40,7 +41,6 @@ class UNet(nn.Module):
         super().__init__()
         widths, kind = config.generator_widths, config.generator_norm
         depth = len(widths)
-        self.gray = config.gray
         self.residual = config.residual
         self.downs = nn.ModuleList()
         for i, (before, after) in enumerate(zip((4, *widths[:-1]), widths, strict=True)):
@@ -54,7 +54,8 @@ class UNet(nn.Module):
             before = widths[i] if i == depth - 1 else 2 * widths[i]
             up = _up(config.upsample, before, widths[i - 1])
             self.ups.append(nn.Sequential(nn.ReLU(), up, _norm(kind, widths[i - 1])))
-        self.head = nn.Sequential(nn.ReLU(), _up(config.upsample, 2 * widths[0], 3, bias=True), nn.Tanh())
+        planes = 1 if config.gray else 3
+        self.head = nn.Sequential(nn.ReLU(), _up(config.upsample, 2 * widths[0], planes, bias=True), nn.Tanh())
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Translate `image` where `mask` says so.
@@ -73,18 +74,23 @@ class UNet(nn.Module):
             skips.append(features)
         for up, skip in zip(self.ups, reversed(skips[:-1]), strict=True):
             features = torch.cat([up(features), skip], 1)
-        output: Tensor = self.head(features)
-        if self.gray:
-            output = output.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        output: Tensor = self.head(features).expand(-1, 3, -1, -1)
         return (image + FULL_RANGE * output).clamp(-1, 1) if self.residual else output
 
 
 def build_generator(config: ModelConfig) -> UNet:
-    """A generator with weights drawn from N(0, 0.02), as CycleGAN's; norms start at 1 and 0."""
+    """A generator with weights drawn from N(0, 0.02), as CycleGAN's; norms start at 1 and 0.
+
+    A residual one begins close to the identity, so that it never has to learn the background.
+    """
     generator = UNet(config)
     for module in generator.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    if config.residual:
+        with torch.no_grad():
+            for parameter in generator.head.parameters():
+                parameter.mul_(RESIDUAL_INIT)
     return generator

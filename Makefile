@@ -1,0 +1,42 @@
+# One environment for everything: exact versions with hashes, byte-compiled because Ray starts many processes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test check lock clean
+
+help:
+	@echo "make demo     the whole suite on rendered images, ends in a report (about 5 minutes after installation)"
+	@echo "make test     all tests"
+	@echo "make check    ruff, mypy --strict, import directions"
+	@echo "make lock     resolve requirements.lock again (needs uv)"
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "installing into $(VENV): about 6 GB, 2 to 5 minutes"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agan needs Python 3.11 or newer")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q -j 2 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+	@touch $@
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/agan demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -o requirements.lock
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,36 @@
+"""Fixtures of all tests: one S3 server on loopback, and no credential or setting from outside."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "NO_COLOR", "FORCE_COLOR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> None:
+    """No test reads this machine's AWS profile, Ray cluster or agan settings."""
+    for name in [*FOREIGN, *(name for name in os.environ if name.startswith("AGAN_") and name != "AGAN_TEST_DATA")]:
+        os.environ.pop(name, None)
+    os.environ.update(CREDENTIALS)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of a moto server in this process, which other processes reach too."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()

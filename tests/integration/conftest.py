@@ -1,0 +1,110 @@
+"""One Ray head node and one S3 server for all tests that run jobs; both end with the test run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+
+from infra.settings import Settings, load_settings
+from infra.storage import Storage, open_storage
+
+AGAN = [sys.executable, "-m", "cli.main"]
+COMMAND_TIMEOUT_SEC = 280
+
+
+@dataclass
+class Suite:
+    """The `agan` command as a user runs it, with its own home, store and cluster."""
+
+    environment: dict[str, str]
+    folder: Path
+    settings: Settings
+    storage: Storage
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def agan(self, *args: str, exit_code: int = 0) -> str:
+        """Run a command; returns stdout; asserts the exit code."""
+        done = subprocess.run(
+            [*AGAN, *args],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_SEC,
+            check=False,
+        )
+        assert done.returncode == exit_code, f"agan {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def submit(self, kind: str, *args: str) -> str:
+        """Submit a job; returns its id."""
+        answer: dict[str, Any] = json.loads(self.agan("submit", kind, *args, "--json"))
+        (job_id,) = answer["job_ids"]
+        return str(job_id)
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.agan("jobs", "status", job_id, "--json"))
+        return found
+
+    def wait(self, job_id: str, exit_code: int = 0) -> None:
+        try:
+            self.agan("jobs", "wait", job_id, exit_code=exit_code)
+        except AssertionError as err:
+            raise AssertionError(f"{err}\n{self.agan('jobs', 'logs', job_id)[-6000:]}") from err
+
+    def worker_processes(self, name: str) -> list[psutil.Process]:
+        """Ray workers of our own head node whose title names what they run."""
+        head = json.loads(self.agan("cluster", "status", "--json"))
+        root = psutil.Process(head["processes"][0]["pid"])
+        return [child for child in root.children(recursive=True) if _title(child).startswith(f"ray::{name}")]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
+@pytest.fixture(scope="session")
+def suite(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """The suite over an S3 store; the head node starts with the first job."""
+    folder = tmp_path_factory.mktemp("suite")
+    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="suite")
+    environment = {
+        **os.environ,
+        "AGAN_HOME": str(folder / "home"),
+        "AGAN_STORE": "s3://suite/jobs-on-ray",
+        "AGAN_S3_ENDPOINT": s3_endpoint,
+        "AGAN_S3_REGION": "us-east-1",
+    }
+    settings = load_settings({}, environment, folder)
+    made = Suite(environment, folder, settings, open_storage(settings))
+    made.agan("cluster", "start", "--cpus", "2")
+    yield made
+    made.agan("cluster", "stop")
+
+
+Until = Callable[[Callable[[], bool], float, str], None]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait for a condition, or fail saying for what."""
+    import time
+
+    def wait(condition: Callable[[], bool], timeout_sec: float, what: str) -> None:
+        deadline = time.monotonic() + timeout_sec
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not within {timeout_sec} s"
+            time.sleep(0.2)
+
+    return wait
