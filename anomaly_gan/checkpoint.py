@@ -52,7 +52,7 @@ def restore(state: TrainState, data: bytes, name: str) -> None:
     except DataError:
         raise
     except Exception as err:  # torch.load raises many kinds on broken input
-        raise DataError(f"{name}: not a checkpoint of this run ({str(err).splitlines()[0]})") from err
+        raise DataError(f"{name}: not a checkpoint of this run ({_first_line(err)})") from err
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,19 @@ def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.d
     """
     try:
         told = json.loads(description)
+        if told["schema_version"] != SCHEMA_VERSION:
+            raise DataError(f"{name}: model schema {told['schema_version']}, expected {SCHEMA_VERSION}")
         config = TrainConfig.model_validate(told["train"])
         generator = UNet(config.model)
         generator.load_state_dict(load_safetensors(weights))
         view = ViewConfig.model_validate(told["view"])
         frozen = generator.to(device).eval().requires_grad_(False)
         return Snapshot(frozen, told["class_name"], view, config, told["record"])
+    except DataError:
+        raise
     except Exception as err:  # json, pydantic, safetensors and torch each raise their own
-        raise DataError(f"{name}: not a readable model ({str(err).splitlines()[0]})") from err
+        raise DataError(f"{name}: not a readable model ({_first_line(err)})") from err
+
+
+def _first_line(err: Exception) -> str:
+    return next(iter(str(err).splitlines()), type(err).__name__)

@@ -30,7 +30,7 @@ def coco_rows(samples: Sequence[Sample], shard: str) -> list[dict[str, Any]]:
         instances = []
         for name in sorted(sample.masks):
             labels = instance_map(sample, name)
-            for label in range(1, int(labels.max()) + 1):
+            for label in np.unique(labels[labels > 0]):  # annotated numbers may have gaps
                 instances.append({"class": name, **_instance((labels == label).astype(np.uint8))})
         rows.append(
             {

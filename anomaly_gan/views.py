@@ -18,7 +18,8 @@ def take_view(sample: Sample, view: ViewConfig, rng: np.random.Generator, class_
     """Cut the view out of a sample.
 
     A window lies around a random pixel of the mask of `class_name`, so that the anomaly is never missed;
-    for None it lies anywhere. A picture smaller than the window is mirrored to fill it.
+    for None it lies anywhere. A picture smaller than the window is mirrored to fill it, and its masks alike:
+    an anomaly in the mirror image is one too.
 
     Args:
         sample: any size for windows; exactly view.size square for whole frames.
@@ -51,7 +52,7 @@ def take_view(sample: Sample, view: ViewConfig, rng: np.random.Generator, class_
         left = int(rng.integers(max(width - view.size, 0) + 1))
     return Sample(
         sample.key,
-        _cut(sample.image, top, left, view.size, mirror=True),
+        _cut(sample.image, top, left, view.size),
         _cut_masks(sample.masks, top, left, view.size),
         _cut_masks(sample.instances, top, left, view.size),
         {**sample.meta, "window": [left, top, view.size]},
@@ -64,18 +65,17 @@ def _start_around(pixel: int, length: int, size: int, rng: np.random.Generator) 
     return int(rng.integers(low, high + 1))
 
 
-def _cut(image: NDArray[Pixels], top: int, left: int, size: int, *, mirror: bool) -> NDArray[Pixels]:
+def _cut(image: NDArray[Pixels], top: int, left: int, size: int) -> NDArray[Pixels]:
     part = image[top : top + size, left : left + size]
     missing_rows, missing_columns = size - part.shape[0], size - part.shape[1]
     if not (missing_rows or missing_columns):
         return np.ascontiguousarray(part)
-    border = cv2.BORDER_REFLECT if mirror else cv2.BORDER_CONSTANT
-    padded = cv2.copyMakeBorder(np.asarray(part, image.dtype), 0, missing_rows, 0, missing_columns, border, value=0)
+    padded = cv2.copyMakeBorder(np.asarray(part, image.dtype), 0, missing_rows, 0, missing_columns, cv2.BORDER_REFLECT)
     return padded.astype(image.dtype, copy=False)
 
 
 def _cut_masks(masks: Mapping[str, NDArray[Pixels]], top: int, left: int, size: int) -> dict[str, NDArray[Pixels]]:
-    cut = {name: _cut(mask, top, left, size, mirror=False) for name, mask in masks.items()}
+    cut = {name: _cut(mask, top, left, size) for name, mask in masks.items()}
     return {name: mask for name, mask in cut.items() if mask.any()}
 
 

@@ -59,23 +59,23 @@ def dashboard(cluster: ClusterOption = None, as_json: JsonOption = False) -> Non
 
 
 @app.command()
-def up(file: FileArgument = CLUSTER_FILE, yes: YesOption = False) -> None:
+def up(file: FileArgument = CLUSTER_FILE, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """Start or update the cluster that a cluster file describes.
 
     agan cluster up ray_cluster.yaml
     """
-    from infra.cluster_launcher import cluster_up
+    from infra.cluster_launcher import cluster_up, run_aside, run_streaming
 
     note("a cluster that already runs is updated: its Ray restarts, which ends running jobs")
-    started = cluster_up(file, yes=yes)
-    note(
-        f"{started.cluster_name}: up; `ray dashboard {file}` forwards its dashboard, then --cluster http://localhost:8265"
-    )
+    started = cluster_up(file, yes=yes, runner=run_aside if as_json else run_streaming)
+    text = f"`ray dashboard {file}` forwards its dashboard, then --cluster http://localhost:8265"
+    emit({"cluster_name": started.cluster_name, "up": True}, f"{started.cluster_name}: up; {text}", as_json)
 
 
 @app.command()
-def down(file: FileArgument = CLUSTER_FILE, yes: YesOption = False) -> None:
+def down(file: FileArgument = CLUSTER_FILE, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """End the cluster that a cluster file describes; the store keeps everything."""
-    from infra.cluster_launcher import cluster_down
+    from infra.cluster_launcher import cluster_down, run_aside, run_streaming
 
-    cluster_down(file, yes=yes)
+    cluster_down(file, yes=yes, runner=run_aside if as_json else run_streaming)
+    emit({"file": str(file), "up": False}, f"{file}: ended", as_json)

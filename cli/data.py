@@ -96,6 +96,7 @@ def show(
     per_class: Annotated[int, typer.Option("--per-class", min=1, help="Pictures in a row.")] = 6,
     tile_px: Annotated[int, typer.Option("--tile", min=32, max=1024, help="Side of a picture.")] = 192,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw a contact sheet: a row of normal pictures and one of each class, masks outlined.
 
@@ -109,7 +110,8 @@ def show(
     storage = open_storage(settings_from(store))
     index = load_index(storage, name)
     _write(output, encode_png(draw_sheet(storage, index, per_class=per_class, tile_px=tile_px)))
-    typer.echo(f"{index.name}@{index.version}: {output}")
+    data = {"name": index.name, "version": index.version, "file": str(output)}
+    emit(data, f"{index.name}@{index.version}: {output}", as_json)
 
 
 @app.command("list")
@@ -146,6 +148,7 @@ def render(
     ] = None,
     size: Annotated[int, typer.Option("--size", help="Side of a picture in pixels.")] = 256,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same pictures.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Render a demo set in the MVTec-AD layout, with exact masks.
 
@@ -158,8 +161,8 @@ def render(
     samples = render_samples(normal=normal, per_class=per_class, classes=names, size=size, seed=seed)
     with progress(f"rendering {folder}") as update:
         written = write_mvtec(_counted(samples, total, update), folder)
-    typer.echo(f"{folder}: {written} pictures")
-    typer.echo(f"next: agan data import {folder} --name demo --format mvtec --groups groups.csv")
+    following = f"next: agan data import {folder} --name demo --format mvtec --groups groups.csv"
+    emit({"folder": str(folder), "pictures": written}, f"{folder}: {written} pictures\n{following}", as_json)
 
 
 def _report(result: "ImportResult", as_json: bool) -> None:

@@ -5,16 +5,18 @@ from typing import Annotated
 
 import typer
 
+from cli.options import JsonOption
 from cli.output import emit, note, progress
 
-DEMO_CLASS = "cloth_strip"
-TRAIN_IMAGES = 640
+DEMO_CLASS = "paper_scrap"
+TRAIN_IMAGES = 800
 GENERATED = 32
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where all of it goes.")] = Path("agan-demo"),
     keep_cluster: Annotated[bool, typer.Option("--keep-cluster", help="Leave the local head node running.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Render a small data set, import it, train, generate, evaluate; print the path of one HTML report.
 
@@ -27,6 +29,7 @@ def demo(
         for stage in run_demo(plan, keep_cluster=keep_cluster):
             if stage.headline:
                 note(f"[{stage.number}/{stage.of}] {stage.headline}")
-            update(stage.done, stage.total, stage.what)
+            else:
+                update(stage.done, stage.total, stage.what)
     report = plan.folder / "report" / "report.html"
-    emit({"report": str(report)}, f"report: {report}", as_json=False)
+    emit({"report": str(report)}, f"report: {report}", as_json)

@@ -1,17 +1,20 @@
 """Watch a job on the terminal: its log as it comes, its progress as a bar, its end as an exit code."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from cli.output import note, progress
-from infra.storage import Storage
+
+if TYPE_CHECKING:
+    from infra.storage import Storage
+    from jobs.record import JobStatus
 
 
-def follow_job(storage: Storage, job_id: str, *, show_log: bool = True) -> None:
-    """Return when the job has succeeded; else exit with the code of its recorded state."""
+def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "JobStatus":
+    """The job's last status, once it has ended."""
     from jobs.control import follow
-    from jobs.record import EXIT_CODES, JobState
 
     status = None
     with progress(job_id) as update:
@@ -23,8 +26,13 @@ def follow_job(storage: Storage, job_id: str, *, show_log: bool = True) -> None:
             if seen.progress is not None and seen.progress.total:
                 update(seen.progress.done, seen.progress.total, f"{job_id}: {seen.progress.phase}")
     assert status is not None
-    if status.state is JobState.SUCCEEDED:
-        note(f"{job_id}: succeeded")
-        return
     note(f"{job_id}: {status.state}" + (f": {status.error}" if status.error else ""))
-    raise typer.Exit(int(EXIT_CODES[status.state]))
+    return status
+
+
+def exit_by(status: "JobStatus") -> None:
+    """Go on where the job has succeeded; else exit with the code of its recorded state."""
+    from jobs.record import EXIT_CODES
+
+    if code := EXIT_CODES[status.state]:
+        raise typer.Exit(int(code))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.following import follow_job
+from cli.following import exit_by, follow_job
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import emit, table
 
@@ -47,25 +47,31 @@ def logs(
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """The log of a job, of all its workers."""
     from infra.storage import open_storage
     from jobs.record import load_status, read_logs
 
     storage = open_storage(settings_from(store))
-    if follow:
-        follow_job(storage, job)
-    else:
-        load_status(storage, job)
+    status = follow_job(storage, job, show_log=not as_json) if follow else load_status(storage, job)
+    if as_json:
+        emit({"job_id": job, "state": status.state, "log": read_logs(storage, job)[0]}, "", as_json)
+    elif not follow:
         typer.echo(read_logs(storage, job)[0], nl=False)
+    if follow:
+        exit_by(status)
 
 
 @app.command()
-def wait(job: JobArgument, store: StoreOption = None) -> None:
+def wait(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Wait for a job's end; exits 0 succeeded, 1 failed, 4 cancelled, 5 lost."""
     from infra.storage import open_storage
 
-    follow_job(open_storage(settings_from(store)), job, show_log=False)
+    status = follow_job(open_storage(settings_from(store)), job, show_log=False)
+    if as_json:
+        emit(status.model_dump(mode="json"), "", as_json)
+    exit_by(status)
 
 
 @app.command()

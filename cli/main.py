@@ -2,12 +2,13 @@
 
 import sys
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from cli import cluster, data, demo, jobs, models, results, submit
+from cli import bench, cluster, data, demo, jobs, models, results, submit
+from cli.options import set_everywhere
 from infra.errors import AganError
 
 TRACEBACK_FLAG = "--traceback"
@@ -30,6 +31,7 @@ app = typer.Typer(
     cls=ErrorBoundary,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data", help="Import, check and show data sets; render a demo set.")
@@ -38,17 +40,36 @@ app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")
 app.add_typer(models.app, name="models", help="List trained models.")
 app.add_typer(cluster.app, name="cluster", help="Start, reach and stop clusters.")
+app.add_typer(bench.app, name="bench", help="Measure this machine.")
 app.command("demo")(demo.demo)
 
 
 @app.callback()
 def main_options(
-    traceback: bool = typer.Option(False, TRACEBACK_FLAG, help="Show the full traceback of an error."),
+    traceback: Annotated[bool, typer.Option(TRACEBACK_FLAG, help="Show the full traceback of an error.")] = False,
+    s3_endpoint: Annotated[
+        str | None,
+        typer.Option("--s3-endpoint", help="URL of an S3-compatible service.", show_default="AGAN_S3_ENDPOINT or AWS"),
+    ] = None,
+    s3_region: Annotated[
+        str | None, typer.Option("--s3-region", help="Region of the store.", show_default="AGAN_S3_REGION")
+    ] = None,
+    s3_profile: Annotated[
+        str | None,
+        typer.Option("--s3-profile", help="Profile of AWS's own settings.", show_default="AGAN_S3_PROFILE"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Folder of pretrained weights.", show_default="AGAN_WEIGHTS or none"),
+    ] = None,
 ) -> None:
     """Mask-exact anomalous images from normal ones: Anomaly-GAN as a suite of batch jobs on Ray.
 
     First steps: `agan demo`, then `agan data import`, `agan submit train`, `agan submit generate`.
+
+    The options below stand before the command: `agan --s3-endpoint URL data list`.
     """
+    set_everywhere(s3_endpoint=s3_endpoint, s3_region=s3_region, s3_profile=s3_profile, weights=weights)
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """Options that several commands share, and the settings they resolve to."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.settings import Settings, load_settings
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 StoreOption = Annotated[
     str | None,
@@ -23,6 +24,18 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Stream logs and progress until the end.")]
 
 
-def settings_from(store: str | None = None, cluster: str | None = None) -> Settings:
-    """Settings with a command's flags on top; every other key comes from the environment and agan.yaml."""
-    return load_settings({"store": store, "cluster": cluster})
+_everywhere: dict[str, str | None] = {}
+"""Settings that were given before the command's name."""
+
+
+def set_everywhere(**flags: str | None) -> None:
+    """Remember the flags that every command takes, in place of those of an earlier call."""
+    _everywhere.clear()
+    _everywhere.update(flags)
+
+
+def settings_from(store: str | None = None, cluster: str | None = None) -> "Settings":
+    """Settings with the flags on top; every other key comes from the environment and agan.yaml."""
+    from infra.settings import load_settings
+
+    return load_settings({**_everywhere, "store": store, "cluster": cluster})

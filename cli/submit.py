@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.following import follow_job
+from cli.following import exit_by, follow_job
 from cli.options import ClusterOption, FollowOption, JsonOption, StoreOption, settings_from
 from cli.output import emit, note, table
 from infra.errors import UsageError
-from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from infra.settings import Settings
     from jobs.resolve import ResolvedSpec
 
 app = typer.Typer(no_args_is_help=True)
@@ -176,7 +176,7 @@ def _submit(
     many: list[dict[str, Any]],
     file: Path | None,
     sets: list[str],
-    settings: Settings,
+    settings: "Settings",
     dry_run: bool,
     follow: bool,
     as_json: bool,
@@ -203,10 +203,10 @@ def _submit(
         emit({"job_ids": ids, "store": storage.uri, "cluster": cluster.url}, _next_steps(kind, ids), as_json)
     if follow:
         note(f"submitted {ids[0]}")
-        follow_job(storage, ids[0], show_log=not as_json)
+        exit_by(follow_job(storage, ids[0], show_log=not as_json))
 
 
-def _print_resolved(resolved: "list[ResolvedSpec]", settings: Settings, as_json: bool) -> None:
+def _print_resolved(resolved: "list[ResolvedSpec]", settings: "Settings", as_json: bool) -> None:
     place = [
         (key, getattr(settings, key), source)
         for key, source in settings.sources.items()

@@ -12,6 +12,9 @@ from pathlib import Path
 from infra.cluster_file import ClusterFile, load_cluster_file, read_cluster_yaml, refuse_placeholders
 from infra.errors import ClusterError, UsageError
 
+STDERR = 2
+"""Its file descriptor."""
+
 # (command, environment, folder to run it in) -> exit code
 Runner = Callable[[Sequence[str], Mapping[str, str], Path], int]
 
@@ -19,6 +22,11 @@ Runner = Callable[[Sequence[str], Mapping[str, str], Path], int]
 def run_streaming(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
     """Run a command on this terminal, so that its output is seen as it comes and it may ask questions."""
     return subprocess.run(command, env=environment, cwd=folder, check=False).returncode
+
+
+def run_aside(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
+    """As `run_streaming`, with the output on stderr: stdout is left to a program that reads ours."""
+    return subprocess.run(command, env=environment, cwd=folder, stdout=STDERR, check=False).returncode
 
 
 def cluster_up(path: Path, *, yes: bool, runner: Runner = run_streaming) -> ClusterFile:

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import fsspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
@@ -15,14 +15,23 @@ from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import AwareConfig, CropConfig
 from anomaly_gan.networks.aware import AwareNetwork, load_vgg16
 from infra.errors import DataError, NotFoundError
+from infra.settings import Settings
 from infra.shards import sha256
+from infra.sources import read_file
 from infra.storage import Storage
 
 
 def aware_network(
-    config: AwareConfig, crops: CropConfig, source: BatchSource, device: torch.device
+    config: AwareConfig,
+    crops: CropConfig,
+    source: BatchSource,
+    device: torch.device,
+    settings: Settings | None = None,
 ) -> tuple[AwareNetwork, str]:
     """The frozen network, and what the run's record says of its weights.
+
+    Args:
+        settings: how to reach a weights file in S3.
 
     Raises:
         NotFoundError, DataError: the named file is missing or is no VGG-16 state dict.
@@ -32,11 +41,13 @@ def aware_network(
     if config.weights == "dataset":
         network, accuracy = train_aware(source, crops, config.steps, device)
         return network, f"dataset: {config.steps} steps, training accuracy {accuracy:.3f}"
-    data = _read(config.weights)
+    data = _read(config.weights, settings or Settings())
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as err:  # torch.load raises many kinds on broken input
         raise DataError(f"{config.weights}: not a state dict ({str(err).splitlines()[0]})") from err
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise DataError(f"{config.weights}: not a state dict, but {type(state).__name__}; use torchvision's VGG-16")
     return load_vgg16(state, config.weights), f"{config.weights} sha256 {sha256(data)}"
 
 
@@ -51,21 +62,23 @@ def cached_aware(
     digest = sha256(json.dumps({**key, "version": version}, sort_keys=True).encode())[:16]
     base = f"datasets/{dataset}/aware/{digest}"
     if storage.exists(f"{base}.json"):
-        network = load_vgg16(load_safetensors(storage.read(f"{base}.safetensors")), base)
-        return network, str(json.loads(storage.read(f"{base}.json"))["weights"])
+        try:
+            state = load_safetensors(storage.read(f"{base}.safetensors"))
+            told = str(json.loads(storage.read(f"{base}.json"))["weights"])
+        except (SafetensorError, ValueError, KeyError, NotFoundError) as err:
+            raise DataError(f"{storage.url(base)}: not the aware network that was kept; remove {base}.json") from err
+        return load_vgg16(state, base), told
     network, told = make()
     storage.write(f"{base}.safetensors", save_safetensors(network.cpu().state_dict()))
     storage.write(f"{base}.json", json.dumps({**key, "weights": told}, indent=1).encode())
     return network, told
 
 
-def _read(url: str) -> bytes:
+def _read(url: str, settings: Settings) -> bytes:
     try:
-        with fsspec.open(url, "rb") as file:
-            data: bytes = file.read()
-    except FileNotFoundError as err:
+        return read_file(url, settings)
+    except NotFoundError as err:
         raise NotFoundError(
             f"train.aware.weights: {Path(url).name} is not at {url}; put torchvision's VGG-16 state dict there,"
             " or use `dataset`"
         ) from err
-    return data

@@ -1,6 +1,7 @@
 """Checkpoints in the store: the last two and the best are kept; the index names only complete ones."""
 
 import json
+import math
 from typing import Any
 
 from infra.errors import DataError, NotFoundError
@@ -29,15 +30,16 @@ class CheckpointStore:
         return listed
 
     def latest_step(self) -> int | None:
-        entries = self.entries()
-        return int(entries[-1]["step"]) if entries else None
+        """The newest that is there; one that somebody removed is passed over."""
+        steps = [int(entry["step"]) for entry in self.entries()]
+        return next((step for step in reversed(steps) if self._storage.exists(self._key(step))), None)
 
     def save(self, step: int, data: bytes, score: float) -> None:
         """Write a checkpoint, name it in the index, then remove those that are neither last nor best."""
         self._storage.write(self._key(step), data)
         older = [entry for entry in self.entries() if entry["step"] < step]
         entries = [*older, {"step": step, "sha256": sha256(data), "score": score}]
-        best = min(entries, key=lambda entry: entry["score"])
+        best = min(entries, key=lambda entry: (math.isnan(entry["score"]), entry["score"]))
         kept = [entry for entry in entries if entry is best or entry in entries[-KEEP_LAST:]]
         self._storage.write(f"{self._prefix}/index.json", json.dumps(kept, indent=1).encode())
         named = {self._key(entry["step"]) for entry in kept}

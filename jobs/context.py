@@ -42,5 +42,9 @@ def load_context(settings: Settings, job_id: str) -> JobContext:
         NotFoundError: there is no such job.
     """
     storage = open_storage(settings)
-    raw = json.loads(storage.read(job_key(job_id, "spec.json")))
-    return JobContext(job_id, parse_spec(raw["spec"]), settings, storage)
+    return JobContext(job_id, load_spec(storage, job_id), settings, storage)
+
+
+def load_spec(storage: Storage, job_id: str) -> JobSpec:
+    """What a job was asked to do; raises NotFoundError."""
+    return parse_spec(json.loads(storage.read(job_key(job_id, "spec.json")))["spec"])

@@ -90,7 +90,7 @@ def cancel(storage: Storage, job_id: str) -> JobStatus:
     storage.create(job_key(job_id, "cancel.json"), json.dumps({"requested_at": time.time()}).encode())
     cluster = find(status.cluster)
     if cluster is None:
-        raise ClusterError(f"job {job_id}: its cluster is unknown; name it with --cluster")
+        raise ClusterError(f"job {job_id}: its record names no cluster; end it in that cluster's dashboard")
     cluster.stop(job_id)
     deadline = time.monotonic() + CANCEL_TIMEOUT_SEC
     while time.monotonic() < deadline:

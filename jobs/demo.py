@@ -38,7 +38,7 @@ class DemoPlan:
 
 @dataclass(frozen=True)
 class Stage:
-    """How far the demo is; `headline` stands where a stage begins, and is empty else."""
+    """How far the demo is; `headline` stands where a stage begins, then nothing is counted yet."""
 
     number: int
     of: int
@@ -74,7 +74,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
             "dataset": DATASET,
             "generated": generated,
             "measured_images": plan.generated,
-            "detector.steps": 40,
+            "detector.steps": 80,
             "detector.batch_size": 4,
             "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,
@@ -86,8 +86,8 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
             stop_head()
 
 
-def _stage(name: str, headline: str, what: str = "", done: int = 0, total: int = 1) -> Stage:
-    return Stage(STAGES.index(name) + 1, len(STAGES), headline, what or name, done, total)
+def _stage(name: str, headline: str = "", what: str = "", done: int = 0, total: int = 0) -> Stage:
+    return Stage(STAGES.index(name) + 1, len(STAGES), headline, what, done, total)
 
 
 def _render(plan: DemoPlan) -> None:
@@ -129,7 +129,7 @@ def _job(stage: str, kind: str, flags: dict[str, object], settings: Settings) ->
     for seen in follow(open_storage(settings), job_id):
         if seen.progress is not None and not seen.status.state.is_final:
             progress = seen.progress
-            yield _stage(stage, "", progress.phase, progress.done, progress.total)
+            yield _stage(stage, what=progress.phase, done=progress.done, total=progress.total)
         if seen.status.state.is_final and seen.status.state is not JobState.SUCCEEDED:
             raise AganError(f"{kind} job {job_id}: {seen.status.state}: {seen.status.error}\n{seen.log}")
     return job_id

@@ -114,7 +114,7 @@ class TrainObserver:
     def _save_grid(self, step: int, preview: Preview) -> None:
         grid = preview.grid(GRID_ROWS)
         self._write(f"out/samples/step-{step:08d}.png", encode_png(grid))
-        self._board.add_image("samples", torch.from_numpy(grid), step, dataformats="HWC")
+        self._board.add_image("samples", torch.tensor(grid), step, dataformats="HWC")
 
     def _save_history(self) -> None:
         self._write(HISTORY, json.dumps(self._history).encode())

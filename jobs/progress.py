@@ -1,9 +1,11 @@
 """How the work tells where it is: to its record in the store, and to Ray's metrics for the dashboard."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
 
+from infra.errors import StorageError
 from infra.storage import Storage
 from jobs.record import JobProgress, job_key
 
@@ -61,7 +63,10 @@ class ProgressReporter:
             values=dict(values or {}),
             updated_at=now,
         )
-        self._storage.write(job_key(self._job_id, "progress.json"), progress.model_dump_json(indent=1).encode())
+        try:
+            self._storage.write(job_key(self._job_id, "progress.json"), progress.model_dump_json(indent=1).encode())
+        except StorageError as err:  # the work goes on, and the next report may get through
+            print(f"warning: progress is late: {err}", file=sys.stderr)
 
 
 class _Gauges:

@@ -76,9 +76,9 @@ class JobStatus(BaseModel):
 
 
 class JobProgress(BaseModel):
-    """progress.json."""
+    """progress.json; a value may be nan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     phase: str
     done: int

@@ -115,8 +115,8 @@ def _read(file: Path, kind: str) -> Tree:
         raw = yaml.safe_load(file.read_text())
     except OSError as err:
         raise UsageError(f"{file}: {err.strerror}; name a readable spec file") from err
-    except yaml.YAMLError as err:
-        raise UsageError(f"{file}: not valid YAML or JSON ({str(err).splitlines()[0]})") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise UsageError(f"{file}: not valid YAML or JSON ({str(err).splitlines()[0]}); correct it there") from err
     if not isinstance(raw, dict):
         raise UsageError(f"{file}: holds no mapping of keys to values; see `agan submit {kind} --dry-run --json`")
     if raw.get("kind", kind) != kind:
@@ -134,7 +134,7 @@ def _from_environment(environ: Mapping[str, str]) -> Tree:
 
 def _preset(layers: list[tuple[str, Mapping[str, Any]]]) -> str | None:
     named = [values["train.preset"] for _, values in layers if "train.preset" in values]
-    return named[-1] if named and named[-1] in PRESETS else None
+    return named[-1] if named and isinstance(named[-1], str) and named[-1] in PRESETS else None
 
 
 def _scalar(text: str) -> Any:
@@ -160,5 +160,13 @@ def _explain(err: ValidationError, sources: Mapping[str, str]) -> str:
         key = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
         got = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
-        lines.append(f"{sources.get(key, 'spec')}: {key}: {message}{got}")
+        lines.append(f"{_source(error['loc'], sources)}: {key}: {message}{got}")
     return "\n       ".join(lines)
+
+
+def _source(place: tuple[int | str, ...], sources: Mapping[str, str]) -> str:
+    """Where a value came from, the value that it is a part of, or the parts of a section."""
+    dotted = [".".join(str(part) for part in place[:end]) for end in range(len(place), 0, -1)]
+    whole = (sources[key] for key in dotted if key in sources)
+    parts = dict.fromkeys(source for key, source in sources.items() if dotted and key.startswith(f"{dotted[0]}."))
+    return next(whole, ", ".join(parts) or "spec")

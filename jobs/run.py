@@ -11,11 +11,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from infra.errors import StorageError, UsageError
-from infra.settings import Settings, load_settings
+from infra.settings import load_settings
 from infra.storage import Storage, open_storage
 from jobs.record import (
     HEARTBEAT_SEC,
@@ -27,6 +28,8 @@ from jobs.record import (
 )
 
 LOG_FLUSH_SEC = 1.0
+FINAL_PAUSES_SEC = (0.5, 1.0, 2.0, 4.0)
+"""Between attempts to record the end; together less than a cluster waits for a job that it stops."""
 ERROR_FILE_VARIABLE = "AGAN_ERROR_FILE"
 """Where the work leaves the one sentence that says why it failed."""
 
@@ -56,9 +59,10 @@ class LogMirror:
         with self._lock:
             self._buffer += data
 
-    def flush(self) -> None:
+    def flush(self, *, last: bool = False) -> None:
+        """Write what is new as one more piece: whole lines, or all of it where it is the `last`."""
         with self._lock:
-            data = bytes(self._buffer)
+            data = bytes(self._buffer if last else self._buffer[: self._buffer.rfind(b"\n") + 1])
         if data:
             self._storage.write(f"{self._prefix}{self._pieces + 1:06d}.log", data)
             self._pieces += 1
@@ -69,9 +73,14 @@ class LogMirror:
 class Supervisor:
     """Runs one job's work in a child process and keeps its record."""
 
-    def __init__(self, settings: Settings, job_id: str) -> None:
-        self.storage = open_storage(settings)
+    def __init__(self, storage: Storage, job_id: str, command: Sequence[str] | None = None) -> None:
+        """
+        Args:
+            command: what does the work; None = `jobs.work`.
+        """
+        self.storage = storage
         self.job_id = job_id
+        self.command = command or [sys.executable, "-u", "-m", "jobs.work", job_id]
         self.logs = LogMirror(self.storage, job_id)
         self.child: subprocess.Popen[bytes] | None = None
         self.stopped_by: signal.Signals | None = None
@@ -85,14 +94,12 @@ class Supervisor:
             error_file = Path(folder) / "error"
             code = self._supervise(status, error_file)
             error = error_file.read_text() if error_file.is_file() else None
-        final = self._final_status(status, code, error)
-        self.logs.flush()
-        save_status(self.storage, final)
+        final = self._record_end(status, code, error)
         return 0 if final.state is JobState.SUCCEEDED else 1
 
     def _supervise(self, status: JobStatus, error_file: Path) -> int:
         self.child = subprocess.Popen(
-            [sys.executable, "-u", "-m", "jobs.work", self.job_id],
+            self.command,
             env={**os.environ, ERROR_FILE_VARIABLE: str(error_file)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,27 +131,42 @@ class Supervisor:
 
     def _read(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None
-        while data := os.read(child.stdout.fileno(), 1 << 16):
-            self.logs.add(data)
+        with child.stdout as output:
+            while data := os.read(output.fileno(), 1 << 16):
+                self.logs.add(data)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.stopped_by = signal.Signals(number)
 
+    def _record_end(self, status: JobStatus, code: int, error: str | None) -> JobStatus:
+        pauses = iter(FINAL_PAUSES_SEC)
+        while True:
+            try:
+                final = self._final_status(status, code, error)
+                self.logs.flush(last=True)
+                save_status(self.storage, final)
+                return final
+            except StorageError as err:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                print(f"warning: the record is late: {err}", file=sys.stderr)
+                time.sleep(pause)
+
     def _final_status(self, status: JobStatus, code: int, error: str | None) -> JobStatus:
+        if code == 0:
+            return status.finished(JobState.SUCCEEDED)
         if self.stopped_by is not None:
             if self.storage.exists(job_key(self.job_id, "cancel.json")):
                 return status.finished(JobState.CANCELLED)
             return status.finished(JobState.FAILED, f"stopped by {self.stopped_by.name} from outside")
-        if code == 0:
-            return status.finished(JobState.SUCCEEDED)
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return status.finished(JobState.FAILED, error or f"the work {how}; see `agan jobs logs {self.job_id}`")
 
 
 def main(uri: str) -> int:
     store, job_id = parse_spec_uri(uri)
-    settings = load_settings({"store": store})
-    return Supervisor(settings, job_id).run()
+    return Supervisor(open_storage(load_settings({"store": store})), job_id).run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from anomaly_gan.config import Config, GenerationConfig, TrainConfig, ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
@@ -58,6 +58,13 @@ class SearchSpace(Config):
     lambda_1_max: float = Field(default=1.0, gt=0, description="highest lambda_1")
     lr_min: float = Field(default=5e-5, gt=0, description="lowest of both learning rates")
     lr_max: float = Field(default=2e-3, gt=0, le=1, description="highest of both learning rates")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SearchSpace":
+        for name, low, high in (("lambda_1", self.lambda_1_min, self.lambda_1_max), ("lr", self.lr_min, self.lr_max)):
+            if low >= high:
+                raise ValueError(f"{name}_min must be below {name}_max, got {low:g} and {high:g}")
+        return self
 
 
 class TuneSpec(Config):

@@ -17,6 +17,7 @@ from infra.cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, is_local, open_storage
+from jobs.context import load_spec
 from jobs.datasets import load_index
 from jobs.manifest import load_manifest
 from jobs.models import load_model
@@ -54,11 +55,26 @@ def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
     if isinstance(spec, TrainSpec | TuneSpec):
         return _complete_training(resolved, load_index(storage, spec.dataset))
     if isinstance(spec, GenerateSpec):
-        load_model(storage, spec.model, torch.device("cpu"))
+        snapshot = load_model(storage, spec.model, torch.device("cpu"))
+        load_index(storage, snapshot.record["dataset"])
         return resolved
+    return _complete_evaluation(resolved, load_index(storage, spec.dataset), storage)
+
+
+def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: Storage) -> ResolvedSpec:
+    spec = resolved.spec
+    assert isinstance(spec, EvaluateSpec)
     load_manifest(storage, spec.generated)
-    index = load_index(storage, spec.dataset)
-    return _changed(resolved, {"dataset": f"{index.name}@{index.version}"}, "store")
+    made_by = load_spec(storage, spec.generated)
+    if not isinstance(made_by, GenerateSpec):
+        raise UsageError(f"generated: job {spec.generated} is a {made_by.kind} job; name a generate job")
+    class_name = load_model(storage, made_by.model, torch.device("cpu")).class_name
+    if class_name not in index.classes:
+        raise UsageError(
+            f"dataset: {index.name} has no class {class_name!r}, which job {spec.generated} made;"
+            f" it has {', '.join(index.classes)}"
+        )
+    return _changed(resolved, {"dataset": f"{index.name}@{index.version}"}, "data set")
 
 
 def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedSpec:

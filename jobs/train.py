@@ -1,5 +1,6 @@
 """The train job: Ray Train workers, DDP, our own checkpoints in the store."""
 
+import logging
 import tempfile
 from typing import Any, cast
 
@@ -86,6 +87,7 @@ def worker(raw: dict[str, Any]) -> None:
     spec = cast(TrainSpec, context.spec)
     rank, world_size = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     torch.set_num_threads(spec.resources.cpus_per_worker)
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
     split = load_training_split(context.storage, spec.dataset, spec.class_name)
     source = BatchSource(
@@ -115,13 +117,13 @@ def worker(raw: dict[str, Any]) -> None:
 
 
 def _ddp(device: torch.device, world_size: int) -> training.Wrap:
-    """DDP without broadcast of buffers: two forwards before one backward would otherwise raise."""
+    """DDP that leaves buffers alone: a sync between two forwards before one backward would raise."""
     if world_size == 1:
         return lambda module: module
 
     def wrap(module: nn.Module) -> nn.Module:
         device_ids = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=device_ids, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=device_ids, forward_sync_buffers=False)
 
     return wrap
 

@@ -79,8 +79,9 @@ class NarrowAware(AwareNetwork):
         channels = 3
         for i, layer in enumerate(self.features):
             if isinstance(layer, nn.Conv2d):
-                self.features[i] = nn.Conv2d(channels, 4, 3, padding=1)
-                channels = 4
+                narrow = nn.Conv2d(channels, 4, 3, padding=1)
+                nn.init.kaiming_normal_(narrow.weight, nonlinearity="relu")
+                self.features[i], channels = narrow, 4
 
 
 def train_state(config: TrainConfig, aware: AwareNetwork | None = None) -> TrainState:
@@ -97,12 +98,14 @@ def tiny_generator(seed: int = 0, **changes: Any) -> UNet:
     return generator.eval().requires_grad_(False)
 
 
-def generation_plan(shape: tuple[int, ...] = (80, 96), kind: str = "window", **config: Any) -> GenerationPlan:
+def generation_plan(
+    shape: tuple[int, ...] = (80, 96), kind: str = "window", masks: MaskConfig | None = None, **config: Any
+) -> GenerationPlan:
     return GenerationPlan(
         [normal_sample(i, shape) for i in range(4)],
         build_pool([abnormal_sample(i) for i in range(3)], CLASS),
         ViewConfig.model_validate({"kind": kind, "size": 64}),
-        MaskConfig(),
+        masks or MaskConfig(),
         GenerationConfig.model_validate(config),
     )
 

@@ -65,7 +65,7 @@ def run_cli(args: list[str], exit_code: int = 0, env: dict[str, str] | None = No
 
     from cli.main import app
 
-    result = CliRunner().invoke(app, args, env=env)
+    result = CliRunner().invoke(app, args, env=env, prog_name="agan")
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == exit_code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"

@@ -78,9 +78,11 @@ def transform(shape: NDArray[np.uint8], angle_deg: float, scale: float) -> NDArr
     height, width = shape.shape
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale)
     side = int(np.ceil(np.hypot(height, width) * scale)) + 2
-    turn[0, 2] += (side - width) / 2
-    turn[1, 2] += (side - height) / 2
+    turn[0, 2] += (side - width) // 2  # half a pixel would add a row and a column
+    turn[1, 2] += (side - height) // 2
     soft = cv2.warpAffine(shape * np.uint8(255), turn, (side, side), flags=cv2.INTER_LINEAR)
+    if not soft.any():  # an outline that slips between the samples of a strong reduction
+        return np.ones((1, 1), np.uint8)
     turned = (soft >= min(128, int(soft.max()))).astype(np.uint8)
     left, top, width, height = cv2.boundingRect(turned)
     return turned[top : top + height, left : left + width]

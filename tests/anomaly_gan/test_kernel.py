@@ -39,7 +39,7 @@ def test_kernel_distance_grows_with_the_shift_and_not_with_the_order_of_the_sets
 
 @pytest.mark.parametrize("shape", [(1, 5), (4, 6), (0, 5)])
 def test_sets_that_cannot_be_compared_are_refused_with_their_shapes(shape: tuple[int, int]) -> None:
-    with pytest.raises(DataError, match=r"kernel distance: .* got \(4, 5\), \(%d, %d\)" % shape):
+    with pytest.raises(DataError, match=rf"kernel distance: .* got \(4, 5\), \({shape[0]}, {shape[1]}\)"):
         kernel_distance(drawn(4, 0), np.zeros(shape))
     with pytest.raises(DataError, match="kernel distance"):
         kernel_distance(np.zeros(shape), drawn(4, 0))

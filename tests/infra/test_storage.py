@@ -208,7 +208,7 @@ def test_an_interrupted_write_leaves_the_old_object(
     source = tmp_path / "source"
     source.write_bytes(b"new")
     local.write("a", b"old")
-    monkeypatch.setattr(storage_local.os, "replace", power_cut)
+    monkeypatch.setattr("infra.storage_local.os.replace", power_cut)
     with pytest.raises(StorageError, match="a: No space left on device; check the folder's rights and free space"):
         local.write("a", b"new") if method == "write" else local.upload(source, "a")
     assert local.read("a") == b"old"
@@ -339,7 +339,8 @@ def test_a_refused_access_says_what_to_check_and_not_the_credential(hooked: Hook
     storage = hooked("PutObject", lambda **_: answer(403, "AccessDenied"))
     source = tmp_path / "source"
     source.touch()
-    for call in (lambda: storage.write("a", b""), lambda: storage.upload(source, "a")):
+    calls: list[Callable[[], None]] = [lambda: storage.write("a", b""), lambda: storage.upload(source, "a")]
+    for call in calls:
         with pytest.raises(StorageError, match=r"a: access refused \(AccessDenied\); check the credentials") as caught:
             call()
         assert "testing" not in str(caught.value)

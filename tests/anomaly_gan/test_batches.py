@@ -1,0 +1,132 @@
+"""The order of training: what each rank sees at each step."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from anomaly_gan.batches import Batch, BatchSource
+from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.masks.pool import build_pool
+from infra.errors import DataError
+from tests.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
+
+
+def tensors(batch: Batch) -> tuple[Tensor, ...]:
+    return batch.normal_image, batch.expert_mask, batch.abnormal_image, batch.prior_mask
+
+
+def pairs(source: BatchSource, step: int) -> list[bytes]:
+    """The pairs of a batch, each as its pixels."""
+    return [
+        b"".join(part.numpy().tobytes() for part in pair) for pair in zip(*tensors(source.batch(step)), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_ranks_together_see_the_pairs_of_one_global_batch(world_size: int) -> None:
+    alone = batch_source(batch_size=12)
+    for step in (0, 3):
+        shared = [
+            pairs(batch_source(batch_size=12, rank=rank, world_size=world_size), step) for rank in range(world_size)
+        ]
+        assert all(len(part) == 12 // world_size for part in shared)
+        assert [shared[i % world_size][i // world_size] for i in range(12)] == pairs(alone, step)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 9), st.integers(0, 10_000), st.integers(1, 8))
+def test_a_pair_depends_on_seed_and_position_only(seed: int, position: int, world_size: int) -> None:
+    first = batch_source(seed=seed).pair(position)
+    second = batch_source(seed=seed, batch_size=world_size, rank=world_size - 1, world_size=world_size).pair(position)
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_positions_and_seeds_give_differing_pairs() -> None:
+    drawn = pairs(batch_source(batch_size=20), 0) + pairs(batch_source(batch_size=20, seed=1), 0)
+    assert len(set(drawn)) == 40
+
+
+def test_every_image_is_shown_once_an_epoch_in_an_order_that_changes() -> None:
+    plain = [normal_sample(i) for i in range(5)]
+    for sample in plain:
+        sample.image[:] = 10 * int(sample.key[-3:])  # flips and windows leave it recognisable
+    source = batch_source(normals=plain)
+    shown = [int(source.pair(position)[0][0, 0]) // 10 for position in range(40)]
+    epochs = [tuple(shown[i : i + 5]) for i in range(0, 40, 5)]
+    assert all(sorted(epoch) == [0, 1, 2, 3, 4] for epoch in epochs)
+    assert len(set(epochs)) > 4
+
+
+def test_abnormal_images_are_shown_once_an_epoch_apart_from_the_normal_ones() -> None:
+    source = batch_source()
+    shown = Counter(np.sort(source.pair(position)[2], axis=None).tobytes() for position in range(9))
+    assert sorted(shown.values()) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("kind", ["whole", "window"])
+def test_a_batch_is_uint8_of_the_views_size_with_masks_that_are_never_empty(kind: str) -> None:
+    view = ViewConfig.model_validate({"kind": kind, "size": 64})
+    shape = (64, 64) if kind == "whole" else (100, 70)
+    source = batch_source(
+        normals=[normal_sample(i, shape) for i in range(4)],
+        abnormals=[abnormal_sample(i, shape) for i in range(3)],
+        view=view,
+        batch_size=30,
+    )
+    batch = source.batch(0)
+    for images in (batch.normal_image, batch.abnormal_image):
+        assert images.shape == (30, 3, 64, 64) and images.dtype == torch.uint8
+    for masks in (batch.expert_mask, batch.prior_mask):
+        assert masks.shape == (30, 1, 64, 64) and masks.dtype == torch.uint8
+        assert set(masks.flatten().tolist()) == {0, 1}
+        assert masks.flatten(1).any(1).all()
+
+
+def test_a_prior_mask_lies_on_the_anomaly_also_after_windows_and_flips() -> None:
+    source = batch_source(
+        normals=[normal_sample(i, (250, 300)) for i in range(2)],
+        abnormals=[abnormal_sample(i, (250, 300)) for i in range(3)],
+        view=ViewConfig(kind="window", size=64),
+        batch_size=24,
+    )
+    batch = source.batch(1)
+    assert torch.equal(batch.abnormal_image[:, :1] < 40, batch.prior_mask == 1)
+
+
+def test_images_are_flipped_both_ways() -> None:
+    ramp = normal_sample(0)
+    ramp.image[:] = np.add.outer(np.arange(64), 2 * np.arange(64))
+    source = batch_source(normals=[ramp])
+    corners = {int(source.pair(position)[0][0, 0]) for position in range(40)}
+    assert corners == {0, 63, 126, 189}
+
+
+def test_expert_masks_follow_the_masks_section() -> None:
+    [element] = build_pool([abnormal_sample(0)], CLASS).elements
+    source = batch_source(abnormals=[abnormal_sample(0)], masks=MaskConfig(pose="fixed", max_parts=1), batch_size=8)
+    assert source.batch(0).expert_mask.sum((1, 2, 3)).tolist() == [element.mask.sum()] * 8
+
+
+def test_colour_and_grey_pictures_meet_in_one_batch() -> None:
+    batch = batch_source(normals=[normal_sample(0), normal_sample(1, (64, 64, 3))], batch_size=2).batch(0)
+    planes_differ = (batch.normal_image[:, 0] != batch.normal_image[:, 1]).flatten(1).any(1)
+    assert sorted(planes_differ.tolist()) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("missing", "wanted"), [("normals", "has no normal image"), ("abnormals", f"has no image of class {CLASS}")]
+)
+def test_a_split_without_one_kind_of_image_is_refused(missing: str, wanted: str) -> None:
+    with pytest.raises(DataError, match=f"^training split: {wanted}; import more"):
+        batch_source(**{missing: []})
+
+
+def test_a_batch_goes_to_a_device_whole() -> None:
+    batch = batch_source().batch(0)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(batch), tensors(batch.to(CPU)), strict=True))
+    assert all(part.device.type == "meta" for part in tensors(batch.to(torch.device("meta"))))

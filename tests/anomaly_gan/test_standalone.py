@@ -1,0 +1,41 @@
+"""The method runs without the cluster's and the store's libraries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+BLOCKED = ("ray", "boto3", "botocore", "s3fs", "fsspec", "webdataset", "typer", "optuna", "cli", "jobs")
+
+class Refuse(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is not there")
+
+sys.meta_path.insert(0, Refuse())
+
+import torch
+
+torch.set_num_threads(1)
+
+from anomaly_gan.generation import generate
+from anomaly_gan.training import run
+from tests.builders import batch_source, generation_plan, train_config, train_state
+
+state = train_state(train_config(total_images=4))
+reports = list(run(state, batch_source()))
+made = generate(generation_plan(), [0, 1], state.g_ema)
+print(len(reports), len(made), made[0].sample.image.shape, sorted(set(BLOCKED) & set(sys.modules)))
+"""
+
+
+def test_two_steps_and_two_images_need_neither_ray_nor_a_store_nor_the_command_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "2 2 (64, 64) []"

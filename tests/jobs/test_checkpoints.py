@@ -1,0 +1,96 @@
+import math
+
+import pytest
+
+from infra.errors import DataError
+from jobs.checkpoints import CheckpointStore
+from tests.helpers import MemoryStorage
+
+PREFIX = "jobs/j/checkpoints"
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+def save(storage: MemoryStorage, *scores: float) -> CheckpointStore:
+    """Checkpoints of steps 10, 20, ... with these scores."""
+    store = CheckpointStore(storage, PREFIX)
+    for number, score in enumerate(scores, start=1):
+        store.save(10 * number, f"state {10 * number}".encode(), score)
+    return store
+
+
+def stored_steps(storage: MemoryStorage) -> list[int]:
+    return [int(key.removeprefix(f"{PREFIX}/").removesuffix(".pt")) for key in storage.objects if key.endswith(".pt")]
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([1.0], [10]),
+        ([1.0, 2.0], [10, 20]),
+        ([3.0, 2.0, 1.0], [20, 30]),
+        ([1.0, 2.0, 3.0, 4.0], [10, 30, 40]),
+        ([5.0, 1.0, 3.0, 4.0, 2.0], [20, 40, 50]),
+        ([1.0, 1.0, 1.0, 1.0], [10, 30, 40]),
+        ([math.nan, 3.0, 2.0, 4.0, 5.0], [30, 40, 50]),
+    ],
+)
+def test_the_last_two_and_the_best_are_kept(storage: MemoryStorage, scores: list[float], kept: list[int]) -> None:
+    store = save(storage, *scores)
+    assert sorted(stored_steps(storage)) == kept
+    assert [entry["step"] for entry in store.entries()] == kept
+    for step in kept:
+        assert store.load(step) == f"state {step}".encode()
+
+
+def test_nothing_saved_is_nothing_to_resume(storage: MemoryStorage) -> None:
+    store = save(storage)
+    assert store.entries() == [] and store.latest_step() is None
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_named(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = save(storage, 1.0)
+    write = storage.write
+
+    def fail_at_index(key: str, data: bytes) -> None:
+        if key.endswith("index.json"):
+            raise OSError("power cut")
+        write(key, data)
+
+    monkeypatch.setattr(storage, "write", fail_at_index)
+    with pytest.raises(OSError, match="power cut"):
+        store.save(20, b"half", 0.5)
+    assert store.latest_step() == 10 and store.load(10) == b"state 10"
+    monkeypatch.undo()
+    store.save(20, b"whole", 0.5)
+    assert store.latest_step() == 20 and store.load(20) == b"whole"
+
+
+def test_a_step_that_is_done_again_replaces_it_and_what_came_after(storage: MemoryStorage) -> None:
+    store = save(storage, 3.0, 2.0, 1.0)
+    store.save(20, b"again", 2.5)
+    assert store.latest_step() == 20 and store.load(20) == b"again"
+    assert stored_steps(storage) == [20]
+
+
+def test_a_corrupt_checkpoint_is_refused_and_once_removed_the_one_before_is_taken(storage: MemoryStorage) -> None:
+    store = save(storage, 2.0, 1.0)
+    key = f"{PREFIX}/00000020.pt"
+    storage.write(key, b"corrupt")
+    with pytest.raises(
+        DataError, match=f"{key}: sha256 differs from the index; remove it to go on from the one before"
+    ):
+        store.load(20)
+    storage.delete(key)
+    assert store.latest_step() == 10
+
+
+def test_other_files_below_the_prefix_stay(storage: MemoryStorage) -> None:
+    storage.write(f"{PREFIX}/history.json", b"[]")
+    save(storage, 3.0, 2.0, 1.0)
+    assert f"{PREFIX}/history.json" in storage.objects

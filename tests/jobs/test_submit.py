@@ -1,0 +1,300 @@
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+
+from infra.errors import ClusterError, NotFoundError, UsageError
+from infra.settings import Settings
+from infra.storage import Storage, open_storage
+from jobs.context import context_from_plain, load_context
+from jobs.record import JobState, list_statuses, load_status
+from jobs.resolve import ResolvedSpec, resolve
+from jobs.run import parse_spec_uri
+from jobs.spec import EvaluateSpec, TrainSpec, TuneSpec
+from jobs.submit import check_cluster, complete, needed, submit
+from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
+from tests.helpers import MemoryStorage
+
+SMALL = {"train.batch_size": 2, "train.total_images": 4}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(store=str(tmp_path / "store"))
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    return open_storage(settings)
+
+
+def asked(kind: str = "train", **sets: Any) -> ResolvedSpec:
+    """A resolved spec that names `tiles` and `crack`; `a__b=1` sets a.b."""
+    required: dict[str, dict[str, Any]] = {
+        "train": {"dataset": "tiles", "class_name": "crack", **SMALL},
+        "tune": {"dataset": "tiles", "class_name": "crack", **SMALL},
+        "generate": {"model": TRAIN_JOB},
+        "evaluate": {"dataset": "tiles", "generated": GENERATE_JOB},
+    }
+    flags = required[kind] | {key.replace("__", "."): value for key, value in sets.items()}
+    return resolve(kind, flags, environ={})
+
+
+def completed(storage: Storage, kind: str = "train", **sets: Any) -> ResolvedSpec:
+    return complete(asked(kind, **sets), storage)
+
+
+def trained(resolved: ResolvedSpec) -> TrainSpec:
+    assert isinstance(resolved.spec, TrainSpec)
+    return resolved.spec
+
+
+# --- what only the store knows
+
+
+@pytest.mark.parametrize("kind", ["train", "tune"])
+def test_version_view_and_gray_come_from_the_data_set(kind: str) -> None:
+    storage = MemoryStorage()
+    index = put_dataset(storage)
+    resolved = completed(storage, kind)
+    spec = resolved.spec
+    assert isinstance(spec, TrainSpec | TuneSpec)
+    assert spec.dataset == f"tiles@{index.version}"
+    assert (spec.view.kind, spec.view.size) == ("whole", 64)
+    assert spec.train.model.gray is True
+    assert {key: resolved.sources[key] for key in ("dataset", "view.size", "train.model.gray")} == {
+        "dataset": "data set",
+        "view.size": "data set",
+        "train.model.gray": "data set",
+    }
+
+
+def test_gray_that_was_asked_for_stays() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    resolved = completed(storage, train__model__gray=False)
+    assert trained(resolved).train.model.gray is False and resolved.sources["train.model.gray"] == "flag"
+
+
+def test_a_named_version_stays_that_version() -> None:
+    storage = MemoryStorage()
+    old = put_dataset(storage, resolution=64)
+    new = put_dataset(storage, resolution=128)
+    assert trained(completed(storage, dataset=f"tiles@{old.version}")).view.size == 64
+    assert trained(completed(storage)).dataset == f"tiles@{new.version}"
+
+
+def test_native_sizes_are_seen_through_windows_only() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage, resolution=None)
+    with pytest.raises(UsageError, match="tiles keeps native sizes, which differ; see it through windows"):
+        completed(storage)
+    assert trained(completed(storage, view__kind="window", view__size=64)).view.size == 64
+
+
+def test_a_whole_view_has_the_size_of_the_data_set() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match=r"view\.size: 128 px, data set tiles is 64 px; use that, or --window"):
+        completed(storage, view__size=128)
+    put_dataset(storage, "odd", resolution=100)
+    with pytest.raises(UsageError, match="data set: view: size must be a power of two"):
+        completed(storage, dataset="odd")
+
+
+def test_an_unknown_data_set_is_not_found_with_those_there_are() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(NotFoundError, match="data set gone: not in memory://store; there are: tiles"):
+        completed(storage, dataset="gone")
+    with pytest.raises(NotFoundError, match="data set tiles@0123: not in"):
+        completed(storage, dataset="tiles@0123")
+
+
+def test_an_unknown_class_is_refused_with_those_there_are() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match="class_name: 'dent' is not in data set tiles; it has crack, hole"):
+        completed(storage, class_name="dent")
+
+
+def test_a_batch_that_the_workers_cannot_share_is_refused() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match=r"train\.batch_size: 5 pairs cannot be shared by 2 workers; use a multiple"):
+        completed(storage, train__batch_size=5, resources__workers=2)
+    with pytest.raises(UsageError, match="batch norm needs 2 pairs per worker, got 1"):
+        completed(storage, resources__workers=2, train__model__generator_norm="batch")
+
+
+def test_a_generator_that_is_too_deep_for_the_view_is_refused() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match=r"6 down steps do not fit a view of 64 px; name fewer widths"):
+        completed(storage, train__model__generator_widths=[8] * 6)
+
+
+def test_generation_needs_a_model_and_its_data_set() -> None:
+    storage = MemoryStorage()
+    with pytest.raises(NotFoundError, match=f"model {TRAIN_JOB}: not in memory://store; there are: none"):
+        completed(storage, "generate")
+    put_model(storage)
+    with pytest.raises(NotFoundError, match="data set tiles: not in memory://store"):
+        completed(storage, "generate")
+    put_dataset(storage)
+    assert completed(storage, "generate") == asked("generate")
+
+
+def test_evaluation_needs_results_of_a_generate_job() -> None:
+    storage = MemoryStorage()
+    index = put_dataset(storage)
+    put_model(storage)
+    with pytest.raises(NotFoundError, match=f"job {GENERATE_JOB}: not in memory://store"):
+        completed(storage, "evaluate")
+    put_generated(storage)
+    spec = completed(storage, "evaluate").spec
+    assert isinstance(spec, EvaluateSpec) and spec.dataset == f"tiles@{index.version}"
+
+
+def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage)
+    storage.write(f"jobs/{GENERATE_JOB}/spec.json", json.dumps({"spec": asked().spec.model_dump()}).encode())
+    with pytest.raises(UsageError, match=f"generated: job {GENERATE_JOB} is a train job; name a generate job"):
+        completed(storage, "evaluate")
+
+
+def test_evaluation_on_a_data_set_without_the_class_is_refused() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_model(storage, class_name="dent")
+    put_generated(storage)
+    with pytest.raises(
+        UsageError, match=f"tiles has no class 'dent', which job {GENERATE_JOB} made; it has crack, hole"
+    ):
+        completed(storage, "evaluate")
+
+
+# --- what the cluster can do
+
+
+def test_a_local_store_is_refused_where_several_nodes_would_need_it(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    with pytest.raises(
+        UsageError, match=r"store/?: a local folder, which the other 2 nodes of the cluster cannot see; use s3://"
+    ):
+        submit(completed(storage), settings, FakeCluster(nodes=3))
+    assert list_statuses(storage) == []
+    check_cluster(asked().spec, "s3://bucket/prefix", FakeCluster(nodes=3).capacity())
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({"resources__workers": 5}, "the job needs 5 CPUs, the cluster has 4; lower --workers"),
+        ({"resources__cpus_per_worker": 8}, "the job needs 8 CPUs, the cluster has 4"),
+        ({"resources__gpus_per_worker": 1}, "the job needs 1 GPUs, the cluster has 0"),
+    ],
+)
+def test_more_than_the_cluster_has_is_refused_where_it_cannot_grow(sets: dict[str, Any], message: str) -> None:
+    spec = asked(**sets).spec
+    with pytest.raises(ClusterError, match=message):
+        check_cluster(spec, "s3://bucket/prefix", FakeCluster().capacity())
+    check_cluster(spec, "s3://bucket/prefix", FakeCluster(grows=True).capacity())
+
+
+def test_a_search_needs_room_for_all_trials_at_a_time() -> None:
+    spec = asked("tune", concurrent_trials=2, resources__workers=2, resources__gpus_per_worker=1).spec
+    cpus, gpus = needed(spec)
+    assert cpus == pytest.approx(4.2) and gpus == 4
+
+
+# --- the submission
+
+
+def test_the_record_is_in_the_store_before_the_cluster_hears_of_the_job(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    cluster = FakeCluster(storage)
+    resolved = completed(storage)
+    job_id = submit(resolved, settings, cluster).job_id
+    assert cluster.stored == ["spec.json", "status.json"]
+    status = load_status(storage, job_id)
+    assert (status.state, status.kind, status.cluster) == (JobState.PENDING, "train", cluster.url)
+    assert status.title == f"{trained(resolved).dataset} crack"
+    document = json.loads(storage.read(f"jobs/{job_id}/spec.json"))
+    assert document["sources"] == resolved.sources
+    assert document["versions"] == {"ray": ray.__version__, "torch": torch.__version__}
+    assert load_context(settings, job_id).spec == resolved.spec
+
+
+def test_the_entrypoint_names_the_uri_of_the_spec(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    cluster = FakeCluster()
+    job_id = submit(completed(storage), settings, cluster).job_id
+    python, *words, uri = shlex.split(cluster.jobs[job_id][0])
+    assert (python, words) == (sys.executable, ["-m", "jobs.run"])
+    assert uri == f"{settings.store}/jobs/{job_id}/spec.json"
+    assert parse_spec_uri(uri) == (settings.store, job_id)
+
+
+def test_a_configured_cluster_runs_its_own_python(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    cluster = FakeCluster()
+    job_id = submit(completed(storage), settings.model_copy(update={"cluster": cluster.url}), cluster).job_id
+    assert cluster.jobs[job_id][0].startswith("python -m jobs.run ")
+
+
+def test_the_environment_of_a_job_holds_no_credential(
+    settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_dataset(storage)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "a-secret")
+    cluster = FakeCluster()
+    job_id = submit(completed(storage), settings, cluster).job_id
+    entrypoint, environment = cluster.jobs[job_id]
+    assert environment["AGAN_STORE"] == settings.store
+    assert not any(name.startswith("AWS_") or "TOKEN" in name for name in environment)
+    kept = [entrypoint, json.dumps(environment), *(storage.read(entry.key).decode() for entry in storage.list("jobs/"))]
+    assert not any("a-secret" in text for text in kept)
+
+
+def test_a_refused_submission_is_recorded_as_failed(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    with pytest.raises(ClusterError, match="the head node is full"):
+        submit(completed(storage), settings, FakeCluster(refuses="the head node is full"))
+    (status,) = list_statuses(storage)
+    assert (status.state, status.error) == (JobState.FAILED, "the head node is full")
+
+
+def test_the_context_of_a_job_crosses_processes_as_plain_values(settings: Settings, storage: Storage) -> None:
+    put_dataset(storage)
+    job_id = submit(completed(storage), settings, FakeCluster()).job_id
+    context = load_context(settings, job_id)
+    again = context_from_plain(json.loads(json.dumps(context.to_plain())))
+    assert (again.job_id, again.spec, again.settings) == (job_id, context.spec, settings)
+    assert again.storage.uri == storage.uri
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("train", "tiles@{} crack"),
+        ("tune", "8 trials, tiles@{} crack"),
+        ("generate", f"64 images by {TRAIN_JOB}"),
+        ("evaluate", f"{GENERATE_JOB} on tiles@{{}}"),
+    ],
+)
+def test_a_job_has_a_title(kind: str, title: str, settings: Settings, storage: Storage) -> None:
+    version = put_dataset(storage).version
+    put_model(storage)
+    put_generated(storage)
+    job_id = submit(completed(storage, kind), settings, FakeCluster()).job_id
+    assert job_id.startswith(f"{kind}-")
+    assert load_status(storage, job_id).title == title.format(version)
