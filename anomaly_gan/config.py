@@ -1,6 +1,6 @@
 """Every knob of the method, declared once: default (those of the `stable` preset), bound, unit, meaning."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,7 +41,7 @@ class ModelConfig(Config):
     """Networks (paper, Secs. 4.2.1 and 4.2.2)."""
 
     generator: Literal["unet"] = Field(default="unet", description="structure of both generators")
-    generator_widths: tuple[int, ...] = Field(
+    generator_widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         default=(64, 128, 256, 384, 384), min_length=2, max_length=8, description="channels of each down step"
     )
     generator_norm: Literal["batch", "instance"] = Field(default="instance", description="generators' norm")

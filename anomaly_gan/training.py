@@ -348,7 +348,7 @@ def run(state: TrainState, source: BatchSource) -> Iterator[StepReport]:
             if not math.isfinite(value):
                 raise TrainingError(
                     f"loss {name} is {value} at nimg={state.nimg}, rank {source.rank};"
-                    " lower the learning rates, or resume from the last checkpoint with another seed"
+                    " lower the learning rates or choose another seed, and submit it again"
                 )
         state.step += 1
         window.add(values)

@@ -9,7 +9,7 @@ from cli.options import JsonOption
 from cli.output import emit, note, progress
 
 DEMO_CLASS = "paper_scrap"
-TRAIN_IMAGES = 800
+TRAIN_IMAGES = 640
 GENERATED = 32
 
 

@@ -114,8 +114,8 @@ class RayCluster:
     def job_state(self, job_id: str) -> tuple[str, str]:
         try:
             info = self._client().get_job_info(job_id)
-        except RuntimeError as err:
-            if "404" in str(err) or "does not exist" in str(err):
+        except (RuntimeError, ConnectionError) as err:
+            if _is_unknown(err):
                 return "UNKNOWN", ""
             raise ClusterError(f"cluster {self.url}: {_first_line(err)}") from err
         return str(info.status.value), info.message or ""
@@ -123,8 +123,14 @@ class RayCluster:
     def stop(self, job_id: str) -> None:
         try:
             self._client().stop_job(job_id)
-        except RuntimeError as err:
-            raise ClusterError(f"cluster {self.url}: cannot stop {job_id} ({_first_line(err)})") from err
+        except (RuntimeError, ConnectionError) as err:
+            if not _is_unknown(err):
+                raise ClusterError(f"cluster {self.url}: cannot stop {job_id} ({_first_line(err)})") from err
+
+
+def _is_unknown(err: Exception) -> bool:
+    """Whether the cluster has forgotten the job, as it does when its head node restarts."""
+    return "404" in str(err) or "does not exist" in str(err)
 
 
 def _first_line(err: Exception) -> str:

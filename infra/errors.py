@@ -8,7 +8,7 @@ Every other exception is a bug and keeps its traceback.
     ├── DataError        6  a picture, mask, annotation, shard or sample
     ├── StorageError     7  the store refused or timed out
     ├── ClusterError     8  no cluster, no access to it, too small
-    └── TrainingError    1  a training run went wrong (non-finite loss, no room)
+    └── TrainingError    1  a training run went wrong (non-finite loss, lost workers)
 
 `agan jobs wait` and `--follow` also end with 4 (cancelled) and 5 (lost).
 """

@@ -3,6 +3,7 @@
 `ray stop` ends every Ray of the machine; we record our processes and end those.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -63,13 +64,15 @@ def start_head(cpus: int | None = None) -> LocalHead:
     Raises:
         ClusterError: it does not come up; the message names its log.
     """
-    found = running_head()
-    if found is not None:
-        return found
     folder = state_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "head.lock").open("w") as lock:  # of two commands at once, one starts it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return running_head() or _start(folder, cpus or os.cpu_count() or 1)
+
+
+def _start(folder: Path, cpus: int) -> LocalHead:
     _ensure_token()
-    cpus = cpus or os.cpu_count() or 1
     log = folder / "head.log"
     ports = _free_ports(4)
     with log.open("wb") as output:

@@ -35,9 +35,6 @@ class Storage(Protocol):
     def upload(self, path: Path, key: str) -> None:
         """Create or replace from a file of any size."""
 
-    def download(self, key: str, path: Path) -> None:
-        """Copy to a file, which appears complete or not at all; raises NotFoundError."""
-
     def exists(self, key: str) -> bool: ...
 
     def list(self, prefix: str) -> list[StoredObject]:

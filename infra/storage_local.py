@@ -71,10 +71,6 @@ class LocalStorage:
         with _translated(self._path(key)):
             _copy_atomically(path, self._path(key))
 
-    def download(self, key: str, path: Path) -> None:
-        with _translated(self._path(key)):
-            _copy_atomically(self._path(key), path)
-
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 

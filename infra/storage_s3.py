@@ -1,7 +1,5 @@
 """The store in S3 (or a service that speaks its protocol), by boto3."""
 
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,16 +99,6 @@ class S3Storage:
     def upload(self, path: Path, key: str) -> None:
         with self._translated(key), path.open("rb") as file:
             self._client.upload_fileobj(file, self._bucket, self._name(key))
-
-    def download(self, key: str, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-        try:
-            with self._translated(key):
-                self._client.download_file(self._bucket, self._name(key), str(temporary))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
         try:

@@ -60,7 +60,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
     """
     if plan.folder.exists() and any(plan.folder.iterdir()):
         raise UsageError(f"{plan.folder}: is not empty; name another folder, or remove it")
-    settings = load_settings({"store": str(plan.folder / "store")})
+    settings = load_settings({"store": str(plan.folder / "store")}).model_copy(update={"cluster": None})
     had_head = running_head() is not None
     try:
         yield _stage("render", f"rendering {NORMAL_IMAGES} normal and {ABNORMAL_IMAGES} abnormal images")
@@ -82,7 +82,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
         evaluation = yield from _job("evaluate", "evaluate", flags, settings)
         pull(open_storage(settings), evaluation, plan.folder / "report")
     finally:
-        if not (had_head or keep_cluster) and settings.cluster is None:
+        if not (had_head or keep_cluster):
             stop_head()
 
 

@@ -82,7 +82,8 @@ class TrainObserver:
     def finish(self) -> None:
         """Leave the model, the history and the TensorBoard files in out/; the caller makes them visible."""
         self._save_history()
-        record = {**self._record, "nimg": self._state.nimg, "measures": self.measures}
+        measures = self.measures or self._previewer.draw(self._state.g_ema).measures
+        record = {**self._record, "nimg": self._state.nimg, "measures": measures}
         snapshot = Snapshot(self._state.g_ema, self._spec.class_name, self._spec.view, self._spec.train, record)
         weights, description = snapshot_bytes(snapshot)
         self._write(f"out/model/{WEIGHTS}", weights)
@@ -94,6 +95,7 @@ class TrainObserver:
         for name, value in report.losses.items():
             self._board.add_scalar(f"loss/{name}", value, report.step)
         self._board.add_scalar("images_per_sec", report.images_per_sec, report.step)
+        self._board.add_scalar("learning_rate_factor", report.learning_rate_factor, report.step)
         for name, value in self._history[-1]["measures"].items():
             self._board.add_scalar(f"measure/{name}", value, report.step)
         values = {**report.losses, **self.measures}

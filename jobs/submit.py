@@ -26,6 +26,7 @@ from jobs.resolve import ResolvedSpec
 from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
 
 JOB_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads make steps many times slower where cores are shared
     "PYTHONUNBUFFERED": "1",
     "RAY_COLOR_PREFIX": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -68,13 +69,19 @@ def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: S
     made_by = load_spec(storage, spec.generated)
     if not isinstance(made_by, GenerateSpec):
         raise UsageError(f"generated: job {spec.generated} is a {made_by.kind} job; name a generate job")
-    class_name = load_model(storage, made_by.model, torch.device("cpu")).class_name
+    snapshot = load_model(storage, made_by.model, torch.device("cpu"))
+    class_name, wanted = snapshot.class_name, f"{index.name}@{index.version}"
     if class_name not in index.classes:
         raise UsageError(
             f"dataset: {index.name} has no class {class_name!r}, which job {spec.generated} made;"
             f" it has {', '.join(index.classes)}"
         )
-    return _changed(resolved, {"dataset": f"{index.name}@{index.version}"}, "data set")
+    if wanted != snapshot.record["dataset"] and index.name == snapshot.record["dataset"].partition("@")[0]:
+        raise UsageError(
+            f"dataset: model {made_by.model} was trained on {snapshot.record['dataset']}, and {wanted} may split"
+            f" otherwise, so that its test images taught the model; use {snapshot.record['dataset']}"
+        )
+    return _changed(resolved, {"dataset": wanted}, "data set")
 
 
 def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedSpec:
@@ -148,6 +155,8 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
 def needed(spec: JobSpec) -> tuple[float, float]:
     """(CPUs, GPUs) that must be there at one time."""
     resources: Resources = spec.resources
+    if isinstance(spec, EvaluateSpec):
+        return float(resources.cpus_per_worker), float(resources.gpus_per_worker)
     cpus: float = resources.workers * resources.cpus_per_worker
     gpus: float = resources.workers * resources.gpus_per_worker
     if isinstance(spec, TuneSpec):

@@ -15,10 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 from anomaly_gan import checkpoint, training
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.networks.aware import AwareNetwork
-from infra.errors import AganError, TrainingError
+from infra.errors import TrainingError
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext, context_from_plain
+from jobs.failures import expected_error
 from jobs.inputs import TrainingSplit, load_training_split
 from jobs.manifest import OutputWriter
 from jobs.models import publish_model
@@ -65,20 +66,10 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
         except ray.train.WorkerGroupError as err:
             failures = err.worker_failures
             first = failures[min(failures)]
-            raise _expected(first) or TrainingError(
+            raise expected_error(first) or TrainingError(
                 f"training: rank {min(failures)} failed ({str(first).strip().splitlines()[-1]});"
                 " see the log for its traceback"
             ) from err
-
-
-def _expected(error: BaseException) -> AganError | None:
-    """The expected error that Ray wrapped, so that its sentence is what the record says."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AganError):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return None
 
 
 def worker(raw: dict[str, Any]) -> None:
@@ -133,13 +124,15 @@ def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tu
     spec = cast(TrainSpec, context.spec)
     config, crops = spec.train.aware, spec.train.crop
     if config.weights != "dataset":
-        return aware_network(config, crops, source, device)
+        return aware_network(config, crops, source, device, context.settings)
     name, _, version = spec.dataset.partition("@")
     key = {
         "class": spec.class_name,
         "view": spec.view.model_dump(),
         "crop": crops.model_dump(),
+        "masks": spec.train.masks.model_dump(),
         "steps": config.steps,
+        "batch_size": -(-source.batch_size // source.world_size),
         "seed": source.seed,
     }
     if source.rank == 0:
@@ -152,7 +145,9 @@ def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tu
             source.seed,
             -(-source.batch_size // source.world_size),
         )
-        made = cached_aware(context.storage, name, version, key, lambda: aware_network(config, crops, whole, device))
+        made = cached_aware(
+            context.storage, name, version, key, lambda: aware_network(config, crops, whole, device, context.settings)
+        )
     if source.world_size > 1:
         torch.distributed.barrier()
     if source.rank == 0:

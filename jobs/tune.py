@@ -88,7 +88,7 @@ class _TrialCounter(ray.tune.Callback):
         self._ended = 0
         self._reporter: ProgressReporter | None = None
 
-    def setup(self, **info: Any) -> None:
+    def setup(self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any) -> None:
         self._reporter = context_from_plain(self._raw).reporter()
         self._reporter.update("trials", 0, self._total, "trials")
 

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from infra.errors import AganError
 from infra.settings import load_settings
 from jobs.context import JobContext, load_context
+from jobs.failures import expected_error
 from jobs.run import ERROR_FILE_VARIABLE
 
 
@@ -36,16 +36,18 @@ def work(context: JobContext) -> None:
 
 
 def main(job_id: str) -> int:
+    error_file = Path(os.environ[ERROR_FILE_VARIABLE])
     try:
         work(load_context(load_settings(), job_id))
-    except AganError as err:
-        Path(os.environ[ERROR_FILE_VARIABLE]).write_text(str(err))
-        print(f"error: {err}", file=sys.stderr)
-        return int(err.exit_code)
-    except Exception as err:  # a bug: its traceback goes to the log, its last line to the record
-        last = (str(err).strip().splitlines() or [""])[-1]
-        Path(os.environ[ERROR_FILE_VARIABLE]).write_text(f"{type(err).__name__}: {last}; see `agan jobs logs {job_id}`")
-        raise
+    except Exception as err:
+        expected = expected_error(err)
+        if expected is None:  # a bug: its traceback goes to the log, its last line to the record
+            last = (str(err).strip().splitlines() or [""])[-1]
+            error_file.write_text(f"{type(err).__name__}: {last}; see `agan jobs logs {job_id}`")
+            raise
+        error_file.write_text(str(expected))
+        print(f"error: {expected}", file=sys.stderr)
+        return int(expected.exit_code)
     return 0
 
 

@@ -12,7 +12,7 @@ from anomaly_gan.networks.generator import build_generator
 from infra.cluster import Capacity
 from infra.errors import ClusterError
 from infra.storage import Storage
-from jobs.datasets import import_dataset
+from jobs.datasets import import_dataset, load_index
 from jobs.manifest import OutputWriter
 from jobs.models import DESCRIPTION, WEIGHTS
 from jobs.record import JobState, JobStatus, job_key, save_status
@@ -80,6 +80,8 @@ def put_dataset(storage: Storage, name: str = "tiles", resolution: int | None = 
 def put_model(storage: Storage, model_id: str = TRAIN_JOB, dataset: str = "tiles", class_name: str = "crack") -> str:
     """An untrained, very small model; returns its id."""
     config = TrainConfig(model=ModelConfig(generator_widths=(8, 8)))
+    if storage.exists(f"datasets/{dataset}/latest.json"):
+        dataset = f"{dataset}@{load_index(storage, dataset).version}"
     record = {"job_id": model_id, "dataset": dataset, "nimg": 640}
     view = ViewConfig(size=RESOLUTION)
     snapshot = Snapshot(build_generator(config.model), class_name, view, config, record)

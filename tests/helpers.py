@@ -40,11 +40,6 @@ class MemoryStorage:
     def upload(self, path: Path, key: str) -> None:
         self.write(key, path.read_bytes())
 
-    def download(self, key: str, path: Path) -> None:
-        data = self.read(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
     def exists(self, key: str) -> bool:
         return check_key(key) in self.objects
 

@@ -298,3 +298,13 @@ def test_a_job_has_a_title(kind: str, title: str, settings: Settings, storage: S
     job_id = submit(completed(storage, kind), settings, FakeCluster()).job_id
     assert job_id.startswith(f"{kind}-")
     assert load_status(storage, job_id).title == title.format(version)
+
+
+def test_an_evaluation_on_another_version_than_the_model_learnt_from_is_refused() -> None:
+    """Another version may put pictures into the test split that taught the generator."""
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_model(storage, dataset="tiles@000000000000")
+    put_generated(storage)
+    with pytest.raises(UsageError, match=r"was trained on tiles@000000000000.*use tiles@000000000000"):
+        completed(storage, "evaluate")
