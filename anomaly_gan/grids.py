@@ -14,6 +14,7 @@ CHANGE_WHITE = 64
 """Grey levels of change at the bright end of the colour scale, in every row, so that rows compare."""
 
 HEADER_PX = 22
+LEAST_CELL_PX = 128
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ def sample_grid(rows: Sequence[GridRow]) -> NDArray[np.uint8]:
         rows: at least one; all images of one size.
 
     Returns:
-        [header + n (H + gap), 6 (W + gap), 3] uint8 RGB on white.
+        [header + n (k H + gap), 6 (k W + gap), 3] uint8 RGB on white; k is the whole number that makes small
+        images `LEAST_CELL_PX` wide, so that titles fit and a person sees the pixels.
     """
-    height, width = rows[0].mask.shape
+    scale = -(-LEAST_CELL_PX // rows[0].mask.shape[1])
+    height, width = (side * scale for side in rows[0].mask.shape)
     titles = list(row_pictures(rows[0]))
     canvas = np.full(
         (HEADER_PX + len(rows) * (height + GAP_PX), len(titles) * (width + GAP_PX) - GAP_PX, 3), 255, np.uint8
@@ -56,7 +59,8 @@ def sample_grid(rows: Sequence[GridRow]) -> NDArray[np.uint8]:
     for i, row in enumerate(rows):
         top = HEADER_PX + i * (height + GAP_PX)
         for j, picture in enumerate(row_pictures(row).values()):
-            canvas[top : top + height, j * (width + GAP_PX) :][:, :width] = picture
+            enlarged = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+            canvas[top : top + height, j * (width + GAP_PX) :][:, :width] = enlarged
     page = Image.fromarray(canvas)
     pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(size=12)

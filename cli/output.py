@@ -25,7 +25,7 @@ def emit(data: Any, text: str, as_json: bool) -> None:
 
 def note(text: str) -> None:
     """A line for the person watching; never part of the output that a program reads."""
-    typer.echo(text, err=True)
+    print(text, file=sys.stderr)  # a running bar redirects sys.stderr, and so keeps its line
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

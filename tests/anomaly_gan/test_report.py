@@ -142,7 +142,7 @@ def test_the_grid_has_one_row_per_image_and_the_clean_result_beside_the_outlined
     one, two = sample_grid([row()]), sample_grid([row(), row()])
     assert one.dtype == np.uint8
     assert one.shape[2] == 3
-    assert two.shape[0] - one.shape[0] == 32 + 6
+    assert two.shape[0] - one.shape[0] == 128 + 6  # 32-px images are enlarged four times
     pictures = row_pictures(row())
     assert np.array_equal(pictures["generated"][..., 0], row().pasted)
     assert not np.array_equal(pictures["generated, outlined"], pictures["generated"])
