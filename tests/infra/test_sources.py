@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import fsspec
 import pytest
 
@@ -60,3 +61,18 @@ def test_a_read_that_fails_is_a_storage_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tree._fs, "cat_file", refuse)
     with pytest.raises(StorageError, match=r"x.png: cannot be read \(.*Permission denied"):
         tree.read("x.png")
+
+
+@pytest.mark.s3
+def test_a_folder_in_s3_reads_like_any_other_through_the_settings_endpoint(s3_endpoint: str) -> None:
+    settings = Settings(s3_endpoint=s3_endpoint, s3_region="us-east-1")
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    client.create_bucket(Bucket="pictures")
+    for name, data in FILES.items():
+        client.put_object(Bucket="pictures", Key=f"line-7/{name}", Body=data)
+    tree = FsspecTree("s3://pictures/line-7", settings)
+    assert tree.paths() == ["b.png", "sub/a.png"]
+    assert tree.read("sub/a.png") == b"a"
+    assert read_file("s3://pictures/line-7/b.png", settings) == b"b"
+    with pytest.raises(NotFoundError, match="line-8"):
+        FsspecTree("s3://pictures/line-8", settings)

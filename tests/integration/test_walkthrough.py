@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import TEST_DATA
+from tests.integration.conftest import Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
@@ -26,7 +27,9 @@ def commands() -> list[str]:
 
 @pytest.mark.timeout(TIMEOUT_SEC)
 @pytest.mark.skipif(not (TEST_DATA / "magnetic_tile").is_dir(), reason=f"no magnetic_tile in {TEST_DATA}")
-def test_every_command_of_the_walkthrough_works_and_anomalies_appear_in_their_masks(tmp_path: Path) -> None:
+def test_every_command_of_the_walkthrough_works_and_anomalies_appear_in_their_masks(
+    tmp_path: Path, suite: Suite
+) -> None:
     """Only the port differs from the page, so that two runs on one machine do not meet."""
     script = "set -e\n" + "\n".join(commands())
     with socket.socket() as free:
@@ -53,6 +56,8 @@ def test_every_command_of_the_walkthrough_works_and_anomalies_appear_in_their_ma
     assert trained["in_mask_change"]["mean"] > 3 * untrained["in_mask_change"]["mean"]
     assert trained["background_mae_pasted"]["mean"] == 0
     assert len(json.loads((tmp_path / "generated" / "annotations.coco.json").read_text())["images"]) == 64
+    still_there = json.loads(suite.agan("cluster", "status", "--json"))
+    assert still_there["running"], "`agan cluster stop` ended a head node that was not its own"
     assert "blowhole" in (tmp_path / "evaluation" / "report.html").read_text()
 
 
