@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q -j 2 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -qq -j 2 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') || true  # some packages carry files for newer Pythons
 	@touch $@
 
 install: $(STAMP)

@@ -197,8 +197,7 @@ def _submit(
     if settings.cluster is None:
         note("no cluster configured: using the local head node (`agan cluster status`)")
     cluster = connect(settings)
-    submissions = [submit(one, settings, cluster) for one in resolved]
-    ids = [submission.job_id for submission in submissions]
+    ids = [submit(one, settings, cluster) for one in resolved]
     if as_json or not follow:
         emit({"job_ids": ids, "store": storage.uri, "cluster": cluster.url}, _next_steps(kind, ids), as_json)
     if follow:

@@ -1,6 +1,5 @@
 """WebDataset shards: tar files whose members are named <key>.<extension>, written byte-identically."""
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 from webdataset.writer import TarWriter
 
+from infra.digest import sha256
 from infra.errors import DataError
 
 MAX_SHARD_BYTES = 32 << 20
@@ -18,10 +18,6 @@ SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 SAFE_MEMBER = re.compile(rf"{SAFE_KEY.pattern}(\.[A-Za-z0-9_-]+)+")
 
 Members = Mapping[str, bytes]
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)

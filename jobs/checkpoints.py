@@ -4,8 +4,8 @@ import json
 import math
 from typing import Any
 
+from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
-from infra.shards import sha256
 from infra.storage import Storage
 
 KEEP_LAST = 2

@@ -66,9 +66,9 @@ def _settle(storage: Storage, status: JobStatus, cluster: Cluster | None) -> Job
     return settled
 
 
-def follow(storage: Storage, job_id: str, *, from_start: bool = True) -> Iterator[Observation]:
+def follow(storage: Storage, job_id: str) -> Iterator[Observation]:
     """Look again and again until the job has ended; the last observation holds its final status."""
-    pieces = 0 if from_start else len(storage.list(job_key(job_id, "logs/")))
+    pieces = 0
     while True:
         status = current_status(storage, job_id)
         log, pieces = read_logs(storage, job_id, pieces)

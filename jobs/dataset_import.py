@@ -12,9 +12,10 @@ from anomaly_gan.formats.pictures import is_picture
 from anomaly_gan.formats.source import SourceItem, SourceTree
 from anomaly_gan.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.importing import ClassNames, to_sample
+from infra.digest import sha256
 from infra.errors import DataError
 from infra.settings import Settings
-from infra.shards import Members, read_shard, sha256, write_shard, write_shards
+from infra.shards import Members, read_shard, write_shard, write_shards
 from infra.sources import read_file
 
 Progress = Callable[[int, int], None]

@@ -124,7 +124,7 @@ def _train_flags(plan: DemoPlan) -> dict[str, object]:
 def _job(stage: str, kind: str, flags: dict[str, object], settings: Settings) -> Generator[Stage, None, str]:
     """Submit a job and follow it; its id is the generator's return value."""
     resolved = complete(resolve(kind, flags, environ={}), open_storage(settings))
-    job_id = submit(resolved, settings, connect(settings)).job_id
+    job_id = submit(resolved, settings, connect(settings))
     yield _stage(stage, f"{kind} job {job_id}")
     for seen in follow(open_storage(settings), job_id):
         if seen.progress is not None and not seen.status.state.is_final:

@@ -14,7 +14,8 @@ from anomaly_gan.generation import Generated
 from anomaly_gan.generation import generate as generate_images
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
-from infra.shards import sha256, write_shard
+from infra.digest import sha256
+from infra.shards import write_shard
 from jobs.context import JobContext, context_from_plain
 from jobs.inputs import load_training_split
 from jobs.manifest import Output, OutputWriter

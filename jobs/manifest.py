@@ -1,10 +1,10 @@
 """Which outputs of a job count: the manifest, then _SUCCESS; readers trust nothing else."""
 
-import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
 from infra.storage import Storage
 from jobs.record import job_key, load_status
@@ -40,7 +40,7 @@ class OutputWriter:
 
     def write(self, name: str, data: bytes) -> Output:
         self.storage.write(job_key(self.job_id, f"out/{name}"), data)
-        return self.add(Output(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
+        return self.add(Output(name=name, size_bytes=len(data), sha256=sha256(data)))
 
     def add(self, output: Output) -> Output:
         """Remember an output that another process of the job has written."""
@@ -53,7 +53,7 @@ class OutputWriter:
         for entry in self.storage.list(base + prefix):
             data = self.storage.read(entry.key)
             name = entry.key.removeprefix(base)
-            self.add(Output(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
+            self.add(Output(name=name, size_bytes=len(data), sha256=sha256(data)))
 
     def commit(self) -> Manifest:
         """Make the outputs visible: manifest.json, then _SUCCESS."""
@@ -83,7 +83,7 @@ def read_output(storage: Storage, job_id: str, output: Output) -> bytes:
         DataError: its sha256 is not the manifest's.
     """
     data = storage.read(job_key(job_id, f"out/{output.name}"))
-    if hashlib.sha256(data).hexdigest() != output.sha256:
+    if sha256(data) != output.sha256:
         raise DataError(f"job {job_id}: out/{output.name}: sha256 differs from the manifest; run the job again")
     return data
 

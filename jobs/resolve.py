@@ -1,5 +1,6 @@
 """From defaults, preset, file, environment and flags to one checked spec, with the source of each value."""
 
+import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def resolve(
     try:
         return ResolvedSpec(SPECS[kind].model_validate({**tree, "kind": kind}), sources)
     except ValidationError as err:
-        raise UsageError(_explain(err, sources)) from err
+        raise UsageError(_explain(err, sources, kind)) from err
 
 
 def parse_sets(sets: list[str]) -> dict[str, str]:
@@ -154,14 +155,27 @@ def _put(tree: Tree, key: str, value: Any, source: str) -> None:
     tree[leaf] = value
 
 
-def _explain(err: ValidationError, sources: Mapping[str, str]) -> str:
+def _explain(err: ValidationError, sources: Mapping[str, str], kind: str) -> str:
     lines = []
     for error in err.errors():
         key = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
         got = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
+        if error["type"] == "extra_forbidden":
+            message, got = f"no such key{_nearest(key, known_keys(SPECS[kind]))}", ""
         lines.append(f"{_source(error['loc'], sources)}: {key}: {message}{got}")
     return "\n       ".join(lines)
+
+
+def _nearest(key: str, known: Mapping[str, str]) -> str:
+    """A hint at the key that was meant: one that ends alike, or else looks alike."""
+    ends_alike = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    close = ends_alike or difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known keys begin with {', '.join(_sections(known))}"
+
+
+def _sections(known: Mapping[str, str]) -> list[str]:
+    return sorted({name.split(".")[0] for name in known})
 
 
 def _source(place: tuple[int | str, ...], sources: Mapping[str, str]) -> str:

@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -35,14 +34,6 @@ JOB_ENVIRONMENT = {
 }
 TUNE_DRIVER_CPUS = 0.1
 """What a trial itself takes beside its workers; Ray Tune refuses 0."""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job that the cluster has accepted."""
-
-    job_id: str
-    resolved: ResolvedSpec
 
 
 def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
@@ -164,8 +155,8 @@ def needed(spec: JobSpec) -> tuple[float, float]:
     return cpus, gpus
 
 
-def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> Submission:
-    """Record the job, then hand it to the cluster; `resolved` comes from `complete`.
+def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
+    """Record the job, then hand it to the cluster; `resolved` comes from `complete`. Returns the job's id.
 
     Raises:
         ClusterError: the cluster refused; the job's record then says failed.
@@ -200,7 +191,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> Subm
     except ClusterError as err:
         save_status(storage, status.finished(JobState.FAILED, str(err)))
         raise
-    return Submission(job_id, resolved)
+    return job_id
 
 
 def title(spec: JobSpec) -> str:

@@ -3,8 +3,9 @@ import tarfile
 
 import pytest
 
+from infra.digest import sha256
 from infra.errors import DataError
-from infra.shards import read_shard, sha256, write_shard, write_shards
+from infra.shards import read_shard, write_shard, write_shards
 
 SAMPLES = [(f"s{i}", {"image.png": bytes([i]) * 700, "meta.json": b"{}"}) for i in range(5)]
 

@@ -140,14 +140,6 @@ def test_follow_tells_each_piece_of_the_log_once_until_the_end(storage: MemorySt
 
 
 @pytest.mark.usefixtures("cluster")
-def test_follow_may_leave_out_what_was_said_before(storage: MemoryStorage) -> None:
-    put_status(storage, state=JobState.FAILED)
-    write_log(storage, 1, "one\n")
-    assert [seen.log for seen in follow(storage, TRAIN_JOB)] == ["one\n"]
-    assert [seen.log for seen in follow(storage, TRAIN_JOB, from_start=False)] == [""]
-
-
-@pytest.mark.usefixtures("cluster")
 def test_follow_ends_when_a_job_is_lost(storage: MemoryStorage) -> None:
     silent(storage)
     assert [seen.status.state for seen in follow(storage, TRAIN_JOB)] == [JobState.LOST]

@@ -113,11 +113,11 @@ def test_a_set_without_key_and_value_is_refused(text: str) -> None:
 
 
 def test_an_unknown_key_is_refused_with_its_source(spec_file: Path) -> None:
-    assert refusal(sets={"train.losss.lambda_1": "1"}).startswith("flag: train.losss: Extra inputs are not permitted")
+    assert refusal(sets={"train.losss.lambda_1": "1"}).startswith("flag: train.losss: no such key")
     message = refusal(environ={"AGAN_SPEC_train__batchsize": "1"})
-    assert message == "environment: train.batchsize: Extra inputs are not permitted, got 1"
+    assert message == "environment: train.batchsize: no such key; did you mean train.batch_size?"
     spec_file.write_text("colour: red")
-    assert refusal(file=spec_file).startswith("file (spec.yaml): colour: Extra inputs")
+    assert refusal(file=spec_file).startswith("file (spec.yaml): colour: no such key")
 
 
 def test_all_bad_values_are_told_at_once(spec_file: Path) -> None:

@@ -222,7 +222,7 @@ def test_the_record_is_in_the_store_before_the_cluster_hears_of_the_job(settings
     put_dataset(storage)
     cluster = FakeCluster(storage)
     resolved = completed(storage)
-    job_id = submit(resolved, settings, cluster).job_id
+    job_id = submit(resolved, settings, cluster)
     assert cluster.stored == ["spec.json", "status.json"]
     status = load_status(storage, job_id)
     assert (status.state, status.kind, status.cluster) == (JobState.PENDING, "train", cluster.url)
@@ -236,7 +236,7 @@ def test_the_record_is_in_the_store_before_the_cluster_hears_of_the_job(settings
 def test_the_entrypoint_names_the_uri_of_the_spec(settings: Settings, storage: Storage) -> None:
     put_dataset(storage)
     cluster = FakeCluster()
-    job_id = submit(completed(storage), settings, cluster).job_id
+    job_id = submit(completed(storage), settings, cluster)
     python, *words, uri = shlex.split(cluster.jobs[job_id][0])
     assert (python, words) == (sys.executable, ["-m", "jobs.run"])
     assert uri == f"{settings.store}/jobs/{job_id}/spec.json"
@@ -246,7 +246,7 @@ def test_the_entrypoint_names_the_uri_of_the_spec(settings: Settings, storage: S
 def test_a_configured_cluster_runs_its_own_python(settings: Settings, storage: Storage) -> None:
     put_dataset(storage)
     cluster = FakeCluster()
-    job_id = submit(completed(storage), settings.model_copy(update={"cluster": cluster.url}), cluster).job_id
+    job_id = submit(completed(storage), settings.model_copy(update={"cluster": cluster.url}), cluster)
     assert cluster.jobs[job_id][0].startswith("python -m jobs.run ")
 
 
@@ -257,7 +257,7 @@ def test_the_environment_of_a_job_holds_no_credential(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "a-secret")
     cluster = FakeCluster()
-    job_id = submit(completed(storage), settings, cluster).job_id
+    job_id = submit(completed(storage), settings, cluster)
     entrypoint, environment = cluster.jobs[job_id]
     assert environment["AGAN_STORE"] == settings.store
     assert not any(name.startswith("AWS_") or "TOKEN" in name for name in environment)
@@ -275,7 +275,7 @@ def test_a_refused_submission_is_recorded_as_failed(settings: Settings, storage:
 
 def test_the_context_of_a_job_crosses_processes_as_plain_values(settings: Settings, storage: Storage) -> None:
     put_dataset(storage)
-    job_id = submit(completed(storage), settings, FakeCluster()).job_id
+    job_id = submit(completed(storage), settings, FakeCluster())
     context = load_context(settings, job_id)
     again = context_from_plain(json.loads(json.dumps(context.to_plain())))
     assert (again.job_id, again.spec, again.settings) == (job_id, context.spec, settings)
@@ -295,7 +295,7 @@ def test_a_job_has_a_title(kind: str, title: str, settings: Settings, storage: S
     version = put_dataset(storage).version
     put_model(storage)
     put_generated(storage)
-    job_id = submit(completed(storage, kind), settings, FakeCluster()).job_id
+    job_id = submit(completed(storage, kind), settings, FakeCluster())
     assert job_id.startswith(f"{kind}-")
     assert load_status(storage, job_id).title == title.format(version)
 
