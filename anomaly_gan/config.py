@@ -99,6 +99,7 @@ class AwareConfig(Config):
         description="dataset (train it on the data set's crops), random (for tests), or URL of a VGG-16 state dict",
     )
     steps: int = Field(default=120, ge=1, description="steps of training where weights is dataset")
+    batch_size: int = Field(default=8, ge=1, description="pairs of crops per step, whatever the number of workers")
 
 
 class OptimConfig(Config):
@@ -171,7 +172,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "discriminator_width": 16,
             "discriminator_features": 256,
         },
-        "aware": {"steps": 30},
+        "aware": {"steps": 30, "batch_size": 4},
     },
     "paper": {
         "batch_size": 16,

@@ -134,6 +134,8 @@ TERMS = {
     "cycle": "Eq. 6",
     "aware": "Eq. 7",
     "outside": "L1 change outside the mask, both domains",
+    "grad_d": "norm of the discriminators' gradient",
+    "grad_g": "norm of the generators' gradient",
 }
 
 
@@ -259,6 +261,7 @@ def train_step(state: TrainState, batch: Batch) -> dict[str, Tensor]:
     )
     state.optim_g.zero_grad(set_to_none=True)
     objective.backward()  # type: ignore[no-untyped-call]
+    terms["grad_g"] = _gradient_norm(state.generators)
     state.optim_g.step()
     state.discriminators.requires_grad_(True)
     _update_ema(state)
@@ -277,6 +280,7 @@ def _discriminator_step(
     }
     state.optim_d.zero_grad(set_to_none=True)
     (terms["d1"] + terms["d2"]).backward()  # type: ignore[no-untyped-call]
+    terms["grad_d"] = _gradient_norm(state.discriminators)
     state.optim_d.step()
     return terms
 
@@ -298,6 +302,11 @@ def _aware_term(state: TrainState, fake: Seen, real: Seen) -> Tensor:
         real_features = state.aware(real.crop[:, :3])
     weight = fake.has_mask * real.has_mask
     return losses.loss_semantic(state.aware(fake.crop[:, :3]), real_features, weight, state.config.loss.aware_norm)
+
+
+def _gradient_norm(module: nn.Module) -> Tensor:
+    """The L2 norm over all parameters, a scalar []; not finite as soon as one gradient is not."""
+    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
 
 
 def _update_ema(state: TrainState) -> None:
@@ -347,7 +356,7 @@ def run(state: TrainState, source: BatchSource) -> Iterator[StepReport]:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"loss {name} is {value} at nimg={state.nimg}, rank {source.rank};"
+                    f"{name} is {value} at nimg={state.nimg}, rank {source.rank};"
                     " lower the learning rates or choose another seed, and submit it again"
                 )
         state.step += 1

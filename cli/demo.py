@@ -11,6 +11,7 @@ from cli.output import emit, note, progress
 DEMO_CLASS = "paper_scrap"
 TRAIN_IMAGES = 640
 GENERATED = 32
+DETECTOR_STEPS = 80
 
 
 def demo(
@@ -24,7 +25,7 @@ def demo(
     """
     from jobs.demo import DemoPlan, run_demo
 
-    plan = DemoPlan(folder.resolve(), DEMO_CLASS, TRAIN_IMAGES, GENERATED)
+    plan = DemoPlan(folder.resolve(), DEMO_CLASS, TRAIN_IMAGES, GENERATED, DETECTOR_STEPS)
     with progress("demo") as update:
         for stage in run_demo(plan, keep_cluster=keep_cluster):
             if stage.headline:

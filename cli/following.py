@@ -18,9 +18,9 @@ def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "Jo
 
     status = None
     with progress(job_id) as update:
-        for seen in follow(storage, job_id):
+        for seen in follow(storage, job_id, with_log=show_log):
             status = seen.status
-            if seen.log and show_log:
+            if seen.log:
                 sys.stdout.write(seen.log)
                 sys.stdout.flush()
             if seen.progress is not None and seen.progress.total:

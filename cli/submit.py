@@ -185,7 +185,7 @@ def _submit(
     from infra.cluster import connect
     from infra.storage import open_storage
     from jobs.resolve import parse_sets, resolve
-    from jobs.submit import complete, submit
+    from jobs.submit import complete, gpu_hint, submit
 
     if follow and len(many) > 1:
         raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")
@@ -197,6 +197,9 @@ def _submit(
     if settings.cluster is None:
         note("no cluster configured: using the local head node (`agan cluster status`)")
     cluster = connect(settings)
+    hint = gpu_hint(resolved[0].spec, cluster.capacity())
+    if hint is not None:
+        note(hint)
     ids = [submit(one, settings, cluster) for one in resolved]
     if as_json or not follow:
         emit({"job_ids": ids, "store": storage.uri, "cluster": cluster.url}, _next_steps(kind, ids), as_json)

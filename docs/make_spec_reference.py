@@ -62,8 +62,7 @@ NOTES = {
     "resources": """\
 What `workers` means: the ranks of a train job, the ranks of each trial of a tune job, the processes that make
 shards in a generate job (never more than there are shards). An evaluate job works in one task, so leave it at 1.
-`max_failures` is for train and tune. A lost process of a generate job is restarted without limit, the task of an
-evaluate job twice.
+`max_failures` is for train, tune and generate; the task of an evaluate job is tried again twice.
 """,
 }
 

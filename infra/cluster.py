@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from infra.errors import ClusterError
+from infra.errors import ClusterError, UsageError
 from infra.local_head import LocalHead, running_head, start_head, token_path
-from infra.settings import Settings
+from infra.settings import Settings, load_settings
 
 PROBE_TIMEOUT_SEC = 10.0
 NODES_TIMEOUT_SEC = 20.0
@@ -140,16 +141,24 @@ def _first_line(err: Exception) -> str:
 def connect(settings: Settings) -> RayCluster:
     """The cluster that the settings name, or the local head node, started where it does not run."""
     if settings.cluster is not None:
+        if urlsplit(settings.cluster).username is not None:
+            raise UsageError("cluster: the URL holds a user name, which would be recorded; set RAY_AUTH_TOKEN_PATH")
         return RayCluster(settings.cluster, _token())
     return _local(start_head())
 
 
 def find(url: str | None) -> RayCluster | None:
-    """The cluster that a job's record names, without starting anything; None where it cannot be known."""
+    """The cluster that a job's record names, without starting anything; None where it cannot be known.
+
+    A token goes only to our own head node and to the configured cluster: whoever can write to the store
+    could write any address into a record.
+    """
     head = running_head()
     if head is not None and url in (None, head.dashboard):
         return _local(head)
-    return RayCluster(url, _token()) if url is not None else None
+    if url is None:
+        return None
+    return RayCluster(url, _token() if url == load_settings().cluster else None)
 
 
 def _local(head: LocalHead) -> RayCluster:

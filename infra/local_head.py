@@ -28,6 +28,10 @@ JOB_STOP_GRACE_SEC = 8
 """Ray kills a stopped job after this long; its supervisor records the cancellation before that."""
 
 
+FOREIGN = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_ID", "PYTHONPATH"}
+"""Name another Ray, or its token, or other code."""
+
+
 class LocalHead(BaseModel):
     """The head node that we started; head.json of the state folder."""
 
@@ -79,6 +83,7 @@ def _start(folder: Path, cpus: int) -> LocalHead:
         process = subprocess.Popen(
             _command(cpus, ports),
             env=head_environment(),
+            cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -114,11 +119,17 @@ def stop_head() -> bool:
 def head_environment() -> dict[str, str]:
     """The environment of the head node's processes, which jobs inherit.
 
+    Settings are left out: each job brings its own, and those of whoever started the head node must not
+    leak into the jobs of the next day.
+
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 is Ray's own switch for single-node clusters: without it Ray
     replaces 127.0.0.1 by the host's address, and its servers listen on every interface.
     """
-    foreign = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_ID", "PYTHONPATH"}
-    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in FOREIGN and (name == "AGAN_HOME" or not name.startswith("AGAN_"))
+    }
     return {
         **inherited,
         "RAY_AUTH_MODE": "token",

@@ -57,8 +57,14 @@ class Settings(BaseModel):
         return self.store
 
     def environment(self) -> dict[str, str]:
-        """The variables that carry these settings into a job's processes; never a credential."""
-        named = {ENVIRONMENT[key]: getattr(self, key) for key in ENVIRONMENT if key != "cluster"}
+        """The variables that carry these settings into a job's processes; never a credential.
+
+        Nodes of a configured cluster know neither this machine's profiles nor its folders.
+        """
+        left_out = {"cluster"}
+        if self.cluster is not None:
+            left_out |= {"s3_profile"} if "://" in (self.weights or "") else {"s3_profile", "weights"}
+        named = {ENVIRONMENT[key]: getattr(self, key) for key in ENVIRONMENT if key not in left_out}
         return {name: value for name, value in named.items() if value is not None}
 
 

@@ -44,10 +44,11 @@ def current_status(storage: Storage, job_id: str, cluster: Cluster | None = None
 
 def _settle(storage: Storage, status: JobStatus, cluster: Cluster | None) -> JobStatus:
     """Record a silent job's end, where its cluster says that it has ended or does not answer at all."""
-    word, message = "UNKNOWN", ""
+    word, message, answered = "UNKNOWN", "", False
     if cluster is not None:
         try:
             word, message = cluster.job_state(status.job_id)
+            answered = True
         except ClusterError as err:
             message = str(err)
     if word not in RAY_FINAL:
@@ -55,7 +56,7 @@ def _settle(storage: Storage, status: JobStatus, cluster: Cluster | None) -> Job
     again = load_status(storage, status.job_id)
     if again.state.is_final or again.heartbeat_at != status.heartbeat_at:
         return again
-    if storage.exists(job_key(status.job_id, "cancel.json")):
+    if answered and storage.exists(job_key(status.job_id, "cancel.json")):
         settled = again.finished(JobState.CANCELLED)
     elif word == "UNKNOWN":
         why = message or "its cluster knows it no longer"
@@ -66,12 +67,12 @@ def _settle(storage: Storage, status: JobStatus, cluster: Cluster | None) -> Job
     return settled
 
 
-def follow(storage: Storage, job_id: str) -> Iterator[Observation]:
+def follow(storage: Storage, job_id: str, *, with_log: bool = True) -> Iterator[Observation]:
     """Look again and again until the job has ended; the last observation holds its final status."""
     pieces = 0
     while True:
         status = current_status(storage, job_id)
-        log, pieces = read_logs(storage, job_id, pieces)
+        log, pieces = read_logs(storage, job_id, pieces) if with_log else ("", 0)
         yield Observation(status, load_progress(storage, job_id), log)
         if status.state.is_final:
             return

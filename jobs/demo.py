@@ -34,6 +34,7 @@ class DemoPlan:
     class_name: str
     train_images: int
     generated: int
+    detector_steps: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
             "dataset": DATASET,
             "generated": generated,
             "measured_images": plan.generated,
-            "detector.steps": 80,
+            "detector.steps": plan.detector_steps,
             "detector.batch_size": 4,
             "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,

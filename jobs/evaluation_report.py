@@ -62,10 +62,12 @@ def _charts(storage: Storage, model_id: str) -> list[Chart] | Absent:
         history = json.loads(storage.read(job_key(model_id, "out/history.json")))
     except NotFoundError:
         return Absent("the training job's history is not in this store")
-    names = history[0]["losses"] if history else {}
+    if not history:
+        return Absent("the training job reported nothing")
+    names = history[0]["losses"]
     losses = {name: [(row["step"], row["losses"][name]) for row in history] for name in names}
     adversarial = {name: losses[name] for name in ("d1", "d2", "adv_d1", "adv_d2")}
-    others = {name: points for name, points in losses.items() if name not in adversarial}
+    others = {name: losses[name] for name in ("cycle", "aware", "outside")}
     return [Chart("adversarial terms", adversarial), Chart("cycle, aware and outside terms", others)]
 
 

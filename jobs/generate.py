@@ -43,8 +43,8 @@ def generate(context: JobContext) -> None:
     maker = ray.remote(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
-        max_restarts=-1,
-        max_task_retries=-1,
+        max_restarts=resources.max_failures,
+        max_task_retries=resources.max_failures,
     )(ShardMaker)
     numbers = range(-(-spec.count // spec.images_per_shard))
     workers = min(resources.workers, len(numbers))

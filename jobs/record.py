@@ -4,6 +4,9 @@ jobs/<id>/spec.json       what was asked, with the source of each value; written
 jobs/<id>/status.json     state; written by the job's supervisor, or by the CLI once that is dead
 jobs/<id>/progress.json   how far, how fast, losses; written by the work itself
 jobs/<id>/cancel.json     somebody asked for an end
+jobs/<id>/failure.txt     an error of the training that a restart would only repeat
+jobs/<id>/checkpoints/    what a restarted training goes on from
+jobs/<id>/trials/         the trials of a tune job, each laid out like a train job
 jobs/<id>/logs/NNNNNN.log pieces of the log, in order
 jobs/<id>/out/            results; trusted only as far as manifest.json lists them
 jobs/<id>/manifest.json   every result with size and sha256

@@ -28,6 +28,8 @@ from jobs.record import (
 )
 
 LOG_FLUSH_SEC = 1.0
+LATER_FLUSH_SEC = HEARTBEAT_SEC
+MANY_PIECES = 120
 FINAL_PAUSES_SEC = (0.5, 1.0, 2.0, 4.0)
 """Between attempts to record the end; together less than a cluster waits for a job that it stops."""
 ERROR_FILE_VARIABLE = "AGAN_ERROR_FILE"
@@ -58,6 +60,10 @@ class LogMirror:
         sys.stdout.buffer.flush()
         with self._lock:
             self._buffer += data
+
+    def interval_sec(self) -> float:
+        """Seconds between pieces: longer after the first, so that a day of logs stays readable."""
+        return LOG_FLUSH_SEC if self._pieces < MANY_PIECES else LATER_FLUSH_SEC
 
     def flush(self, *, last: bool = False) -> None:
         """Write what is new as one more piece: whole lines, or all of it where it is the `last`."""
@@ -109,7 +115,7 @@ class Supervisor:
         flushed_at = time.monotonic()
         while self.child.poll() is None and self.stopped_by is None:
             time.sleep(LOG_FLUSH_SEC / 4)
-            if time.monotonic() - flushed_at >= LOG_FLUSH_SEC:
+            if time.monotonic() - flushed_at >= self.logs.interval_sec():
                 flushed_at = time.monotonic()
                 status = self._keep_record(status)
         if self.stopped_by is not None:

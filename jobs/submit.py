@@ -14,6 +14,7 @@ from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.training import check_generator, check_ranks
 from infra.cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
+from infra.local_head import JOB_STOP_GRACE_SEC
 from infra.settings import Settings
 from infra.storage import Storage, is_local, open_storage
 from jobs.context import load_spec
@@ -30,6 +31,7 @@ JOB_ENVIRONMENT = {
     "RAY_COLOR_PREFIX": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line of a worker stands twice in the log
+    "RAY_JOB_STOP_WAIT_TIME_S": str(JOB_STOP_GRACE_SEC),
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report waits for the controller's next look
 }
 TUNE_DRIVER_CPUS = 0.1
@@ -127,10 +129,10 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
         UsageError: a local folder as store of several nodes.
         ClusterError: more CPUs or GPUs than there are, where none can be added.
     """
-    if capacity.nodes > 1 and is_local(store):
+    if is_local(store) and (capacity.nodes > 1 or capacity.grows):
+        others = f"the other {capacity.nodes - 1} nodes" if capacity.nodes > 1 else "nodes that join it"
         raise UsageError(
-            f"store {store}: a local folder, which the other {capacity.nodes - 1} nodes of the cluster cannot see;"
-            " use s3://bucket/prefix"
+            f"store {store}: a local folder, which {others} of the cluster cannot see; use s3://bucket/prefix"
         )
     if capacity.grows:
         return
@@ -141,6 +143,13 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
                 f"resources: the job needs {wanted:g} {name}, the cluster has {there:g};"
                 " lower --workers, or use a larger cluster"
             )
+
+
+def gpu_hint(spec: JobSpec, capacity: Capacity) -> str | None:
+    """A word to those whose GPUs would stay idle."""
+    if capacity.gpus and not spec.resources.gpus_per_worker:
+        return f"hint: the cluster has {capacity.gpus:g} GPUs, this job uses none; --gpus-per-worker 1 takes them"
+    return None
 
 
 def needed(spec: JobSpec) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from dataclasses import replace
 from typing import Any, cast
 
 import ray.train
@@ -15,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from anomaly_gan import checkpoint, training
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.networks.aware import AwareNetwork
-from infra.errors import TrainingError
+from infra.errors import AganError, StorageError, TrainingError
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext, context_from_plain
@@ -73,8 +74,24 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
 
 
 def worker(raw: dict[str, Any]) -> None:
-    """Runs on every rank."""
+    """Runs on every rank; an error that would come again ends the restarts at once.
+
+    Ray restarts the group whatever the error was, so its sentence is left in the store for the next attempt.
+    """
     context = context_from_plain(raw)
+    failure = job_key(context.job_id, "failure.txt")
+    if context.storage.exists(failure):
+        raise TrainingError(context.storage.read(failure).decode())
+    try:
+        _train_rank(context)
+    except StorageError:
+        raise  # worth another try
+    except AganError as err:
+        context.storage.write(failure, str(err).encode())
+        raise
+
+
+def _train_rank(context: JobContext) -> None:
     spec = cast(TrainSpec, context.spec)
     rank, world_size = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     torch.set_num_threads(spec.resources.cpus_per_worker)
@@ -131,22 +148,13 @@ def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tu
         "view": spec.view.model_dump(),
         "crop": crops.model_dump(),
         "masks": spec.train.masks.model_dump(),
-        "steps": config.steps,
-        "batch_size": -(-source.batch_size // source.world_size),
+        "aware": config.model_dump(),
         "seed": source.seed,
     }
     if source.rank == 0:
-        whole = BatchSource(
-            source.normals,
-            source.abnormals,
-            source.pool,
-            source.view,
-            source.masks,
-            source.seed,
-            -(-source.batch_size // source.world_size),
-        )
+        alone = replace(source, batch_size=config.batch_size, rank=0, world_size=1)
         made = cached_aware(
-            context.storage, name, version, key, lambda: aware_network(config, crops, whole, device, context.settings)
+            context.storage, name, version, key, lambda: aware_network(config, crops, alone, device, context.settings)
         )
     if source.world_size > 1:
         torch.distributed.barrier()

@@ -1,6 +1,7 @@
 """The tune job: Ray Tune over lambda_1 and both learning rates, each trial a Ray Train run."""
 
 import json
+import math
 import tempfile
 from typing import Any, cast
 
@@ -117,7 +118,7 @@ def _row(result: Any) -> dict[str, Any]:
 
 
 def _finish(context: JobContext, spec: TuneSpec, trials: list[dict[str, Any]]) -> None:
-    scored = [trial for trial in trials if trial[METRIC] is not None]
+    scored = [trial for trial in trials if trial["error"] is None and math.isfinite(trial[METRIC] or math.nan)]
     if not scored:
         raise TrainingError(f"tune: none of {len(trials)} trials gave a score (first: {trials[0]['error']})")
     best = min(scored, key=lambda trial: cast(float, trial[METRIC]))

@@ -139,10 +139,10 @@ def test_the_terms_of_a_step_are_the_equations() -> None:
     state, batch = still_discriminators(loss={"adversarial": "paper", "aware_norm": "l2"}), batch_source().batch(0)
     wanted = by_hand(state, batch)
     terms = train_step(state, batch)
-    assert set(terms) == set(TERMS) == set(wanted)
-    for name, term in terms.items():
-        assert term.shape == () and not term.requires_grad
-        assert term.item() == pytest.approx(wanted[name].item(), rel=1e-4), name
+    assert set(terms) == set(TERMS) == {*wanted, "grad_d", "grad_g"}
+    assert all(term.shape == () and not term.requires_grad for term in terms.values())
+    for name, value in wanted.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-4), name
 
 
 def generator_gradient(**weights: float) -> Tensor:
@@ -365,7 +365,7 @@ def test_the_first_term_that_is_not_finite_stops_the_run_with_name_position_and_
     reports = run(state, source)
     next(reports)
     spoil(part(state))
-    with pytest.raises(TrainingError, match=rf"^loss {term} is nan at nimg=4, rank 1; .*learning rates"):
+    with pytest.raises(TrainingError, match=rf"^{term} is nan at nimg=4, rank 1; .*learning rates"):
         next(reports)
     assert state.step == 1
 
@@ -398,3 +398,12 @@ def test_a_view_that_the_generator_cannot_halve_often_enough_is_refused() -> Non
     config: TrainConfig = train_config(model={"generator_widths": (8,) * 6})
     with pytest.raises(UsageError, match="generator_widths"):
         train_state(config)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_anything_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Losses may still be finite when a gradient is not; its step must never reach a checkpoint."""
+    monkeypatch.setattr(training, "_gradient_norm", lambda module: torch.tensor(float("inf")))
+    with pytest.raises(TrainingError, match=r"^grad_d is inf at nimg=0, rank 0"):
+        next(run(train_state(train_config()), batch_source()))

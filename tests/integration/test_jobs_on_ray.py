@@ -244,6 +244,22 @@ def _tree(head: LocalHead) -> list[Any]:
     return [root, *root.children(recursive=True)]
 
 
+def test_the_demo_goes_from_nothing_to_a_report_and_leaves_a_running_head_node_alone(suite: Suite) -> None:
+    code = (
+        "from pathlib import Path\nfrom jobs.demo import DemoPlan, run_demo\n"
+        "plan = DemoPlan(Path('demo').resolve(), 'screw_a', 16, 4, 2)\n"
+        "print([stage.headline for stage in run_demo(plan, keep_cluster=False) if stage.headline])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=suite.folder, env=suite.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for stage in ("rendering", "importing", "train job", "generate job", "evaluate job"):
+        assert stage in done.stdout
+    assert "screw_a" in (suite.folder / "demo" / "report" / "report.html").read_text()
+    assert json.loads(suite.agan("cluster", "status", "--json"))["running"]
+
+
 def test_a_grid_of_samples_is_a_picture(suite: Suite, model: str) -> None:
     from PIL import Image
 
