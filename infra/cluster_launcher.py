@@ -1,16 +1,15 @@
 """Starts and ends a cluster on AWS through Ray's own launcher, after a check of its file."""
 
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infra.cluster_file import ClusterFile, load_cluster_file, read_cluster_yaml, refuse_placeholders
 from infra.errors import ClusterError, UsageError
+from infra.ray_program import ensure_token, ray_program
 
 STDERR = 2
 """Its file descriptor."""
@@ -45,7 +44,7 @@ def cluster_up(path: Path, *, yes: bool, runner: Runner = run_streaming) -> Clus
     ensure_token(cluster.token_path)
     environment = {**_launcher_environment(), "RAY_AUTH_TOKEN_PATH": str(cluster.token_path)}
     # The cache would hide a change in the account, such as a subnet that has been replaced.
-    command = [_ray_program(), "up", *_yes(yes), str(path.resolve()), "--no-config-cache"]
+    command = [ray_program(), "up", *_yes(yes), str(path.resolve()), "--no-config-cache"]
     code = runner(command, environment, path.resolve().parent)
     if code != 0:
         raise ClusterError(
@@ -65,31 +64,13 @@ def cluster_down(path: Path, *, yes: bool, runner: Runner = run_streaming) -> No
         ClusterError: Ray is missing, or its launcher failed.
     """
     refuse_placeholders(path, read_cluster_yaml(path))
-    command = [_ray_program(), "down", *_yes(yes), str(path.resolve())]
+    command = [ray_program(), "down", *_yes(yes), str(path.resolve())]
     code = runner(command, _launcher_environment(), path.resolve().parent)
     if code != 0:
         raise ClusterError(
             f"{path}: `ray down` ended with exit code {code}, nodes may still run and cost money; repeat it, "
             "then look in the EC2 console for instances with the tag ray-cluster-name"
         )
-
-
-def ensure_token(path: Path) -> None:
-    """Make sure of a token at this path that only its owner can read; an existing one is kept.
-
-    Raises:
-        UsageError: the file is there but empty.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        path.chmod(0o600)  # Ray's own command leaves it readable by all
-        if not path.read_text(encoding="utf-8").strip():
-            raise UsageError(f"{path}: the token file is empty; delete it, and a new one is made") from None
-        return
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_hex(32))
 
 
 def _check_local_paths(cluster: ClusterFile) -> None:
@@ -105,13 +86,6 @@ def _check_programs(cluster: ClusterFile) -> None:
     for program in ("ssh", "rsync", *proxy[:1]):
         if shutil.which(program) is None:
             raise ClusterError(f"{program}: not found on this machine, Ray's launcher needs it; install it")
-
-
-def _ray_program() -> str:
-    program = Path(sys.executable).with_name("ray")
-    if not program.exists():
-        raise ClusterError(f"{program}: Ray's command is not there; install agan again in this environment")
-    return str(program)
 
 
 def _yes(yes: bool) -> list[str]:

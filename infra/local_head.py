@@ -5,11 +5,8 @@
 
 import fcntl
 import os
-import secrets
-import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.errors import ClusterError
 from infra.processes import ProcessMark, end, is_alive, mark, mark_tree
+from infra.ray_program import ensure_token, ray_program
 from infra.storage_local import write_atomically
 
 START_TIMEOUT_SEC = 120.0
@@ -76,7 +74,7 @@ def start_head(cpus: int | None = None) -> LocalHead:
 
 
 def _start(folder: Path, cpus: int) -> LocalHead:
-    _ensure_token()
+    ensure_token(token_path())
     log = folder / "head.log"
     ports = _free_ports(4)
     with log.open("wb") as output:
@@ -142,26 +140,13 @@ def head_environment() -> dict[str, str]:
 
 
 def _command(cpus: int, ports: list[int]) -> list[str]:
-    ray = Path(sys.executable).with_name("ray")
-    program = str(ray) if ray.is_file() else shutil.which("ray")
-    if program is None:
-        raise ClusterError("local head node: the `ray` program is missing; install agan into this environment")
     return [
-        *(program, "start", "--head", "--block", "--disable-usage-stats"),
+        *(ray_program(), "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address=127.0.0.1", f"--port={ports[0]}"),
         *("--dashboard-host=127.0.0.1", f"--dashboard-port={ports[1]}"),
         *(f"--ray-client-server-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}"),
         *(f"--num-cpus={cpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
     ]
-
-
-def _ensure_token() -> None:
-    path = token_path()
-    if not path.is_file():
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    path.chmod(0o600)
 
 
 def _free_ports(count: int) -> list[int]:

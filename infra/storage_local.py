@@ -24,15 +24,22 @@ def _translated(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: {err.strerror or err}; check the folder's rights and free space") from err
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that appears complete or not at all."""
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary name in the folder of `path`; whatever stands there at the end is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that appears complete or not at all."""
+    with _beside(path) as temporary:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
 
 
 class LocalStorage:
@@ -55,21 +62,18 @@ class LocalStorage:
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        with _translated(path), _beside(path) as temporary:
+            temporary.write_bytes(data)
             try:
-                temporary.write_bytes(data)
                 os.link(temporary, path)
             except FileExistsError:
                 return False
-            finally:
-                temporary.unlink(missing_ok=True)
         return True
 
     def upload(self, path: Path, key: str) -> None:
-        with _translated(self._path(key)):
-            _copy_atomically(path, self._path(key))
+        with _translated(self._path(key)), _beside(self._path(key)) as temporary:
+            shutil.copyfile(path, temporary)
+            os.replace(temporary, self._path(key))
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -91,13 +95,3 @@ class LocalStorage:
 
     def url(self, key: str) -> str:
         return str(self._path(key))
-
-
-def _copy_atomically(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

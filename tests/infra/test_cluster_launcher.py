@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.cluster_launcher import cluster_down, cluster_up, ensure_token, run_streaming
+from infra.cluster_launcher import cluster_down, cluster_up, run_streaming
 from infra.errors import ClusterError, UsageError
+from infra.ray_program import ensure_token
 
 ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))

@@ -103,7 +103,7 @@ def test_a_head_that_does_not_come_up_is_an_error_that_names_its_log(
 def test_a_missing_ray_program_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ClusterError, match="the `ray` program is missing; install agan"):
+    with pytest.raises(ClusterError, match="Ray's command is not there; install agan again"):
         start_head()
 
 
@@ -114,7 +114,7 @@ def test_the_command_listens_on_loopback_only() -> None:
 
 
 def test_the_heads_environment_drops_what_points_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_ID", "PYTHONPATH"):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_ID", "PYTHONPATH", "AGAN_STORE"):
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("KEPT", "yes")
     environment = head_environment()
