@@ -11,7 +11,7 @@ from safetensors.torch import save as save_safetensors
 
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.networks.generator import UNet
-from anomaly_gan.training import TrainState
+from anomaly_gan.train_state import TrainState
 from infra.errors import DataError
 
 SCHEMA_VERSION = 1

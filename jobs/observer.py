@@ -13,7 +13,8 @@ from anomaly_gan.checkpoint import Snapshot, checkpoint_bytes, snapshot_bytes
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.data import encode_png
 from anomaly_gan.preview import Preview, Previewer
-from anomaly_gan.training import StepReport, TrainState
+from anomaly_gan.train_state import TrainState
+from anomaly_gan.training import StepReport
 from infra.errors import NotFoundError
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext

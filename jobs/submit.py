@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.dataset import DatasetIndex
-from anomaly_gan.training import check_generator, check_ranks
+from anomaly_gan.train_state import check_generator, check_ranks
 from infra.cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
 from infra.local_head import JOB_STOP_GRACE_SEC
@@ -130,10 +130,8 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
         ClusterError: more CPUs or GPUs than there are, where none can be added.
     """
     if is_local(store) and (capacity.nodes > 1 or capacity.grows):
-        others = f"the other {capacity.nodes - 1} nodes" if capacity.nodes > 1 else "nodes that join it"
-        raise UsageError(
-            f"store {store}: a local folder, which {others} of the cluster cannot see; use s3://bucket/prefix"
-        )
+        blind = f"the other {capacity.nodes - 1} nodes of" if capacity.nodes > 1 else "nodes that join"
+        raise UsageError(f"store {store}: a local folder, which {blind} the cluster cannot see; use s3://bucket/prefix")
     if capacity.grows:
         return
     cpus, gpus = needed(spec)

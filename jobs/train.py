@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from anomaly_gan import checkpoint, training
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.networks.aware import AwareNetwork
+from anomaly_gan.train_state import TrainState, Wrap, build_state
 from infra.errors import AganError, StorageError, TrainingError
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
@@ -110,7 +111,7 @@ def _train_rank(context: JobContext) -> None:
         world_size,
     )
     aware, aware_weights = _aware(context, source, device)
-    state = training.build_state(spec.train, spec.view.size, aware, device, _ddp(device, world_size))
+    state = build_state(spec.train, spec.view.size, aware, device, _ddp(device, world_size))
     checkpoints = CheckpointStore(context.storage, job_key(context.job_id, "checkpoints"))
     _resume(state, checkpoints)
     observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
@@ -124,7 +125,7 @@ def _train_rank(context: JobContext) -> None:
         observer.finish()
 
 
-def _ddp(device: torch.device, world_size: int) -> training.Wrap:
+def _ddp(device: torch.device, world_size: int) -> Wrap:
     """DDP that leaves buffers alone: a sync between two forwards before one backward would raise."""
     if world_size == 1:
         return lambda module: module
@@ -167,7 +168,7 @@ def _never_made() -> tuple[AwareNetwork, str]:
     raise TrainingError("aware network: rank 0 has not left it in the store")
 
 
-def _resume(state: training.TrainState, checkpoints: CheckpointStore) -> None:
+def _resume(state: TrainState, checkpoints: CheckpointStore) -> None:
     step = checkpoints.latest_step()
     if step is not None:
         checkpoint.restore(state, checkpoints.load(step), f"checkpoint of step {step}")
@@ -178,7 +179,7 @@ def _observer(
     context: JobContext,
     split: TrainingSplit,
     source: BatchSource,
-    state: training.TrainState,
+    state: TrainState,
     checkpoints: CheckpointStore,
     aware_weights: str,
 ) -> TrainObserver:

@@ -117,11 +117,24 @@ def _row(result: Any) -> dict[str, Any]:
     }
 
 
-def _finish(context: JobContext, spec: TuneSpec, trials: list[dict[str, Any]]) -> None:
-    scored = [trial for trial in trials if trial["error"] is None and math.isfinite(trial[METRIC] or math.nan)]
+def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial of the lowest finite score among those that ended well.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    scored = [trial for trial in trials if trial["error"] is None and _is_number(trial[METRIC])]
     if not scored:
         raise TrainingError(f"tune: none of {len(trials)} trials gave a score (first: {trials[0]['error']})")
-    best = min(scored, key=lambda trial: cast(float, trial[METRIC]))
+    return min(scored, key=lambda trial: cast(float, trial[METRIC]))
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _finish(context: JobContext, spec: TuneSpec, trials: list[dict[str, Any]]) -> None:
+    best = best_trial(trials)
     outputs = OutputWriter(context.storage, context.job_id)
     chosen = trial_spec(spec, best["values"]).model_dump(mode="json")
     outputs.write("best-spec.yaml", yaml.safe_dump(chosen, sort_keys=False).encode())

@@ -14,7 +14,7 @@ from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import build_pool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import UNet, build_generator
-from anomaly_gan.training import TrainState, build_state
+from anomaly_gan.train_state import TrainState, build_state
 
 CLASS = "hole"
 CPU = torch.device("cpu")

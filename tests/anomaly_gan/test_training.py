@@ -17,11 +17,16 @@ from anomaly_gan.checkpoint import checkpoint_bytes, restore
 from anomaly_gan.config import ModelConfig, TrainConfig
 from anomaly_gan.crops import crop, mask_boxes
 from anomaly_gan.data import to_model_range
-from anomaly_gan.training import (
-    TERMS,
+from anomaly_gan.train_state import (
+    DiscriminatorPass,
+    GeneratorPass,
     TrainState,
+    build_state,
     check_generator,
     check_ranks,
+)
+from anomaly_gan.training import (
+    TERMS,
     is_due,
     learning_rate_factor,
     run,
@@ -244,9 +249,9 @@ def test_networks_are_wrapped_one_by_one_and_a_step_goes_through_the_wrapping() 
 
     config = train_config()
     plain = train_state(config)
-    state = training.build_state(config, 64, plain.aware, plain.device, Counted)
+    state = build_state(config, 64, plain.aware, plain.device, Counted)
     wrapped = (state.generators_joined, state.discriminators_joined)
-    assert [type(network.inner) for network in wrapped] == [training.GeneratorPass, training.DiscriminatorPass]
+    assert [type(network.inner) for network in wrapped] == [GeneratorPass, DiscriminatorPass]
     train_step(state, batch_source().batch(0))
     assert [network.calls for network in wrapped] == [1, 1]
 

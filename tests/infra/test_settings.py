@@ -112,3 +112,12 @@ def test_settings_survive_the_environment_of_a_job(tmp_path: Path) -> None:
     settings = load_settings({"store": "./store", "weights": "./weights", "s3_profile": "lab"}, {}, tmp_path)
     again = load_settings({}, settings.environment(), Path("/"))
     assert again.model_dump(exclude={"sources"}) == settings.model_dump(exclude={"sources"})
+
+
+def test_jobs_of_a_configured_cluster_get_nothing_that_only_this_machine_has() -> None:
+    here = Settings(store="s3://b/p", s3_profile="me", weights="/home/me/weights")
+    assert here.environment()["AGAN_S3_PROFILE"] == "me"
+    there = here.model_copy(update={"cluster": "http://cluster.example:8265"})
+    assert there.environment() == {"AGAN_STORE": "s3://b/p"}
+    shared = there.model_copy(update={"weights": "s3://b/weights"})
+    assert shared.environment()["AGAN_WEIGHTS"] == "s3://b/weights"

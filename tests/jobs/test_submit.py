@@ -16,7 +16,7 @@ from jobs.record import JobState, list_statuses, load_status
 from jobs.resolve import ResolvedSpec, resolve
 from jobs.run import parse_spec_uri
 from jobs.spec import EvaluateSpec, TrainSpec, TuneSpec
-from jobs.submit import check_cluster, complete, needed, submit
+from jobs.submit import check_cluster, complete, gpu_hint, needed, submit
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
 from tests.helpers import MemoryStorage
 
@@ -308,3 +308,16 @@ def test_an_evaluation_on_another_version_than_the_model_learnt_from_is_refused(
     put_generated(storage)
     with pytest.raises(UsageError, match=r"was trained on tiles@000000000000.*use tiles@000000000000"):
         completed(storage, "evaluate")
+
+
+def test_a_cluster_that_may_grow_needs_a_store_that_all_nodes_see() -> None:
+    spec = asked().spec
+    with pytest.raises(UsageError, match="nodes that join the cluster cannot see"):
+        check_cluster(spec, "/tmp/store", FakeCluster(grows=True).capacity())
+    check_cluster(spec, "s3://bucket/store", FakeCluster(grows=True, nodes=2).capacity())
+
+
+def test_idle_gpus_are_worth_a_word() -> None:
+    assert "--gpus-per-worker 1" in (gpu_hint(asked().spec, FakeCluster(gpus=2).capacity()) or "")
+    assert gpu_hint(asked(resources__gpus_per_worker=1).spec, FakeCluster(gpus=2).capacity()) is None
+    assert gpu_hint(asked().spec, FakeCluster().capacity()) is None
