@@ -20,7 +20,7 @@ from infra.ray_program import ensure_token, ray_program
 from infra.storage_local import write_atomically
 
 START_TIMEOUT_SEC = 120.0
-STOP_TIMEOUT_SEC = 20.0
+STOP_TIMEOUT_SEC = 8.0
 OBJECT_STORE_BYTES = 300_000_000
 JOB_STOP_GRACE_SEC = 8
 """Ray kills a stopped job after this long; its supervisor records the cancellation before that."""

@@ -3,11 +3,13 @@
 import contextlib
 import os
 import signal
+import time
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
 START_TOLERANCE_SEC = 0.01
+POLL_SEC = 0.05
 
 
 class ProcessMark(BaseModel):
@@ -47,10 +49,11 @@ def mark_tree(root: ProcessMark) -> list[ProcessMark]:
 
 def end(processes: list[ProcessMark], timeout_sec: float) -> None:
     """SIGTERM to the first, which ends its own; after the timeout SIGKILL to each that is left."""
-    waiting = [psutil.Process(p.pid) for p in processes if is_alive(p)]
     if processes and is_alive(processes[0]):
         _send(processes[0], signal.SIGTERM)
-    psutil.wait_procs(waiting, timeout=timeout_sec)
+    deadline = time.monotonic() + timeout_sec
+    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_SEC)
     for process in processes:
         if is_alive(process):
             _send(process, signal.SIGKILL)

@@ -30,6 +30,7 @@ TINY = [
     *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.discriminator_width=8"),
     *("--set", "train.model.discriminator_features=64", "--set", "train.aware.weights=random"),
 ]
+RETRY_ONCE = ("--set", "resources.max_failures=1")
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,7 @@ def test_several_classes_become_one_job_each(suite: Suite, dataset: str) -> None
 
 def test_a_job_that_cannot_work_fails_with_its_own_sentence(suite: Suite, dataset: str) -> None:
     weights = suite.folder / "missing.pth"
-    job_id = suite.submit("train", *train_args(dataset, 8), "--set", f"train.aware.weights={weights}")
+    job_id = suite.submit("train", *train_args(dataset, 8), "--set", f"train.aware.weights={weights}", *RETRY_ONCE)
     suite.wait(job_id, exit_code=1)
     assert "missing.pth is not at" in suite.status(job_id)["error"]
 
