@@ -36,7 +36,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 lock:
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements.lock
 
 clean:
 	rm -rf $(VENV)

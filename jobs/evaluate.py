@@ -55,8 +55,8 @@ def _work(raw: dict[str, Any]) -> None:
     lpips = _perceptual(context, data, device)
     comparison = _compare(context, data, spec, device, reporter)
 
-    outputs.write("grid.png", encode_png(sample_grid([to_row(one) for one in trained[:GRID_ROWS]])))
     rows = [to_row(one) for one in trained[:GRID_ROWS]]
+    outputs.write("grid.png", encode_png(sample_grid(rows)))
     page = render_report(report_data(context, made_by.model, snapshot, rows, measures, lpips, comparison))
     outputs.write("report.html", page.encode())
     figures = {
