@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check lock clean
+.PHONY: help install demo test test-slow check lock clean
 
 help:
 	@echo "make demo     the whole suite on rendered images, ends in a report (about 5 minutes after installation)"
-	@echo "make test     all tests"
+	@echo "make test     the tests that take less than half a minute each"
+	@echo "make test-slow  the others: the walkthrough, the demo, the search, stopped workers, two ranks"
 	@echo "make check    ruff, mypy --strict, import directions"
 	@echo "make lock     resolve requirements.lock again (needs uv)"
 
@@ -28,6 +29,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The order of training: each pair is a pure function of (seed, position), whatever the ranks are."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.crops import number_parts
 from anomaly_gan.data import Sample, to_planes
 from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import MaskPool
@@ -24,22 +26,31 @@ class Batch:
 
     Attributes:
         normal_image, abnormal_image: [N, 3, H, W] 0..255.
-        expert_mask: [N, 1, H, W] {0, 1}, where an anomaly is to appear in the normal image.
-        prior_mask: [N, 1, H, W] {0, 1}, where the anomaly is in the abnormal image.
+        expert_mask: [N, 1, H, W], where an anomaly is to appear in the normal image: 0 outside, else the number of
+            the part (`crops.number_parts`).
+        prior_mask: [N, 1, H, W], alike, where the anomaly is in the abnormal image.
+        positions: the pairs' numbers in the run; with the seed they decide whatever else is left to chance.
     """
 
     normal_image: Tensor
     expert_mask: Tensor
     abnormal_image: Tensor
     prior_mask: Tensor
+    positions: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(
-            self.normal_image.to(device),
-            self.expert_mask.to(device),
-            self.abnormal_image.to(device),
-            self.prior_mask.to(device),
-        )
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=True), self.positions)
+
+    def split(self, count: int) -> list["Batch"]:
+        """`count` batches of equal size, in order."""
+        size = len(self.normal_image) // count
+        parts = [slice(i, i + size) for i in range(0, size * count, size)]
+        return [self._changed(operator.itemgetter(part), self.positions[part]) for part in parts]
+
+    def _changed(self, change: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> "Batch":
+        tensors = (self.normal_image, self.expert_mask, self.abnormal_image, self.prior_mask)
+        normal, expert, abnormal, prior = map(change, tensors)
+        return Batch(normal, expert, abnormal, prior, positions)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class BatchSource:
     Attributes:
         normals, abnormals: the training split; abnormals all carry `pool.class_name`.
         batch_size: pairs over all ranks; a multiple of world_size.
+        parts: how many parts of a mask are told apart, largest first.
     """
 
     normals: Sequence[Sample]
@@ -60,6 +72,7 @@ class BatchSource:
     batch_size: int
     rank: int = 0
     world_size: int = 1
+    parts: int = 1
 
     def __post_init__(self) -> None:
         if not self.normals or not self.abnormals:
@@ -69,9 +82,9 @@ class BatchSource:
     def batch(self, step: int) -> Batch:
         """The pairs that this rank sees at a step (0, 1, ...)."""
         first = step * self.batch_size
-        pairs = [self.pair(position) for position in range(first + self.rank, first + self.batch_size, self.world_size)]
-        normal, expert, abnormal, prior = zip(*pairs, strict=True)
-        return Batch(_images(normal), _masks(expert), _images(abnormal), _masks(prior))
+        positions = tuple(range(first + self.rank, first + self.batch_size, self.world_size))
+        normal, expert, abnormal, prior = zip(*map(self.pair, positions), strict=True)
+        return Batch(_images(normal), self._masks(expert), _images(abnormal), self._masks(prior), positions)
 
     def pair(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """(normal image, expert mask, abnormal image, prior mask) number `position` of the run."""
@@ -81,8 +94,11 @@ class BatchSource:
         abnormal = self.abnormals[self._shuffled(len(self.abnormals), ABNORMAL_STREAM, position)]
         normal = _flipped(take_view(normal, self.view, rng, None), rng)
         abnormal = _flipped(take_view(abnormal, self.view, rng, name), rng)
-        expert_mask, _ = place(self.pool, self.view.size, self.masks, rng)
+        expert_mask, _ = place(self.pool, self.view.size, self.masks, rng, like_real=True)
         return normal.image, expert_mask, abnormal.image, abnormal.masks[name]
+
+    def _masks(self, masks: Sequence[NDArray[np.uint8]]) -> Tensor:
+        return torch.from_numpy(np.stack([number_parts(mask, self.parts) for mask in masks])[:, None])
 
     def _shuffled(self, count: int, stream: int, position: int) -> int:
         epoch, offset = divmod(position, count)
@@ -97,7 +113,3 @@ def _flipped(sample: Sample, rng: np.random.Generator) -> Sample:
 
 def _images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack([to_planes(image) for image in images]))
-
-
-def _masks(masks: Sequence[NDArray[np.uint8]]) -> Tensor:
-    return torch.from_numpy(np.stack(masks)[:, None])

@@ -1,53 +1,68 @@
 """The resumable checkpoint (all state, torch.save of tensors) and the EMA snapshot (safetensors)."""
 
-import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from anomaly_gan import ranks
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.networks.generator import UNet
+from anomaly_gan.image_pool import Histories
+from anomaly_gan.networks.generator import Generator, make_generator
 from anomaly_gan.train_state import TrainState
 from infra.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
-def checkpoint_bytes(state: TrainState) -> bytes:
-    """All that a run needs to go on as if it had never stopped; the data's position is the step."""
-    stream = io.BytesIO()
-    torch.save(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "step": state.step,
-            "generators": state.generators.state_dict(),
-            "discriminators": state.discriminators.state_dict(),
-            "aware": state.aware.state_dict(),
-            "g_ema": state.g_ema.state_dict(),
-            "optim_g": state.optim_g.state_dict(),
-            "optim_d": state.optim_d.state_dict(),
-        },
-        stream,
-    )
-    return stream.getvalue()
+_PARTS = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")
 
 
-def restore(state: TrainState, data: bytes, name: str) -> None:
+def gather_image_pools(state: TrainState) -> dict[str, Histories]:
+    """The image pools of all ranks, by domain, on the CPU; each rank must call it, and rank 0 alone gets them."""
+    mine = {
+        domain: {
+            place: [(image.cpu(), parts.cpu()) for image, parts in pairs] for place, pairs in pool.histories.items()
+        }
+        for domain, pool in state.image_pools.items()
+    }
+    everyone = ranks.collect(mine)
+    return {domain: {k: v for pools in everyone for k, v in pools[domain].items()} for domain in mine}
+
+
+def save(state: TrainState, image_pools: dict[str, Histories], path: Path) -> None:
+    """Write all that a run needs to go on as if it had never stopped, on as many ranks as then are there.
+
+    The order of data, masks and augmentation is a function of seed and step, so no random state is kept.
+
+    Args:
+        image_pools: of all ranks.
+    """
+    saved = {part: getattr(state, part).state_dict() for part in _PARTS}
+    torch.save({"schema_version": SCHEMA_VERSION, "step": state.step, "image_pools": image_pools} | saved, path)
+
+
+def restore(state: TrainState, path: Path, name: str) -> None:
     """Put a checkpoint's values into `state`.
 
+    Args:
+        name: what a person calls the checkpoint.
+
     Raises:
-        DataError: the bytes are no checkpoint of this schema, or belong to other networks.
+        DataError: the file is no checkpoint of this schema, or belongs to other networks.
     """
     try:
-        saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location=state.device, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if saved["schema_version"] != SCHEMA_VERSION:
             raise DataError(f"{name}: checkpoint schema {saved['schema_version']}, expected {SCHEMA_VERSION}")
-        for part in ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d"):
+        for part in _PARTS:
             getattr(state, part).load_state_dict(saved[part])
+        for domain, pool in state.image_pools.items():
+            pool.load(saved["image_pools"][domain], ranks.rank(), ranks.world_size(), state.device)
         state.step = saved["step"]
     except DataError:
         raise
@@ -67,7 +82,7 @@ class Snapshot:
         record: dataset, job, nimg, aware weights and whatever else belongs to its history.
     """
 
-    generator: UNet
+    generator: Generator
     class_name: str
     view: ViewConfig
     config: TrainConfig
@@ -98,7 +113,7 @@ def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.d
         if told["schema_version"] != SCHEMA_VERSION:
             raise DataError(f"{name}: model schema {told['schema_version']}, expected {SCHEMA_VERSION}")
         config = TrainConfig.model_validate(told["train"])
-        generator = UNet(config.model)
+        generator = make_generator(config.model)
         generator.load_state_dict(load_safetensors(weights))
         view = ViewConfig.model_validate(told["view"])
         frozen = generator.to(device).eval().requires_grad_(False)

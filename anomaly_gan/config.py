@@ -29,6 +29,10 @@ class ViewConfig(Config):
 class MaskConfig(Config):
     """How elements of the mask pool are placed (paper, Sec. 4.1.2)."""
 
+    pool: Literal["whole", "prior_only"] = Field(
+        default="whole",
+        description="elements that normal images get: prior and expert ones, or an ablation without the experts'",
+    )
     pose: Literal["free", "fixed"] = Field(
         default="free", description="fixed keeps shape, size and angle, as for screws"
     )
@@ -40,30 +44,41 @@ class MaskConfig(Config):
 class ModelConfig(Config):
     """Networks (paper, Secs. 4.2.1 and 4.2.2)."""
 
-    generator: Literal["unet"] = Field(default="unet", description="structure of both generators")
+    generator: Literal["unet", "resunet", "resnet9"] = Field(
+        default="unet",
+        description="structure of both generators: the text's, the released trunk with skips, or the released one",
+    )
     generator_widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(64, 128, 256, 384, 384), min_length=2, max_length=8, description="channels of each down step"
+        default=(64, 128, 256, 384, 384), min_length=2, max_length=8, description="unet: channels of each down step"
     )
-    generator_norm: Literal["batch", "instance"] = Field(default="instance", description="generators' norm")
+    resnet_width: int = Field(
+        default=64, ge=4, le=256, description="resunet, resnet9: channels of the stem; the trunk has four times as many"
+    )
+    generator_norm: Literal["batch", "sync", "instance", "group"] = Field(
+        default="instance", description="generators' norm; sync is batch norm over the images of all workers"
+    )
     upsample: Literal["resize", "transposed"] = Field(
-        default="resize", description="bilinear x2 and 3x3 convolution, or 4x4 transposed convolution"
+        default="resize", description="bilinear x2 and 3x3 convolution, or a transposed convolution"
     )
-    residual: bool = Field(
+    blend: bool = Field(
         default=True,
-        description="the network's output is a change added to the input image; false in the paper",
+        description="the network draws content and its opacity, laid over the input image; false in the paper",
+    )
+    reach_px: int = Field(
+        default=8, ge=0, le=256, description="blend: farthest from the mask that a generator can change the image"
     )
     gray: bool = Field(default=True, description="tie the three output planes, for grey data")
-    discriminator_width: int = Field(default=64, ge=8, le=128, description="channels of D's first convolution")
-    discriminator_features: int = Field(
-        default=1024, ge=64, le=4096, description="length of each subnet's feature vector"
+    width_mult: float = Field(
+        default=1.0, gt=0, le=4, description="scales the discriminators' channels; less for few images"
     )
-    discriminator_norm: Literal["batch", "spectral"] = Field(
+    discriminator_norm: Literal["batch", "sync", "instance", "group", "spectral"] = Field(
         default="spectral", description="batch is the paper's; spectral mixes neither real and fake nor ranks"
     )
     discriminator_input: Literal["masked", "mask_channel"] = Field(
         default="mask_channel",
         description="masked: crops are image x mask (paper); mask_channel: the mask is a fourth channel",
     )
+    global_only: bool = Field(default=False, description="ablation of Table 1: discriminators without local subnet")
 
 
 class CropConfig(Config):
@@ -71,22 +86,34 @@ class CropConfig(Config):
 
     margin: float = Field(default=0.25, ge=0, le=2, description="context on each side, in sides of the box")
     min_side_px: int = Field(default=16, ge=1, le=512, description="smallest side of a box in px")
+    parts: int = Field(
+        default=1, ge=1, le=16, description="1: one box over all parts (paper); n: a box for each of the n largest"
+    )
 
 
 class LossConfig(Config):
     """Weights and forms of Eqs. 1 to 8."""
 
-    adversarial: Literal["paper", "nonsaturating"] = Field(
-        default="nonsaturating", description="what the generators minimise of Eqs. 2 and 3"
+    adversarial: Literal["paper", "nonsaturating", "d2gan", "lsgan", "hinge"] = Field(
+        default="nonsaturating", description="form of Eqs. 2 to 5"
     )
+    d2gan_alpha: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D1 on real images")
+    d2gan_beta: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D2 on generated images")
     lambda_1: float = Field(default=0.3, ge=0, description="weight of the D2 term (Eqs. 4 and 5)")
     lambda_cycle: float = Field(default=10.0, ge=0, description="weight of Eq. 6; 1 in the paper")
+    cycle_inside: float = Field(
+        default=0.1, ge=0, le=1, description="weight of the mask's own pixels in Eq. 6; 1 in the paper"
+    )
     lambda_aware: float = Field(default=1.0, ge=0, description="weight of Eq. 7")
     lambda_outside: float = Field(
         default=10.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
     )
-    aware_norm: Literal["l2", "channel_mean"] = Field(
-        default="channel_mean", description="Eq. 1 feature by feature, or on each channel's mean"
+    aware: Literal["network", "l2_pixels"] = Field(
+        default="network", description="Eq. 1 on the aware network's features, or on pixels (ablation of Table 1)"
+    )
+    aware_norm: Literal["l2", "l1", "gram", "channel_mean"] = Field(
+        default="channel_mean",
+        description="distance of features: squared, absolute, of their Gram matrices, or of each channel's mean",
     )
 
 
@@ -124,6 +151,27 @@ class OptimConfig(Config):
     )
 
 
+class AugmentConfig(Config):
+    """Differentiable changes of all that the discriminators see, real and generated alike, for few images."""
+
+    probability: float = Field(default=0.0, ge=0, le=1, description="of each change, for each image")
+    max_shift: float = Field(default=0.125, ge=0, le=0.5, description="largest shift, in sides of the view")
+    max_brightness: float = Field(default=0.2, ge=0, le=1, description="largest change, in halves of the range")
+    max_contrast: float = Field(default=0.3, ge=0, lt=1, description="largest change of the contrast's factor from 1")
+
+
+class ComputeConfig(Config):
+    """How a step is computed; what it computes stays the same."""
+
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of the networks; losses, weights and optimisers are always fp32"
+    )
+    channels_last: bool = Field(default=False, description="memory layout of the networks")
+    compile: bool = Field(default=False, description="torch.compile of generators and aware network")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="parts in which each worker's share is computed")
+    recompute: bool = Field(default=False, description="keep less of the generators for their backward pass: slower")
+
+
 class TrainConfig(Config):
     """One training run of one anomaly class."""
 
@@ -134,12 +182,17 @@ class TrainConfig(Config):
     log_every_steps: int = Field(default=10, ge=1, description="steps between reports")
     sample_every_steps: int = Field(default=200, ge=1, description="steps between sample grids")
     checkpoint_every_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
+    image_pool: int = Field(
+        default=4, ge=0, le=64, description="earlier images kept for the discriminators, for each pair of the batch"
+    )
     model: ModelConfig = ModelConfig()
     crop: CropConfig = CropConfig()
     loss: LossConfig = LossConfig()
     aware: AwareConfig = AwareConfig()
     optim: OptimConfig = OptimConfig()
     masks: MaskConfig = MaskConfig()
+    augment: AugmentConfig = AugmentConfig()
+    compute: ComputeConfig = ComputeConfig()
 
     @property
     def total_steps(self) -> int:
@@ -169,24 +222,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "checkpoint_every_steps": 50,
         "model": {
             "generator_widths": (32, 64, 128, 192),
-            "discriminator_width": 16,
-            "discriminator_features": 256,
+            "width_mult": 0.25,
         },
         "aware": {"steps": 30, "batch_size": 4},
     },
     "paper": {
         "batch_size": 16,
         "total_images": 123_000,  # 1000 epochs of the largest class but one (123 cloth strips)
+        "image_pool": 0,
         "model": {
-            "generator_norm": "batch",
-            "residual": False,
-            "discriminator_norm": "batch",
+            "generator_norm": "sync",
+            "blend": False,
+            "discriminator_norm": "sync",
             "discriminator_input": "masked",
         },
         "crop": {"margin": 0.0, "min_side_px": 1},
         "loss": {
             "adversarial": "paper",
             "lambda_cycle": 1.0,
+            "cycle_inside": 1.0,
             "lambda_outside": 0.0,
             "aware_norm": "l2",
         },

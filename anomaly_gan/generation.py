@@ -13,7 +13,7 @@ from anomaly_gan.data import Sample, from_planes, to_model_range, to_planes, to_
 from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.metrics.mask_change import measure
-from anomaly_gan.networks.generator import UNet
+from anomaly_gan.networks.generator import Generator
 from anomaly_gan.views import take_view
 
 KEY_DIGITS = 8
@@ -52,7 +52,7 @@ class Generated:
     mask: NDArray[np.uint8]
 
 
-def generate(plan: GenerationPlan, indices: Sequence[int], generator: UNet) -> list[Generated]:
+def generate(plan: GenerationPlan, indices: Sequence[int], generator: Generator) -> list[Generated]:
     """Make the images of these indices, in one forward pass."""
     planned = [_planned(plan, index) for index in indices]
     device = next(generator.parameters()).device

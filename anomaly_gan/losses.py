@@ -1,84 +1,164 @@
 """One function per equation; every term is returned unweighted, in fp32, as a scalar [].
 
-Logits s stand for the paper's probabilities D = sigmoid(s), and every logarithm is a softplus:
-log D = -softplus(-s), log(1 - D) = -softplus(s), which stay finite where the logarithm would not.
+| Term | Source | What it is |
+|---|---|---|
+| `loss_d1`, `loss_d2` | Eqs. 2 and 3 | what a discriminator minimises; D1 scores real high, D2 generated |
+| `loss_adv_d1`, `loss_adv_d2` | Eqs. 4 and 5 | what a generator minimises against D1 and D2, without lambda_1 |
+| `loss_cycle` | Eq. 6, one half | L1 of the reconstruction |
+| `loss_semantic` | Eqs. 1 and 7, one half | distance of two crops' features, `aware: network` |
+| `loss_pixels` | Table 1, one half of its ablation | L2 of two crops, `aware: l2_pixels` |
+| `loss_outside` | ours | L1 change outside the mask |
+
+Every term is a mean over the N images or pairs, also over those that it weights with 0. So the term of a batch is the
+mean of the terms of its equal shares, and no worker needs to know the others' weights or masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+
+from anomaly_gan.adversarial import FORMS
+from anomaly_gan.config import LossConfig
 
 
-def loss_d1(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
-    """Eq. 2, negated for minimising: D1 scores real high and generated low.
+def loss_d1(logits_real: Tensor, logits_fake: Tensor, config: LossConfig) -> Tensor:
+    """Eq. 2 as something to minimise: D1 scores real high and generated low.
 
     The two printed expectations are swapped; each is taken over the images that the term shows.
 
     Args:
-        logits_real, logits_fake: [N].
+        logits_real, logits_fake: [N], of one D1.
     """
-    return softplus(-logits_real.float()).mean() + softplus(logits_fake.float()).mean()
+    form = FORMS[config.adversarial]
+    alpha, _ = _log_weights(config)
+    return alpha * form.high(logits_real.float()).mean() + form.low(logits_fake.float()).mean()
 
 
-def loss_d2(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
-    """Eq. 3, negated for minimising: D2 scores generated high and real low."""
-    return loss_d1(logits_fake, logits_real)
+def loss_d2(logits_real: Tensor, logits_fake: Tensor, config: LossConfig) -> Tensor:
+    """Eq. 3 as something to minimise: D2 scores generated high and real low.
 
-
-def loss_adv_d1(logits_fake: Tensor, form: str) -> Tensor:
-    """What a generator minimises against D1 (Eqs. 2 and 4).
-
-    `paper`: E[log(1 - D1(F))]; `nonsaturating`: -E[log D1(F)], with a gradient where D1 is sure.
+    Args:
+        logits_real, logits_fake: [N], of one D2.
     """
-    if form == "paper":
-        return -softplus(logits_fake.float()).mean()
-    return softplus(-logits_fake.float()).mean()
+    form = FORMS[config.adversarial]
+    _, beta = _log_weights(config)
+    return beta * form.high(logits_fake.float()).mean() + form.low(logits_real.float()).mean()
 
 
-def loss_adv_d2(logits_fake: Tensor, form: str) -> Tensor:
-    """What a generator minimises against D2, before lambda_1 (Eqs. 3 and 4).
+def loss_adv_d1(logits_fake: Tensor, config: LossConfig) -> Tensor:
+    """The generator's part of Eq. 2: D1's score of the generated images shall rise.
 
-    `paper`: E[log D2(F)]; `nonsaturating`: -E[log(1 - D2(F))].
+    Args:
+        logits_fake: [N], of one D1.
     """
-    return loss_adv_d1(-logits_fake, form)
+    return FORMS[config.adversarial].rise(logits_fake.float()).mean()
 
 
-def loss_cycle(cycled: Tensor, image: Tensor) -> Tensor:
-    """One half of Eq. 6: the L1 distance of the reconstruction, a mean over pixels. Both [N, 3, H, W]."""
-    return (cycled.float() - image.float()).abs().mean()
+def loss_adv_d2(logits_fake: Tensor, config: LossConfig) -> Tensor:
+    """The generator's part of Eq. 3, before lambda_1: D2's score of the generated images shall fall.
+
+    Args:
+        logits_fake: [N], of one D2.
+    """
+    _, beta = _log_weights(config)
+    return beta * FORMS[config.adversarial].fall(logits_fake.float()).mean()
+
+
+def loss_cycle(cycled: Tensor, image: Tensor, mask: Tensor, inside: float) -> Tensor:
+    """One half of Eq. 6: the L1 distance of the reconstruction, a mean over pixels.
+
+    What an opaque anomaly covers cannot be told from the picture any more: with the full weight the generators learn
+    to show it through, or, where masks are large, to change nothing.
+
+    Args:
+        cycled, image: [N, 3, H, W].
+        mask: [N, 1, H, W] in {0, 1}.
+        inside: weight of the mask's pixels; 1 as printed.
+    """
+    weight = 1 - (1 - inside) * mask.float()
+    return ((cycled.float() - image.float()).abs() * weight).mean()
 
 
 def loss_outside(fake: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Ours: the mean L1 change outside the mask, which the paper asks for in words only (Sec. 4.2.3).
+    """Ours: each image's mean L1 change outside its mask, which the paper asks for in words only (Sec. 4.2.3).
 
     Args:
         fake, image: [N, 3, H, W].
-        mask: [N, 1, H, W] in {0, 1}.
+        mask: [N, 1, H, W] in {0, 1}; an image with a full mask counts as unchanged.
     """
     outside = (1 - mask.float()).expand_as(fake)
-    changed = ((fake.float() - image.float()).abs() * outside).sum()
-    return changed / outside.sum().clamp(min=1)
+    changed = ((fake.float() - image.float()).abs() * outside).sum((1, 2, 3))
+    return (changed / outside.sum((1, 2, 3)).clamp(min=1)).mean()
 
 
 def loss_semantic(
     fake_features: Sequence[Tensor], real_features: Sequence[Tensor], weight: Tensor, norm: str
 ) -> Tensor:
-    """Eq. 1 summed over the taps; the print has a signed difference, ours is squared.
+    """Eq. 1 summed over the taps; the print has a signed difference, ours is a distance.
 
-    `l2`: each tap's mean square over D, H and W. `channel_mean`: the same of each channel's mean over
-    H and W, which compares texture without asking two unpaired anomalies to have one shape.
+    `l2`, `l1`: the mean square or mean absolute difference over D, H and W.
+    `gram`: the squared Frobenius distance of the Gram matrices F F^T / (D H W) (Johnson et al. 2016).
+    `channel_mean`: the mean square difference of the channels' means over H and W.
+    The last two compare texture without asking two unpaired anomalies to have one shape.
 
     Args:
         fake_features, real_features: per tap [N, D, H, W].
-        weight: [N] in {0, 1}; pairs of weight 0 (an empty mask) are left out.
-        norm: `l2` or `channel_mean`.
+        weight: [N] in [0, 1]; 0 leaves a pair out (an empty mask).
+        norm: `l2`, `l1`, `gram` or `channel_mean`.
     """
-    total = weight.new_zeros(())
-    for fake, real in zip(fake_features, real_features, strict=True):
-        difference = fake.float() - real.float()
-        if norm == "channel_mean":
-            difference = difference.mean((2, 3), keepdim=True)
-        per_pair = difference.square().flatten(1).mean(1)
-        total = total + (per_pair * weight).sum() / weight.sum().clamp(min=1)
-    return total
+    pairs = zip(fake_features, real_features, strict=True)
+    taps = [NORMS[norm](fake.float(), real.float()) for fake, real in pairs]
+    return _weighted_mean(torch.stack(taps).sum(0), weight)
+
+
+def loss_pixels(fake_crop: Tensor, real_crop: Tensor, weight: Tensor) -> Tensor:
+    """What replaces Eq. 1 in the ablation of Table 1: the mean square difference of the crops' values.
+
+    Args:
+        fake_crop, real_crop: [N, 3, 64, 64] in [-1, 1].
+        weight: [N] in [0, 1]; 0 leaves a pair out (an empty mask).
+    """
+    return _weighted_mean(_l2(fake_crop.float(), real_crop.float()), weight)
+
+
+def _log_weights(config: LossConfig) -> tuple[float, float]:
+    """alpha and beta of Nguyen et al. 2017: weights of log D1 on real and of log D2 on generated images."""
+    return (config.d2gan_alpha, config.d2gan_beta) if config.adversarial == "d2gan" else (1.0, 1.0)
+
+
+def _weighted_mean(per_pair: Tensor, weight: Tensor) -> Tensor:
+    """The sum of the weighted pairs over the number of all of them. Both [N]."""
+    return (weight.float() * per_pair).mean()
+
+
+def _l2(fake: Tensor, real: Tensor) -> Tensor:
+    return (fake - real).square().mean((1, 2, 3))
+
+
+def _l1(fake: Tensor, real: Tensor) -> Tensor:
+    return (fake - real).abs().mean((1, 2, 3))
+
+
+def _gram(fake: Tensor, real: Tensor) -> Tensor:
+    return (_gram_matrix(fake) - _gram_matrix(real)).square().sum((1, 2))
+
+
+def _gram_matrix(features: Tensor) -> Tensor:
+    """[N, D, H, W] to [N, D, D]."""
+    rows = features.flatten(2)
+    with torch.autocast(features.device.type, enabled=False):  # which would multiply in bf16
+        return rows @ rows.mT / features[0].numel()
+
+
+def _channel_mean(fake: Tensor, real: Tensor) -> Tensor:
+    return (fake - real).mean((2, 3)).square().mean(1)
+
+
+NORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l2": _l2,
+    "l1": _l1,
+    "gram": _gram,
+    "channel_mean": _channel_mean,
+}
+"""Distance of the features of each pair at one tap: two [N, D, H, W] to [N]."""

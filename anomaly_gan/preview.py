@@ -15,16 +15,20 @@ from anomaly_gan.crops import crop, mask_boxes
 from anomaly_gan.data import to_model_range, to_planes
 from anomaly_gan.generation import Generated, GenerationPlan, generate
 from anomaly_gan.grids import GridRow, sample_grid
-from anomaly_gan.metrics.kernel import kernel_distance
+from anomaly_gan.metrics.kernel import kernel_distance, spread
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.networks.generator import UNet
+from anomaly_gan.networks.generator import Generator
 
 PREVIEW_MEASURES = ("mask_hit", "in_mask_change", "background_mae_raw")
 
 
 @dataclass(frozen=True)
 class Preview:
-    """Measures are means over the images; `crop_kid` compares anomaly crops with real ones, lower is better."""
+    """Measures are means over the images.
+
+    `crop_kid` compares anomaly crops with real ones, lower is better; `crop_spread` is how much the generated crops
+    differ among themselves, over how much the real ones do: 1 is best, near 0 the generator has collapsed.
+    """
 
     images: list[Generated]
     measures: dict[str, float]
@@ -45,12 +49,12 @@ class Previewer:
     ) -> None:
         self._plan = plan
         self._aware = aware
-        self._crops = crops
+        self._crops = crops.model_copy(update={"parts": 1})
         self._indices = list(range(count))
         pairs = [source.pair(position) for position in range(count)]
         self._real = self._features([pair[2] for pair in pairs], [pair[3] for pair in pairs])
 
-    def draw(self, generator: UNet) -> Preview:
+    def draw(self, generator: Generator) -> Preview:
         size = self._plan.config.batch_size
         batches = [self._indices[i : i + size] for i in range(0, len(self._indices), size)]
         images = [made for batch in batches for made in generate(self._plan, batch, generator)]
@@ -61,6 +65,7 @@ class Previewer:
                 measures[name] = fmean(defined)
         fake = self._features([made.sample.image for made in images], [made.mask for made in images])
         measures["crop_kid"] = kernel_distance(self._real, fake)
+        measures["crop_spread"] = spread(fake) / spread(self._real)
         return Preview(images, measures)
 
     def _features(self, images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:

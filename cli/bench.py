@@ -1,18 +1,35 @@
 """`agan bench`: how long things take on this machine; figures with their command stand in docs/benchmarks.md."""
 
-import platform
-import statistics
 import subprocess
 import sys
-import time
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from cli.options import JsonOption
-from cli.output import emit
+from cli.output import Update, emit, progress, table
+from infra.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from anomaly_gan.benchmarks.measuring import Figures
+    from jobs.spec import TrainSpec
 
 app = typer.Typer(no_args_is_help=True)
+
+PRESETS = "stable, laptop or paper."
+SIZE = "Side of the windows in px, cut from frames of 512 px."
+PresetOption = Annotated[str, typer.Option("--preset", help=PRESETS)]
+SizeOption = Annotated[int, typer.Option("--size", help=SIZE)]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per step.", show_default="the preset's")]
+SetsOption = Annotated[list[str], typer.Option("--set", help="KEY=VALUE of a train job's spec; repeatable.")]
+RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, help="Rounds that count, after a warm-up.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="torch's own")]
+DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the networks are.")]
 
 
 @app.callback()
@@ -21,21 +38,149 @@ def bench() -> None:
 
 
 @app.command("help")
-def help_(
-    runs: Annotated[int, typer.Option("--runs", min=1, help="Processes to start of each kind.")] = 11,
-    as_json: JsonOption = False,
-) -> None:
+def help_(repeats: RepeatsOption = 11, as_json: JsonOption = False) -> None:
     """Seconds from start to end of `agan --help`, beside those of a Python that does nothing.
 
     agan bench help --json
     """
-    commands = {"agan --help": ["-m", "cli.main", "--help"], "python -c pass": ["-c", "pass"]}
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(runs):
-        for name, arguments in commands.items():
-            started = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-            seconds[name].append(time.perf_counter() - started)
-    medians = {name: round(statistics.median(values), 3) for name, values in seconds.items()}
-    data = {"median_sec": medians, "runs": runs, "python": platform.python_version(), "machine": platform.machine()}
-    emit(data, "\n".join(f"{name}: {value} s" for name, value in medians.items()), as_json)
+    from anomaly_gan.benchmarks.measuring import Figures, in_turn, timed
+
+    def process(*arguments: str) -> Callable[[], float]:
+        return timed(lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL))
+
+    runs = {"agan --help": process("-m", "cli.main", "--help"), "python -c pass": process("-c", "pass")}
+    with _measuring("cpu", None) as (_, update, about):
+        seconds = in_turn(runs, repeats, update)
+    figures = Figures({name: {"sec": values} for name, values in seconds.items()}, {})
+    _show(figures, {**about, "configuration": {"repeats": repeats}}, as_json)
+
+
+@app.command()
+def step(
+    cyclegan: Annotated[
+        bool, typer.Option("--cyclegan", help="Beside a plain CycleGAN step instead of the parts.")
+    ] = False,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help=PRESETS, show_default="laptop, or stable with --cyclegan")
+    ] = None,
+    size: Annotated[int | None, typer.Option("--size", help=SIZE, show_default="128, or 256 with --cyclegan")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Pairs per step.", show_default="the preset's, or 1 with --cyclegan"),
+    ] = None,
+    sets: SetsOption = [],  # noqa: B006
+    repeats: RepeatsOption = 10,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds of a training step, beside those of its parts alone, or beside a plain CycleGAN step.
+
+    agan bench step --size 128
+    """
+    from anomaly_gan.benchmarks.stepping import measure_beside_cyclegan, measure_parts
+
+    if cyclegan:
+        spec = _spec(preset or "stable", size or 256, batch_size or 1, sets)
+    else:
+        spec = _spec(preset or "laptop", size or 128, batch_size, sets)
+    measure = measure_beside_cyclegan if cyclegan else measure_parts
+    with _measuring(device, threads) as (where, update, about):
+        figures = measure(spec.train, spec.view, where, repeats, update)
+    _show(figures, {**about, "configuration": _configuration(spec, repeats)}, as_json)
+
+
+@app.command()
+def train(
+    preset: PresetOption = "laptop",
+    size: SizeOption = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Pairs per step of each worker.")] = 8,
+    sets: SetsOption = [],  # noqa: B006
+    repeats: RepeatsOption = 5,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads, and cores, of each worker.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Images per second of two workers, beside those of one with the same share of the batch; on CPU, without Ray.
+
+    agan bench train --size 128 --batch-size 8
+    """
+    from anomaly_gan.benchmarks.workers import cores_of, measure_workers
+
+    spec = _spec(preset, size, batch_size, sets)
+    with _measuring("cpu", threads) as (_, update, about):
+        figures = measure_workers(spec.train, spec.view, threads, repeats, update)
+    cores = [sorted(cores_of(rank, 2, threads)) for rank in range(2)]
+    _show(figures, {**about, "configuration": {**_configuration(spec, repeats), "cores": cores}}, as_json)
+
+
+@app.command()
+def data(
+    preset: PresetOption = "laptop",
+    size: SizeOption = 128,
+    batch_size: BatchOption = None,
+    sets: SetsOption = [],  # noqa: B006
+    repeats: RepeatsOption = 7,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Batches per second of decoded pictures in memory, and the share of training that waits for them.
+
+    agan bench data --size 128
+    """
+    from anomaly_gan.benchmarks.fetching import measure_data
+
+    spec = _spec(preset, size, batch_size, sets)
+    with _measuring(device, threads) as (where, update, about):
+        figures = measure_data(spec.train, spec.view, where, repeats, update)
+    _show(figures, {**about, "configuration": _configuration(spec, repeats)}, as_json)
+
+
+def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
+    """As `agan submit train` would resolve it, but without this machine's environment."""
+    from anomaly_gan.benchmarks.synthetic import CLASS
+    from jobs.resolve import parse_sets, resolve
+
+    flags = {
+        "dataset": "synthetic",
+        "class_name": CLASS,
+        "view.kind": "window",
+        "view.size": size,
+        "train.preset": preset,
+        "train.batch_size": batch_size,
+    }
+    return cast("TrainSpec", resolve("train", flags, sets=parse_sets(sets), environ={}).spec)
+
+
+def _configuration(spec: "TrainSpec", repeats: int) -> dict[str, Any]:
+    return {"repeats": repeats, "view": spec.view.model_dump(mode="json"), "train": spec.train.model_dump(mode="json")}
+
+
+@contextmanager
+def _measuring(device: str, threads: int | None) -> "Iterator[tuple[torch.device, Update, dict[str, Any]]]":
+    """The device, what to tell of progress, and the machine as it is now; torch has so many threads within."""
+    import torch
+
+    from anomaly_gan.benchmarks.machine import describe
+    from anomaly_gan.benchmarks.measuring import threads_set
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device: torch sees no GPU here; use cpu")
+    where, count = torch.device(device), threads or torch.get_num_threads()
+    with threads_set(count), progress("rounds") as update:
+        yield where, update, describe(count, where)
+
+
+def _show(figures: "Figures", about: dict[str, Any], as_json: bool) -> None:
+    medians = figures.medians()
+    measures = list(dict.fromkeys(measure for row in medians.values() for measure in row))
+    rows = [(name, *(_short(row.get(measure)) for measure in measures)) for name, row in medians.items()]
+    text = table(("medians", *measures), rows)
+    if figures.ratios:
+        ratios = [(name, f"{ratio.value:.3f}", ratio.aim) for name, ratio in figures.ratios.items()]
+        text += "\n\n" + table(("ratio", "here", "aim"), ratios)
+    emit({**about, "medians": medians, **asdict(figures)}, text, as_json)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, cluster, data, demo, jobs, models, results, submit
+from cli import bench, bench_learning, cluster, data, demo, jobs, models, results, submit
 from cli.options import set_everywhere
 from infra.errors import AganError
 
@@ -38,8 +38,9 @@ app.add_typer(data.app, name="data", help="Import, check and show data sets; ren
 app.add_typer(submit.app, name="submit", help="Start train, tune, generate and evaluate jobs.")
 app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")
-app.add_typer(models.app, name="models", help="List trained models.")
+app.add_typer(models.app, name="models", help="List trained models; import the authors' released weights.")
 app.add_typer(cluster.app, name="cluster", help="Start, reach and stop clusters.")
+bench.app.command()(bench_learning.learning)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 app.command("demo")(demo.demo)
 

@@ -1,6 +1,7 @@
-"""`agan models list`: trained models of the store."""
+"""`agan models list|import-release`: trained models of the store."""
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -28,3 +29,34 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     ]
     text = table(("model", "class", "px", "data set", "images shown"), rows) if rows else "no models in this store"
     emit(told, text, as_json)
+
+
+@app.command("import-release")
+def import_release(
+    file: Annotated[str, typer.Argument(help="State dict written by torch.save: a local path or s3://bucket/key.")],
+    model_id: Annotated[str, typer.Option("--id", help="Id that the model gets.")],
+    class_name: Annotated[str, typer.Option("--class-name", help="Anomaly class that it makes.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="NAME or NAME@VERSION, whose normal images and masks it gets.")
+    ],
+    size: Annotated[int, typer.Option("--size", help="Side of its whole frames in px.")] = 512,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over a generator of the authors' release; code in the file is never run.
+
+    agan models import-release ./latest_net_G.pth --id cloth --class-name cloth --dataset strips
+    """
+    from infra.storage import open_storage
+    from jobs.models import import_release as import_
+
+    settings = settings_from(store)
+    entry = import_(
+        open_storage(settings), file, settings, model_id=model_id, class_name=class_name, dataset=dataset, size=size
+    )
+    told = json.loads(entry.description)
+    lines = [
+        f"{model_id}: imported, makes {class_name} for {told['record']['dataset']}",
+        f"next: agan submit generate --model {model_id} --count 1600",
+    ]
+    emit({"model": model_id, **told}, "\n".join(lines), as_json)

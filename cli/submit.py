@@ -185,12 +185,15 @@ def _submit(
     from infra.cluster import connect
     from infra.storage import open_storage
     from jobs.resolve import parse_sets, resolve
-    from jobs.submit import complete, gpu_hint, submit
+    from jobs.submit import complete, gpu_hint, submit, training_memory
 
     if follow and len(many) > 1:
         raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")
     storage = open_storage(settings)
     resolved = [complete(resolve(kind, flags, file=file, sets=parse_sets(sets)), storage) for flags in many]
+    memory = training_memory(resolved[0].spec)
+    if memory is not None:
+        note(f"memory: {_gib(memory.peak)} GiB at the peak of a step, {_gib(memory.resting)} at rest, for each worker")
     if dry_run:
         _print_resolved(resolved, settings, as_json)
         return
@@ -206,6 +209,10 @@ def _submit(
     if follow:
         note(f"submitted {ids[0]}")
         exit_by(follow_job(storage, ids[0], show_log=not as_json))
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f}"
 
 
 def _print_resolved(resolved: "list[ResolvedSpec]", settings: "Settings", as_json: bool) -> None:

@@ -35,6 +35,9 @@ class Storage(Protocol):
     def upload(self, path: Path, key: str) -> None:
         """Create or replace from a file of any size."""
 
+    def download(self, key: str, path: Path) -> None:
+        """Into a file, whatever the size. Raises NotFoundError where there is no such object."""
+
     def exists(self, key: str) -> bool: ...
 
     def list(self, prefix: str) -> list[StoredObject]:

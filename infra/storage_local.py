@@ -75,6 +75,10 @@ class LocalStorage:
             shutil.copyfile(path, temporary)
             os.replace(temporary, self._path(key))
 
+    def download(self, key: str, path: Path) -> None:
+        with _translated(self._path(key)):
+            shutil.copyfile(self._path(key), path)
+
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 

@@ -100,6 +100,10 @@ class S3Storage:
         with self._translated(key), path.open("rb") as file:
             self._client.upload_fileobj(file, self._bucket, self._name(key))
 
+    def download(self, key: str, path: Path) -> None:
+        with self._translated(key):
+            self._client.download_file(self._bucket, self._name(key), str(path))
+
     def exists(self, key: str) -> bool:
         try:
             with self._translated(key):

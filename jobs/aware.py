@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from anomaly_gan.aware_training import random_aware, train_aware
+from anomaly_gan.aware_training import AwareTraining, random_aware, train_aware
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import AwareConfig, CropConfig
 from anomaly_gan.networks.aware import AwareNetwork, load_vgg16
@@ -39,8 +39,8 @@ def aware_network(
     if config.weights == "random":
         return random_aware(source.seed).frozen(), "random"
     if config.weights == "dataset":
-        network, accuracy = train_aware(source, crops, config.steps, device)
-        return network, f"dataset: {config.steps} steps, training accuracy {accuracy:.3f}"
+        trained = train_aware(source, crops, config.steps, device)
+        return trained.network, f"dataset: {config.steps} steps, {_told(trained)}"
     data = _read(config.weights, settings or Settings())
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -72,6 +72,12 @@ def cached_aware(
     storage.write(f"{base}.safetensors", save_safetensors(network.cpu().state_dict()))
     storage.write(f"{base}.json", json.dumps({**key, "weights": told}, indent=1).encode())
     return network, told
+
+
+def _told(trained: AwareTraining) -> str:
+    if trained.held_out_accuracy is None:
+        return f"held-out accuracy not measured: {trained.not_measured}"
+    return f"held-out accuracy {trained.held_out_accuracy:.2f} of {trained.held_out_crops} crops"
 
 
 def _read(url: str, settings: Settings) -> bytes:

@@ -2,9 +2,10 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
-from infra.digest import sha256
+from infra.digest import sha256_file
 from infra.errors import DataError, NotFoundError
 from infra.storage import Storage
 
@@ -34,11 +35,11 @@ class CheckpointStore:
         steps = [int(entry["step"]) for entry in self.entries()]
         return next((step for step in reversed(steps) if self._storage.exists(self._key(step))), None)
 
-    def save(self, step: int, data: bytes, score: float) -> None:
-        """Write a checkpoint, name it in the index, then remove those that are neither last nor best."""
-        self._storage.write(self._key(step), data)
+    def save(self, step: int, path: Path, score: float) -> None:
+        """Upload a checkpoint, name it in the index, then remove those that are neither last nor best."""
+        self._storage.upload(path, self._key(step))
         older = [entry for entry in self.entries() if entry["step"] < step]
-        entries = [*older, {"step": step, "sha256": sha256(data), "score": score}]
+        entries = [*older, {"step": step, "sha256": sha256_file(path), "score": score}]
         best = min(entries, key=lambda entry: (math.isnan(entry["score"]), entry["score"]))
         kept = [entry for entry in entries if entry is best or entry in entries[-KEEP_LAST:]]
         self._storage.write(f"{self._prefix}/index.json", json.dumps(kept, indent=1).encode())
@@ -47,17 +48,16 @@ class CheckpointStore:
             if stored.key.endswith(".pt") and stored.key not in named:
                 self._storage.delete(stored.key)
 
-    def load(self, step: int) -> bytes:
-        """The checkpoint of a step.
+    def load(self, step: int, path: Path) -> None:
+        """Download the checkpoint of a step.
 
         Raises:
             DataError: its sha256 is not the index's.
         """
-        data = self._storage.read(self._key(step))
+        self._storage.download(self._key(step), path)
         expected = next(entry["sha256"] for entry in self.entries() if entry["step"] == step)
-        if sha256(data) != expected:
+        if sha256_file(path) != expected:
             raise DataError(f"{self._key(step)}: sha256 differs from the index; remove it to go on from the one before")
-        return data
 
     def _key(self, step: int) -> str:
         return f"{self._prefix}/{step:08d}.pt"

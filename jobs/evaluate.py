@@ -15,7 +15,7 @@ from anomaly_gan.generation import Generated, generate
 from anomaly_gan.grids import sample_grid
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
-from anomaly_gan.networks.generator import UNet, build_generator
+from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.preview import to_row
 from anomaly_gan.report import Absent, MeasureTable, render_report
 from jobs.context import JobContext, context_from_plain, load_context
@@ -78,7 +78,7 @@ def _measured_images(
     blank = build_generator(snapshot.config.model).to(device).eval()
     count, size = min(spec.measured_images, made_by.count), made_by.generation.batch_size
 
-    def make(generator: UNet, phase: str) -> list[Generated]:
+    def make(generator: Generator, phase: str) -> list[Generated]:
         images: list[Generated] = []
         for start in range(0, count, size):
             images += generate(plan, range(start, min(start + size, count)), generator)

@@ -8,10 +8,12 @@ from typing import Any, cast
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from anomaly_gan import checkpoint
 from anomaly_gan.batches import BatchSource
-from anomaly_gan.checkpoint import Snapshot, checkpoint_bytes, snapshot_bytes
+from anomaly_gan.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.data import encode_png
+from anomaly_gan.image_pool import Histories
 from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.training import StepReport
@@ -55,13 +57,14 @@ class TrainObserver:
         self._board = SummaryWriter(self._folder.name, purge_step=state.step or None)
         self._reporter.update("training", state.step, self._spec.train.total_steps, "steps")
 
-    def observe(self, report: StepReport) -> None:
-        config = self._spec.train
-        is_last = report.step == report.total_steps
-        checkpoint_due = report.step % config.checkpoint_every_steps == 0 or is_last
-        sample_due = report.step % config.sample_every_steps == 0 or is_last
+    def observe(self, report: StepReport, image_pools: dict[str, Histories]) -> None:
+        """Note, draw and keep what the report says is due.
+
+        Args:
+            image_pools: of all ranks, where a checkpoint is due.
+        """
         preview = None
-        if checkpoint_due or sample_due:
+        if report.is_checkpoint or report.is_sample:
             preview = self._previewer.draw(self._state.g_ema)
             self.measures = preview.measures
         self._history.append(
@@ -69,16 +72,20 @@ class TrainObserver:
                 "step": report.step,
                 "nimg": report.nimg,
                 "images_per_sec": report.images_per_sec,
+                "data_wait": report.data_wait,
+                "warnings": report.warnings,
                 "losses": report.losses,
                 "measures": preview.measures if preview else {},
             }
         )
         self._log(report)
-        if preview is not None and sample_due:
+        if preview is not None and report.is_sample:
             self._save_grid(report.step, preview)
-        if preview is not None and checkpoint_due:
+        if preview is not None and report.is_checkpoint:
             self._save_history()
-            self._checkpoints.save(report.step, checkpoint_bytes(self._state), preview.measures["crop_kid"])
+            self._save_checkpoint(image_pools, preview.measures["crop_kid"])
+            if report.is_stopped:
+                print(f"checkpoint of step {report.step} saved: asked to stop", flush=True)
 
     def finish(self) -> None:
         """Leave the model, the history and the TensorBoard files in out/; the caller makes them visible."""
@@ -96,6 +103,7 @@ class TrainObserver:
         for name, value in report.losses.items():
             self._board.add_scalar(f"loss/{name}", value, report.step)
         self._board.add_scalar("images_per_sec", report.images_per_sec, report.step)
+        self._board.add_scalar("data_wait", report.data_wait, report.step)
         self._board.add_scalar("learning_rate_factor", report.learning_rate_factor, report.step)
         for name, value in self._history[-1]["measures"].items():
             self._board.add_scalar(f"measure/{name}", value, report.step)
@@ -110,9 +118,18 @@ class TrainObserver:
         )
         shown = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
         print(
-            f"step {report.step}/{report.total_steps}  {report.images_per_sec:.1f} images/s  {shown}",
+            f"step {report.step}/{report.total_steps}  {report.images_per_sec:.1f} images/s"
+            f"  data wait {report.data_wait:.1%}  {shown}",
             flush=True,
         )
+        for warning in report.warnings:
+            print(f"warning: {warning}", flush=True)
+
+    def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "checkpoint.pt"
+            checkpoint.save(self._state, image_pools, path)
+            self._checkpoints.save(self._state.step, path, score)
 
     def _save_grid(self, step: int, preview: Preview) -> None:
         grid = preview.grid(GRID_ROWS)

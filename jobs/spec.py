@@ -23,6 +23,9 @@ class TrainSpec(Config):
     kind: Literal["train"] = "train"
     dataset: str = Field(description="NAME or NAME@version")
     class_name: str = Field(description="the anomaly class to learn")
+    resume: str | None = Field(
+        default=None, description="id of a train job of the same spec, on however many workers, to go on from"
+    )
     view: ViewConfig = ViewConfig()
     train: TrainConfig = TrainConfig()
     resources: Resources = Resources()

@@ -11,12 +11,15 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.dataset import DatasetIndex
-from anomaly_gan.train_state import check_generator, check_ranks
+from anomaly_gan.memory import MemoryEstimate, estimate_memory
+from anomaly_gan.networks.generator import check_view
+from anomaly_gan.train_state import check_ranks
 from infra.cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
 from infra.local_head import JOB_STOP_GRACE_SEC
 from infra.settings import Settings
 from infra.storage import Storage, is_local, open_storage
+from jobs.checkpoints import CheckpointStore
 from jobs.context import load_spec
 from jobs.datasets import load_index
 from jobs.manifest import load_manifest
@@ -34,6 +37,12 @@ JOB_ENVIRONMENT = {
     "RAY_JOB_STOP_WAIT_TIME_S": str(JOB_STOP_GRACE_SEC),
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report waits for the controller's next look
 }
+CHANGES_NOTHING: Any = {
+    "resume": True,
+    "resources": True,
+    "train": {"compute", "log_every_steps", "sample_every_steps", "checkpoint_every_steps"},
+}
+"""What a run that goes on from another's checkpoint may change."""
 TUNE_DRIVER_CPUS = 0.1
 """What a trial itself takes beside its workers; Ray Tune refuses 0."""
 
@@ -47,7 +56,10 @@ def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
     """
     spec = resolved.spec
     if isinstance(spec, TrainSpec | TuneSpec):
-        return _complete_training(resolved, load_index(storage, spec.dataset))
+        completed = _complete_training(resolved, load_index(storage, spec.dataset))
+        if isinstance(completed.spec, TrainSpec) and completed.spec.resume is not None:
+            _check_resume(completed.spec, completed.spec.resume, storage)
+        return completed
     if isinstance(spec, GenerateSpec):
         snapshot = load_model(storage, spec.model, torch.device("cpu"))
         load_index(storage, snapshot.record["dataset"])
@@ -101,8 +113,30 @@ def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedS
             f"view.size: {checked.view.size} px, data set {index.name} is {index.resolution} px; use that, or --window"
         )
     check_ranks(checked.train, checked.resources.workers)
-    check_generator(checked.train.model, checked.view.size)
+    check_view(checked.train.model, checked.view.size)
     return completed
+
+
+def _check_resume(spec: TrainSpec, job_id: str, storage: Storage) -> None:
+    """Refuse to go on from a job whose checkpoints are not of this run."""
+    earlier = load_spec(storage, job_id)
+    if not isinstance(earlier, TrainSpec):
+        raise UsageError(f"resume: job {job_id} is a {earlier.kind} job; name a train job")
+    if CheckpointStore(storage, job_key(job_id, "checkpoints")).latest_step() is None:
+        raise UsageError(f"resume: job {job_id} has no checkpoint; leave it out to start anew")
+    mine, its = (item.model_dump(mode="json", exclude=CHANGES_NOTHING) for item in (spec, earlier))
+    if mine != its:
+        raise UsageError(
+            f"resume: {_first_difference(mine, its)} differs from job {job_id}'s; only resources, train.compute and"
+            " the steps between reports may change"
+        )
+
+
+def _first_difference(mine: dict[str, Any], its: dict[str, Any]) -> str:
+    key = next(key for key in mine if mine[key] != its[key])
+    if isinstance(mine[key], dict) and isinstance(its[key], dict):
+        return f"{key}.{_first_difference(mine[key], its[key])}"
+    return key
 
 
 def _changed(resolved: ResolvedSpec, changes: dict[str, Any], source: str) -> ResolvedSpec:
@@ -148,6 +182,13 @@ def gpu_hint(spec: JobSpec, capacity: Capacity) -> str | None:
     if capacity.gpus and not spec.resources.gpus_per_worker:
         return f"hint: the cluster has {capacity.gpus:g} GPUs, this job uses none; --gpus-per-worker 1 takes them"
     return None
+
+
+def training_memory(spec: JobSpec) -> MemoryEstimate | None:
+    """What one worker of a training takes; None for other jobs. Takes some seconds."""
+    if not isinstance(spec, TrainSpec | TuneSpec):
+        return None
+    return estimate_memory(spec.train, spec.view.size, spec.resources.workers)
 
 
 def needed(spec: JobSpec) -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import ray.train
@@ -11,13 +13,14 @@ import torch.distributed
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from anomaly_gan import checkpoint, training
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.train_state import TrainState, Wrap, build_state
+from anomaly_gan.train_state import TrainState, build_state, join_ranks
+from anomaly_gan.training import StepReport
 from infra.errors import AganError, StorageError, TrainingError
+from infra.storage import Storage
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext, context_from_plain
@@ -26,6 +29,7 @@ from jobs.inputs import TrainingSplit, load_training_split
 from jobs.manifest import OutputWriter
 from jobs.models import publish_model
 from jobs.observer import TrainObserver
+from jobs.preemption import StopNotice, WatchedTorchConfig, end_stopped
 from jobs.record import job_key
 from jobs.spec import Resources, TrainSpec
 
@@ -50,6 +54,7 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
         trainer = TorchTrainer(
             worker,
             train_loop_config=raw,
+            torch_config=WatchedTorchConfig(),
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
@@ -109,32 +114,42 @@ def _train_rank(context: JobContext) -> None:
         spec.train.batch_size,
         rank,
         world_size,
+        spec.train.crop.parts,
     )
     aware, aware_weights = _aware(context, source, device)
-    state = build_state(spec.train, spec.view.size, aware, device, _ddp(device, world_size))
-    checkpoints = CheckpointStore(context.storage, job_key(context.job_id, "checkpoints"))
-    _resume(state, checkpoints)
+    wrap = join_ranks(device) if world_size > 1 else _alone
+    state = build_state(spec.train, spec.view.size, aware, device, wrap)
+    checkpoints = _checkpoints(context.storage, context.job_id)
+    _resume(state, context)
     observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
-    for report in training.run(state, source):
+    for report in _named(training.run(state, source, StopNotice()), checkpoints):
+        image_pools = checkpoint.gather_image_pools(state) if report.is_checkpoint else {}
         if observer is not None:
-            observer.observe(report)
-        if report.step % spec.train.checkpoint_every_steps == 0 or report.step == report.total_steps:
+            observer.observe(report, image_pools)
+        if report.is_checkpoint:
             measures = observer.measures if observer is not None else {}
             ray.train.report({"step": report.step, **report.losses, **measures})
+        if report.is_stopped and report.step < report.total_steps:
+            end_stopped(report.step)
     if observer is not None:
         observer.finish()
 
 
-def _ddp(device: torch.device, world_size: int) -> Wrap:
-    """DDP that leaves buffers alone: a sync between two forwards before one backward would raise."""
-    if world_size == 1:
-        return lambda module: module
+def _alone(module: nn.Module) -> nn.Module:
+    return module
 
-    def wrap(module: nn.Module) -> nn.Module:
-        device_ids = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=device_ids, forward_sync_buffers=False)
 
-    return wrap
+def _checkpoints(storage: Storage, job_id: str) -> CheckpointStore:
+    return CheckpointStore(storage, job_key(job_id, "checkpoints"))
+
+
+def _named(reports: Iterator[StepReport], checkpoints: CheckpointStore) -> Iterator[StepReport]:
+    """The same reports; where the run fails, the error also names the last good checkpoint."""
+    try:
+        yield from reports
+    except TrainingError as err:
+        step = checkpoints.latest_step()
+        raise TrainingError(f"{err}; the last good checkpoint is {f'of step {step}' if step else 'none'}") from err
 
 
 def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
@@ -168,11 +183,19 @@ def _never_made() -> tuple[AwareNetwork, str]:
     raise TrainingError("aware network: rank 0 has not left it in the store")
 
 
-def _resume(state: TrainState, checkpoints: CheckpointStore) -> None:
-    step = checkpoints.latest_step()
-    if step is not None:
-        checkpoint.restore(state, checkpoints.load(step), f"checkpoint of step {step}")
-        print(f"resumed from the checkpoint of step {step}")
+def _resume(state: TrainState, context: JobContext) -> None:
+    """Go on from the job's own last checkpoint, or from that of the job it is to continue."""
+    own, continued = context.job_id, cast(TrainSpec, context.spec).resume
+    for job_id in (own, continued) if continued else (own,):
+        checkpoints = _checkpoints(context.storage, job_id)
+        step = checkpoints.latest_step()
+        if step is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "checkpoint.pt"
+                checkpoints.load(step, path)
+                checkpoint.restore(state, path, f"checkpoint of step {step} of job {job_id}")
+            print(f"resumed from the checkpoint of step {step}" + (f" of job {job_id}" if job_id != own else ""))
+            return
 
 
 def _observer(

@@ -1,5 +1,6 @@
 """Small pictures, batches, networks and states, for tests of everything that trains or generates."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,32 @@ from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import build_pool
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.networks.generator import UNet, build_generator
+from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.train_state import TrainState, build_state
 
 CLASS = "hole"
 CPU = torch.device("cpu")
-TINY_NETWORKS = {"generator_widths": (8, 16, 16), "discriminator_width": 8, "discriminator_features": 64}
+TINY_NETWORKS = {"generator_widths": (8, 16, 16), "width_mult": 0.125}
 PAPER_NETWORKS = {
     "generator_norm": "batch",
     "discriminator_norm": "batch",
     "discriminator_input": "masked",
-    "residual": False,
+    "blend": False,
     "gray": False,
 }
+
+PAPER_LOSS = {
+    "adversarial": "paper",
+    "lambda_cycle": 1.0,
+    "cycle_inside": 1.0,
+    "lambda_outside": 0.0,
+    "aware_norm": "l2",
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "stable": {},
+    "paper": {"model": PAPER_NETWORKS, "loss": PAPER_LOSS, "crop": {"margin": 0}, "image_pool": 0},
+}
+"""What is particular to each preset, as changes of `train_config`."""
 
 
 def picture(seed: int, shape: tuple[int, ...] = (64, 64)) -> NDArray[np.uint8]:
@@ -88,7 +102,7 @@ def train_state(config: TrainConfig, aware: AwareNetwork | None = None) -> Train
     return build_state(config, 64, aware or NarrowAware(), CPU)
 
 
-def tiny_generator(seed: int = 0, **changes: Any) -> UNet:
+def tiny_generator(seed: int = 0, **changes: Any) -> Generator:
     """Untrained, in evaluation mode, with every parameter off its starting value so that it changes the image."""
     torch.manual_seed(seed)
     generator = build_generator(ModelConfig.model_validate(TINY_NETWORKS | changes))
@@ -119,6 +133,14 @@ def gradients_of(module: nn.Module) -> Tensor:
     """All gradients as one vector; a missing one counts as zeros."""
     parts = [p.grad if p.grad is not None else torch.zeros_like(p) for p in module.parameters()]
     return torch.cat([part.flatten() for part in parts])
+
+
+def everything(state: TrainState) -> dict[str, Any]:
+    """All that a run changes, as plain values that later steps leave alone."""
+    names = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")
+    pools = {domain: pool.histories for domain, pool in state.image_pools.items()}
+    kept = {name: getattr(state, name).state_dict() for name in names}
+    return deepcopy({"step": state.step, "image_pools": pools} | kept)
 
 
 def equal_states(first: Any, second: Any) -> bool:

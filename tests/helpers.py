@@ -40,6 +40,9 @@ class MemoryStorage:
     def upload(self, path: Path, key: str) -> None:
         self.write(key, path.read_bytes())
 
+    def download(self, key: str, path: Path) -> None:
+        path.write_bytes(self.read(key))
+
     def exists(self, key: str) -> bool:
         return check_key(key) in self.objects
 

@@ -24,7 +24,7 @@ class Placement:
 
 
 def place(
-    pool: MaskPool, size: int, config: MaskConfig, rng: np.random.Generator
+    pool: MaskPool, size: int, config: MaskConfig, rng: np.random.Generator, *, like_real: bool = False
 ) -> tuple[NDArray[np.uint8], list[Placement]]:
     """Draw one mask.
 
@@ -33,14 +33,18 @@ def place(
         size: side of the square view in px.
         config: pose, most parts, range of scale.
         rng: the only source of chance.
+        like_real: combine as many parts as real masks have, instead of 1 to `max_parts` alike: in training, so that
+            the number of parts does not tell a discriminator which images are generated.
 
     Returns:
         [size, size] uint8 {0, 1}, never empty, and how it was made.
     """
     mask = np.zeros((size, size), np.uint8)
+    elements = pool.prior_elements if config.pool == "prior_only" else pool.elements
     placements = []
-    for _ in range(int(rng.integers(1, config.max_parts + 1))):
-        element = pool.elements[int(rng.integers(len(pool.elements)))]
+    counts = pool.part_counts if like_real else range(1, config.max_parts + 1)
+    for _ in range(min(counts[int(rng.integers(len(counts)))], config.max_parts)):
+        element = elements[int(rng.integers(len(elements)))]
         placements.append(_place_element(mask, element, config, rng))
     return mask, placements
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -23,20 +24,32 @@ class Element:
         source: key of the sample it was cut from.
         mask: [h, w] uint8 {0, 1}, cut to its box.
         top, left: where its box began in the picture, in px.
+        is_expert: an expert drew it; else it was cut from an annotated abnormal image.
     """
 
     source: str
     mask: NDArray[np.uint8]
     top: int
     left: int
+    is_expert: bool = False
 
 
 @dataclass(frozen=True)
 class MaskPool:
-    """The elements of one class, in a fixed order."""
+    """The elements of one class, in a fixed order.
+
+    Attributes:
+        part_counts: how many elements each annotated image has, least first.
+    """
 
     class_name: str
     elements: tuple[Element, ...]
+    part_counts: tuple[int, ...] = (1,)
+
+    @cached_property
+    def prior_elements(self) -> tuple[Element, ...]:
+        """Those of annotated abnormal images alone."""
+        return tuple(element for element in self.elements if not element.is_expert)
 
 
 def build_pool(samples: Iterable[Sample], class_name: str) -> MaskPool:
@@ -49,13 +62,11 @@ def build_pool(samples: Iterable[Sample], class_name: str) -> MaskPool:
     Raises:
         DataError: no element is left.
     """
-    elements: list[Element] = []
-    for sample in samples:
-        if class_name in sample.masks:
-            elements += _cut_elements(sample, class_name)
+    cut = [_cut_elements(sample, class_name) for sample in samples if class_name in sample.masks]
+    elements = [element for group in cut for element in group]
     if not elements:
         raise DataError(f"mask pool: no mask of class {class_name} has a part of {MIN_ELEMENT_PX} px or more")
-    return MaskPool(class_name, tuple(elements))
+    return MaskPool(class_name, tuple(elements), tuple(sorted(len(group) for group in cut if group)))
 
 
 def instance_map(sample: Sample, class_name: str) -> NDArray[np.int32]:

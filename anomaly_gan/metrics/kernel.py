@@ -1,4 +1,4 @@
-"""Kernel distance of two sets of features: the unbiased squared MMD with KID's cubic kernel."""
+"""Comparing sets of features: the unbiased squared MMD with KID's cubic kernel, and how far they spread."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,13 @@ def kernel_distance(real: NDArray[np.float64], generated: NDArray[np.float64]) -
         + (within_generated.sum() - np.trace(within_generated)) / (n * (n - 1))
         - 2 * _kernel(real, generated).mean()
     )
+
+
+def spread(features: NDArray[np.float64]) -> float:
+    """Mean distance of two different rows, from [N, K] with N >= 2; near 0 where all are alike."""
+    squares = np.sum(features**2, axis=1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * features @ features.T, 0))
+    return float(distances.sum() / (len(features) * (len(features) - 1)))
 
 
 def _kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

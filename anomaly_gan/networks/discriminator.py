@@ -1,17 +1,34 @@
 """The local versus global consistency discriminators (paper, Sec. 4.2.2 and Fig. 7)."""
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.crops import CROP_PX
+from anomaly_gan.networks.norms import MIXING, norm2d
+from anomaly_gan.networks.spectral import spectral_norm
 
 LEAK = 0.2
 LAST_PX = 4
+BASE_WIDTH = 64
+BASE_FEATURES = 1024
 MAX_WIDTH_FACTOR = 8
+WIDTH_STEP = 4
+"""Widths are multiples of this, and at least this."""
+
+M = TypeVar("M", nn.Conv2d, nn.Linear)
+
+
+def scaled(width: int, config: ModelConfig) -> int:
+    """`width` times the config's `width_mult`, to the nearest multiple of 4, at least 4."""
+    return max(WIDTH_STEP, WIDTH_STEP * round(width * config.width_mult / WIDTH_STEP))
+
+
+def _normed(layer: M, config: ModelConfig) -> M:
+    return spectral_norm(layer) if config.discriminator_norm == "spectral" else layer
 
 
 class Subnet(nn.Module):
@@ -22,17 +39,14 @@ class Subnet(nn.Module):
         layers: list[nn.Module] = []
         channels = in_channels
         for i in range(int(math.log2(resolution // LAST_PX))):
-            width = config.discriminator_width * min(2**i, MAX_WIDTH_FACTOR)
-            conv = nn.Conv2d(channels, width, 5, stride=2, padding=2)
-            if config.discriminator_norm == "spectral":
-                layers.append(spectral_norm(conv))
-            else:
-                layers += [conv, nn.BatchNorm2d(width)]
+            width = scaled(BASE_WIDTH * min(2**i, MAX_WIDTH_FACTOR), config)
+            layers.append(_normed(nn.Conv2d(channels, width, 5, stride=2, padding=2), config))
+            if config.discriminator_norm != "spectral":
+                layers.append(norm2d(config.discriminator_norm, width))
             layers.append(nn.LeakyReLU(LEAK))
             channels = width
         self.convs = nn.Sequential(*layers)
-        linear = nn.Linear(channels * LAST_PX**2, config.discriminator_features)
-        self.linear = spectral_norm(linear) if config.discriminator_norm == "spectral" else linear
+        self.linear = _normed(nn.Linear(channels * LAST_PX**2, scaled(BASE_FEATURES, config)), config)
 
     def forward(self, image: Tensor) -> Tensor:
         features: Tensor = self.linear(self.convs(image).flatten(1))
@@ -40,30 +54,44 @@ class Subnet(nn.Module):
 
 
 class LocalGlobalDiscriminator(nn.Module):
-    """Judges the crop around the mask and the whole view together.
+    """Judges the crops around the mask and the whole view together.
 
     At 512 px with the paper's widths and three input channels it has 45.06 M parameters.
+
+    Attributes:
+        mixes_images: an image's logit in training depends on the other images of its batch, so that real and
+            generated ones must be judged in batches of their own.
+        local_subnet: None where the config says `global_only` (ablation of Table 1).
     """
 
     def __init__(self, resolution: int, config: ModelConfig) -> None:
+        """Args:
+        resolution: side of the view in px, a power of two from 64 to 1024.
+        config: widths, norm and input.
+        """
         super().__init__()
         in_channels = 4 if config.discriminator_input == "mask_channel" else 3
-        self.local_subnet = Subnet(CROP_PX, in_channels, config)
+        self.mixes_images = config.discriminator_norm in MIXING
+        self.local_subnet = None if config.global_only else Subnet(CROP_PX, in_channels, config)
         self.global_subnet = Subnet(resolution, in_channels, config)
-        head = nn.Linear(2 * config.discriminator_features, 1)
-        self.head = spectral_norm(head) if config.discriminator_norm == "spectral" else head
+        subnets = 1 if config.global_only else 2
+        self.head = _normed(nn.Linear(subnets * scaled(BASE_FEATURES, config), 1), config)
 
     def forward(self, view: Tensor, crop: Tensor, has_mask: Tensor) -> Tensor:
         """Logits of one batch.
 
         Args:
             view: [N, C, H, W], the whole view; C is 4 with the mask as channel, else 3.
-            crop: [N, C, 64, 64], the box around the mask.
+            crop: [N * K, C, 64, 64], the boxes around the mask: row n * K + k is image n's k-th. Their features
+                are averaged. Not read where there is no local subnet.
             has_mask: [N] in {0, 1}; 0 leaves the local features out.
 
         Returns:
-            [N] logits; the paper's probability is their sigmoid.
+            [N] float32 logits; the paper's probability is their sigmoid.
         """
-        local_features = self.local_subnet(crop) * has_mask[:, None]
-        logits: Tensor = self.head(torch.cat([local_features, self.global_subnet(view)], 1))
-        return logits.flatten()
+        features = self.global_subnet(view)
+        if self.local_subnet is not None:
+            local = self.local_subnet(crop).unflatten(0, (len(view), -1)).mean(1) * has_mask[:, None]
+            features = torch.cat([local, features], 1)
+        logits: Tensor = self.head(features)
+        return logits.flatten().float()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.crops import number_parts
 from anomaly_gan.masks.pool import build_pool
 from infra.errors import DataError
 from tests.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
@@ -36,6 +37,11 @@ def test_ranks_together_see_the_pairs_of_one_global_batch(world_size: int) -> No
         ]
         assert all(len(part) == 12 // world_size for part in shared)
         assert [shared[i % world_size][i // world_size] for i in range(12)] == pairs(alone, step)
+
+
+def test_a_batch_knows_the_positions_of_its_pairs() -> None:
+    assert batch_source(batch_size=6).batch(0).positions == (0, 1, 2, 3, 4, 5)
+    assert batch_source(batch_size=6, rank=1, world_size=2).batch(3).positions == (19, 21, 23)
 
 
 @settings(max_examples=30, deadline=None)
@@ -112,6 +118,24 @@ def test_expert_masks_follow_the_masks_section() -> None:
     assert source.batch(0).expert_mask.sum((1, 2, 3)).tolist() == [element.mask.sum()] * 8
 
 
+def test_parts_of_masks_are_numbered_where_they_are_to_be_told_apart() -> None:
+    torn = [abnormal_sample(i) for i in range(3)]
+    for number, sample in enumerate(torn):
+        sample.masks[CLASS][60:64, 20 * number : 20 * number + 3] = 1
+    plain, told = (
+        batch_source(abnormals=torn, masks=MaskConfig(max_parts=4), batch_size=12, parts=parts) for parts in (1, 2)
+    )
+    batch = told.batch(1)
+    for masks, others in (
+        (batch.expert_mask, plain.batch(1).expert_mask),
+        (batch.prior_mask, plain.batch(1).prior_mask),
+    ):
+        assert set(others.flatten().tolist()) == {0, 1}
+        assert masks.dtype == torch.uint8 and masks.max() >= 2
+        for mask, other in zip(masks[:, 0], others[:, 0], strict=True):
+            assert np.array_equal(mask.numpy(), number_parts(other.numpy(), 2))
+
+
 def test_colour_and_grey_pictures_meet_in_one_batch() -> None:
     batch = batch_source(normals=[normal_sample(0), normal_sample(1, (64, 64, 3))], batch_size=2).batch(0)
     planes_differ = (batch.normal_image[:, 0] != batch.normal_image[:, 1]).flatten(1).any(1)
@@ -129,4 +153,16 @@ def test_a_split_without_one_kind_of_image_is_refused(missing: str, wanted: str)
 def test_a_batch_goes_to_a_device_whole() -> None:
     batch = batch_source().batch(0)
     assert all(torch.equal(a, b) for a, b in zip(tensors(batch), tensors(batch.to(CPU)), strict=True))
-    assert all(part.device.type == "meta" for part in tensors(batch.to(torch.device("meta"))))
+    there = batch.to(torch.device("meta"))
+    assert all(part.device.type == "meta" for part in tensors(there))
+    assert there.positions == batch.positions
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_a_batch_splits_into_equal_parts_in_order(count: int) -> None:
+    batch = batch_source(batch_size=6).batch(2)
+    parts = batch.split(count)
+    assert [len(part.positions) for part in parts] == [6 // count] * count
+    assert tuple(position for part in parts for position in part.positions) == batch.positions
+    for joined, whole in zip(map(torch.cat, zip(*map(tensors, parts), strict=True)), tensors(batch), strict=True):
+        assert torch.equal(joined, whole)

@@ -1,6 +1,5 @@
 """Snapshots and checkpoints: round trips, and what is refused."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,24 +7,33 @@ from typing import Any
 import pytest
 import torch
 
-from anomaly_gan.checkpoint import Snapshot, checkpoint_bytes, load_snapshot, restore, snapshot_bytes
+from anomaly_gan import ranks
+from anomaly_gan.checkpoint import (
+    SCHEMA_VERSION,
+    Snapshot,
+    gather_image_pools,
+    load_snapshot,
+    restore,
+    save,
+    snapshot_bytes,
+)
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.train_state import TrainState
 from anomaly_gan.training import run
 from infra.errors import DataError
 from tests.builders import (
     CPU,
-    PAPER_NETWORKS,
+    PRESETS,
     TINY_NETWORKS,
     batch_source,
     equal_states,
+    everything,
     tiny_generator,
     train_config,
     train_state,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-PARTS = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")
 
 
 def snapshot(**model: Any) -> Snapshot:
@@ -63,7 +71,7 @@ def test_a_broken_snapshot_is_refused_by_name(cut: int) -> None:
 
 def test_a_snapshot_of_another_schema_is_refused_with_both_numbers() -> None:
     weights, description = snapshot_bytes(snapshot())
-    with pytest.raises(DataError, match=r"^model hole-1: model schema 99, expected 1"):
+    with pytest.raises(DataError, match=f"^model hole-1: model schema 99, expected {SCHEMA_VERSION}"):
         load_snapshot(weights, changed(description, schema_version=99), "model hole-1", CPU)
 
 
@@ -76,48 +84,96 @@ def test_a_description_of_another_network_or_with_an_unknown_knob_is_refused() -
             load_snapshot(weights, wrong, "model hole-1", CPU)
 
 
-@pytest.mark.parametrize("model", [{}, PAPER_NETWORKS], ids=["stable", "paper"])
-def test_a_restored_state_is_the_saved_one(model: dict[str, Any]) -> None:
-    config = train_config(model=model, total_images=4)
-    state = train_state(config)
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.pt"
+
+
+def saved(path: Path, **changes: Any) -> TrainState:
+    """A state that was trained for 4 steps and is saved at the path."""
+    state = train_state(train_config(image_pool=2, augment={"probability": 0.5}, **changes))
     list(run(state, batch_source()))
-    other = train_state(train_config(model=model, total_images=4, seed=9))
-    restore(other, checkpoint_bytes(state), "checkpoint 2")
-    assert other.step == state.step == 2
-    for part in PARTS:
-        assert equal_states(getattr(other, part).state_dict(), getattr(state, part).state_dict()), part
+    save(state, gather_image_pools(state), path)
+    return state
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_restored_state_is_the_saved_one(preset: str, path: Path) -> None:
+    changes = {key: value for key, value in PRESETS[preset].items() if key != "image_pool"}
+    state = saved(path, **changes)
+    other = train_state(train_config(seed=9, image_pool=2, **changes))
+    assert not equal_states(everything(other)["g_ema"], everything(state)["g_ema"])
+    restore(other, path, "checkpoint 4")
+    assert other.step == state.step == 4
+    assert equal_states(everything(other), everything(state))
+    assert [len(history) for pool in other.image_pools.values() for history in pool.histories.values()] == [2] * 4
+
+
+def test_each_rank_takes_its_own_places_of_the_image_pools(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = saved(path)
+    monkeypatch.setattr(ranks, "rank", lambda: 1)
+    monkeypatch.setattr(ranks, "world_size", lambda: 2)
+    other = train_state(state.config)
+    restore(other, path, "checkpoint 4")
+    for domain, pool in other.image_pools.items():
+        assert equal_states(pool.histories, {1: state.image_pools[domain].histories[1]})
+
+
+def test_the_image_pools_of_all_ranks_are_gathered_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = train_state(train_config(image_pool=1))
+    list(run(state, batch_source()))
+    theirs = {domain: {7: [(torch.ones(3, 64, 64), torch.ones(1, 64, 64))]} for domain in ("abnl", "norm")}
+    monkeypatch.setattr(ranks, "collect", lambda mine: [mine, theirs])
+    gathered = gather_image_pools(state)
+    for domain, histories in gathered.items():
+        assert sorted(histories) == [0, 1, 7]
+        assert equal_states(histories, state.image_pools[domain].histories | theirs[domain])
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", b"PK\x03\x04 but no archive"])
-def test_bytes_that_are_no_checkpoint_are_refused_by_name(data: bytes) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
     with pytest.raises(DataError, match=r"^step-8: not a checkpoint of this run \(.+\)"):
-        restore(train_state(train_config()), data, "step-8")
+        restore(train_state(train_config()), path, "step-8")
 
 
-def test_half_a_checkpoint_is_refused_by_name() -> None:
-    state = train_state(train_config())
-    data = checkpoint_bytes(state)
+def test_half_a_checkpoint_is_refused_by_name(path: Path) -> None:
+    state = saved(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"^step-8: not a checkpoint of this run"):
-        restore(state, data[: len(data) // 2], "step-8")
+        restore(state, path, "step-8")
 
 
-def test_a_checkpoint_of_another_schema_is_refused_with_both_numbers() -> None:
+def test_a_checkpoint_of_another_schema_is_refused_with_both_numbers(path: Path) -> None:
     state = train_state(train_config())
-    saved = torch.load(io.BytesIO(checkpoint_bytes(state)), weights_only=True)
-    stream = io.BytesIO()
-    torch.save(saved | {"schema_version": 7}, stream)
-    with pytest.raises(DataError, match=r"^step-8: checkpoint schema 7, expected 1"):
-        restore(state, stream.getvalue(), "step-8")
+    save(state, {}, path)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"schema_version": 7}, path)
+    with pytest.raises(DataError, match=f"^step-8: checkpoint schema 7, expected {SCHEMA_VERSION}"):
+        restore(state, path, "step-8")
+
+
+def test_a_checkpoint_without_one_of_its_parts_is_refused(path: Path) -> None:
+    state = train_state(train_config())
+    save(state, gather_image_pools(state), path)
+    content = torch.load(path, weights_only=True)
+    for part in ("step", "g_ema", "optim_d", "image_pools"):
+        torch.save({key: value for key, value in content.items() if key != part}, path)
+        with pytest.raises(DataError, match=rf"^step-8: not a checkpoint of this run \('{part}'\)"):
+            restore(state, path, "step-8")
 
 
 @pytest.mark.parametrize(
     ("model", "part"),
-    [({"generator_widths": (8, 16)}, "GeneratorPass"), ({"discriminator_width": 16}, "DiscriminatorPass")],
+    [({"generator_widths": (8, 16)}, "GeneratorPass"), ({"width_mult": 0.25}, "DiscriminatorPass")],
 )
-def test_a_checkpoint_of_other_networks_is_refused_with_their_name(model: dict[str, Any], part: str) -> None:
-    data = checkpoint_bytes(train_state(train_config(model=model)))
+def test_a_checkpoint_of_other_networks_is_refused_with_their_name(
+    model: dict[str, Any], part: str, path: Path
+) -> None:
+    save(train_state(train_config(model=model)), {}, path)
     with pytest.raises(DataError, match=f"^step-8: not a checkpoint of this run .*{part}"):
-        restore(train_state(train_config(model=TINY_NETWORKS)), data, "step-8")
+        restore(train_state(train_config(model=TINY_NETWORKS)), path, "step-8")
 
 
 class Trap:
@@ -130,12 +186,11 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-def test_no_code_of_a_checkpoint_is_run(tmp_path: Path) -> None:
-    sprung = tmp_path / "sprung"
-    stream = io.BytesIO()
-    torch.save({"schema_version": 1, "step": Trap(sprung)}, stream)
+def test_no_code_of_a_checkpoint_is_run(path: Path) -> None:
+    sprung = path.with_name("sprung")
+    torch.save({"schema_version": SCHEMA_VERSION, "step": Trap(sprung)}, path)
     with pytest.raises(DataError, match=r"^step-8: not a checkpoint of this run"):
-        restore(train_state(train_config()), stream.getvalue(), "step-8")
+        restore(train_state(train_config()), path, "step-8")
     assert not sprung.exists()
-    torch.load(io.BytesIO(stream.getvalue()), weights_only=False)
+    torch.load(path, weights_only=False)
     assert sprung.exists()

@@ -55,7 +55,7 @@ def test_indices_and_seeds_decide_normal_image_window_and_mask() -> None:
 
 @pytest.mark.parametrize("feather_px", [0, 4])
 def test_inside_the_mask_is_the_generators_pixel_and_beyond_the_feather_the_normal_one(feather_px: int) -> None:
-    for made in generate(generation_plan(feather_px=feather_px), range(6), tiny_generator()):
+    for made in generate(generation_plan(feather_px=feather_px), range(6), tiny_generator(blend=False)):
         inside = made.mask == 1
         distance = cv2.distanceTransform(1 - made.mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         beyond = distance > feather_px

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anomaly_gan.metrics.kernel import kernel_distance
+from anomaly_gan.metrics.kernel import kernel_distance, spread
 from infra.errors import DataError
 
 
@@ -43,3 +43,10 @@ def test_sets_that_cannot_be_compared_are_refused_with_their_shapes(shape: tuple
         kernel_distance(drawn(4, 0), np.zeros(shape))
     with pytest.raises(DataError, match="kernel distance"):
         kernel_distance(np.zeros(shape), drawn(4, 0))
+
+
+def test_spread_is_the_mean_distance_of_two_rows() -> None:
+    rows = drawn(4, 0)
+    wanted = np.mean([np.linalg.norm(rows[i] - rows[j]) for i in range(4) for j in range(4) if i != j])
+    assert spread(rows) == pytest.approx(wanted)
+    assert spread(np.repeat(rows[:1], 3, axis=0)) == pytest.approx(0, abs=1e-6)

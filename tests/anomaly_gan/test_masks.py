@@ -207,3 +207,35 @@ def test_of_an_element_larger_than_the_view_a_part_that_holds_some_of_it_is_plac
     for seed in range(30):
         mask, _ = place(pool_of(sparse), 64, config, np.random.default_rng(seed))
         assert 0 < mask.sum() < 150
+
+
+def test_an_ablation_draws_no_element_of_an_expert() -> None:
+    shapes = [np.ones((side, side), np.uint8) for side in (3, 5)]
+    pool = MaskPool("hole", (Element("cut", shapes[0], 0, 0), Element("drawn", shapes[1], 0, 0, is_expert=True)))
+    used = {
+        kind: {
+            placement.source
+            for seed in range(20)
+            for placement in place(pool, 64, MaskConfig.model_validate({"pool": kind}), np.random.default_rng(seed))[1]
+        }
+        for kind in ("whole", "prior_only")
+    }
+    assert used == {"whole": {"cut", "drawn"}, "prior_only": {"cut"}}
+
+
+def test_masks_for_training_have_as_many_parts_as_real_ones_and_at_most_as_many_as_allowed() -> None:
+    dot = Element("dot", np.ones((1, 1), np.uint8), 0, 0)
+    pool = MaskPool("hole", (dot,), part_counts=(1, 1, 1, 4))
+    for most, shares in ((4, {1: 0.75, 4: 0.25}), (2, {1: 0.75, 2: 0.25})):
+        config = MaskConfig(max_parts=most)
+        counts = [len(place(pool, 64, config, np.random.default_rng(seed), like_real=True)[1]) for seed in range(400)]
+        for count, share in shares.items():
+            assert abs(counts.count(count) / len(counts) - share) < 0.08
+        assert set(counts) == set(shares)
+
+
+def test_a_pool_knows_how_many_parts_each_annotated_image_has() -> None:
+    two, one = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    two[2:6, 2:6] = two[10:14, 10:14] = one[3:9, 3:9] = 1
+    samples = [Sample(str(i), np.zeros((20, 20), np.uint8), {"hole": mask}) for i, mask in enumerate((two, one, one))]
+    assert build_pool(samples, "hole").part_counts == (1, 1, 2)

@@ -32,7 +32,7 @@ def test_every_call_draws_the_same_images_so_that_only_the_generator_makes_the_d
 def test_measures_are_the_means_over_the_images() -> None:
     preview = previewer().draw(tiny_generator())
     assert len(preview.images) == 5
-    assert set(preview.measures) == {"mask_hit", "in_mask_change", "background_mae_raw", "crop_kid"}
+    assert set(preview.measures) == {"mask_hit", "in_mask_change", "background_mae_raw", "crop_kid", "crop_spread"}
     for name in ("mask_hit", "in_mask_change", "background_mae_raw"):
         told = [made.sample.meta["measures"][name] for made in preview.images]
         assert preview.measures[name] == pytest.approx(fmean(told))

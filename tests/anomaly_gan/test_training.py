@@ -1,259 +1,88 @@
-"""One training step against Eqs. 1 to 8 written out by hand, and the loop around it."""
+"""The loop around the training step: what it fetches, reports, warns of and refuses, and how it stops and goes on."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from anomaly_gan import training
-from anomaly_gan.aware_training import random_aware
-from anomaly_gan.batches import Batch
-from anomaly_gan.checkpoint import checkpoint_bytes, restore
+from anomaly_gan import ranks, train_step, training
+from anomaly_gan.batches import Batch, BatchSource
+from anomaly_gan.checkpoint import gather_image_pools, restore, save
 from anomaly_gan.config import ModelConfig, TrainConfig
-from anomaly_gan.crops import crop, mask_boxes
-from anomaly_gan.data import to_model_range
-from anomaly_gan.train_state import (
-    DiscriminatorPass,
-    GeneratorPass,
-    TrainState,
-    build_state,
-    check_generator,
-    check_ranks,
-)
-from anomaly_gan.training import (
-    TERMS,
-    is_due,
-    learning_rate_factor,
-    run,
-    see,
-    train_step,
-)
-from infra.errors import TrainingError, UsageError
+from anomaly_gan.networks.generator import check_view
+from anomaly_gan.train_state import TrainState, check_ranks
+from anomaly_gan.train_step import TERMS
+from anomaly_gan.training import StepReport, is_due, learning_rate_factor, run
+from infra.errors import DataError, TrainingError, UsageError
 from tests.builders import (
     PAPER_NETWORKS,
+    PRESETS,
     batch_source,
     equal_states,
-    gradients_of,
+    everything,
     train_config,
     train_state,
-    weights_of,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PAPER_LOSS = {"adversarial": "paper", "lambda_cycle": 1.0, "lambda_outside": 0.0, "aware_norm": "l2"}
-PRESETS = {"stable": {}, "paper": {"model": PAPER_NETWORKS, "loss": PAPER_LOSS, "crop": {"margin": 0}}}
+PATIENCE_SEC = 30
 
 
-def still_discriminators(**changes: Any) -> TrainState:
-    """A state whose discriminators are not moved by their step, and whose logits depend on no running average."""
-    model = {"discriminator_norm": "batch"} | changes.pop("model", {})
-    state = train_state(train_config(model=model, **changes))
-    state.optim_d.param_groups[0]["lr"] = 0
-    return state
+class Steps:
+    """Stands for the training step: terms that the test names, and nothing to wait for."""
+
+    def __init__(self, terms: Callable[[int], dict[str, float]] = lambda step: {}, seconds: float = 0) -> None:
+        self.done = 0
+        self._terms = terms
+        self._seconds = seconds
+
+    def __call__(self, state: TrainState, batch: Batch) -> dict[str, Tensor]:
+        self.done += 1
+        time.sleep(self._seconds)
+        usual = dict.fromkeys(TERMS, 1.0) | {"d1": 2.0, "d2": 2.0}
+        return {name: torch.tensor(value) for name, value in (usual | self._terms(state.step + 1)).items()}
 
 
-def everything(state: TrainState) -> dict[str, Any]:
-    names = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")
-    return {"step": state.step} | {name: getattr(state, name).state_dict() for name in names}
+StandIn = Callable[[Steps], Steps]
 
 
-# --- what the networks are shown
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    def put(steps: Steps) -> Steps:
+        monkeypatch.setattr(training, "train_step", steps)
+        return steps
+
+    return put
 
 
-def test_masked_input_is_the_crop_of_image_times_mask_and_the_unmasked_view() -> None:
-    config = train_config(model={"discriminator_input": "masked"})
-    image, mask = torch.rand(2, 3, 64, 64), batch_source().batch(0).prior_mask.float()
-    seen = see(image, mask, config)
-    boxes, _ = mask_boxes(mask, config.crop)
-    assert torch.equal(seen.view, image)
-    assert torch.equal(seen.crop, crop(image * mask, boxes))
-    assert seen.has_mask.tolist() == [1, 1]
+@dataclass(frozen=True)
+class ToldSource(BatchSource):
+    """A source that remembers the steps asked for, and takes its time."""
+
+    asked: list[int] = field(default_factory=list)
+    seconds: float = 0
+    broken_at: int = -1
+
+    def batch(self, step: int) -> Batch:
+        if step == self.broken_at:
+            raise DataError(f"picture of step {step}: broken")
+        self.asked.append(step)
+        time.sleep(self.seconds)
+        return super().batch(step)
 
 
-def test_mask_channel_input_is_the_image_with_the_mask_beside_it_in_view_and_crop() -> None:
-    config = train_config()
-    image, mask = torch.rand(2, 3, 64, 64), batch_source().batch(0).prior_mask.float()
-    mask[1] = 0
-    seen = see(image, mask, config)
-    boxes, _ = mask_boxes(mask, config.crop)
-    assert torch.equal(seen.view, torch.cat([image, mask], 1))
-    assert torch.equal(seen.crop[:, :3], crop(image, boxes))
-    assert torch.equal(seen.crop[:, 3:], crop(mask, boxes))
-    assert seen.has_mask.tolist() == [1, 0]
-
-
-# --- one step against the equations
-
-
-def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
-    """Eqs. 1 to 7 as printed, with sigmoids and logarithms, each with its graph; of mask_channel states."""
-    normal, abnormal = to_model_range(batch.normal_image), to_model_range(batch.abnormal_image)
-    expert, prior = batch.expert_mask.float(), batch.prior_mask.float()
-    g, h = state.generators.norm2abnl, state.generators.abnl2norm
-    fake_abnormal, fake_normal = g(normal, expert), h(abnormal, prior)
-
-    def shown(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        whole = torch.cat([image, mask], 1)
-        return whole, crop(whole, mask_boxes(mask, state.config.crop)[0])
-
-    def judged(net: str, image: Tensor, mask: Tensor) -> Tensor:
-        probability: Tensor = state.discriminators.nets[net](*shown(image, mask), torch.ones(len(image))).sigmoid()
-        return probability
-
-    def discriminated(real: str, fake: str, *, detached: bool = True) -> Tensor:
-        total = torch.zeros(())
-        for domain, image, image_mask, made, made_mask in (
-            ("abnl", abnormal, prior, fake_abnormal, expert),
-            ("norm", normal, expert, fake_normal, prior),
-        ):
-            on_real = judged(f"{real}_{domain}", image, image_mask)
-            on_fake = judged(f"{fake}_{domain}", made.detach() if detached else made, made_mask)
-            high, low = (on_real, on_fake) if real == "d1" else (on_fake, on_real)
-            total = total - high.log().mean() - (1 - low).log().mean()
-        return total
-
-    def aware(made: Tensor, made_mask: Tensor, image: Tensor, image_mask: Tensor) -> Tensor:
-        taps = zip(
-            state.aware(shown(made, made_mask)[1][:, :3]), state.aware(shown(image, image_mask)[1][:, :3]), strict=True
-        )
-        return torch.stack([(a - b).square().mean() for a, b in taps]).sum()
-
-    def outside(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        return (made - image).abs()[(mask == 0).expand_as(made)].mean()
-
-    return {
-        "d1": discriminated("d1", "d1"),
-        "d2": discriminated("d2", "d2"),
-        "adv_d1": (1 - judged("d1_abnl", fake_abnormal, expert)).log().mean()
-        + (1 - judged("d1_norm", fake_normal, prior)).log().mean(),
-        "adv_d2": judged("d2_abnl", fake_abnormal, expert).log().mean()
-        + judged("d2_norm", fake_normal, prior).log().mean(),
-        "cycle": (h(fake_abnormal, expert) - normal).abs().mean() + (g(fake_normal, prior) - abnormal).abs().mean(),
-        "outside": outside(fake_abnormal, normal, expert) + outside(fake_normal, abnormal, prior),
-        "aware": aware(fake_abnormal, expert, abnormal, prior) + aware(fake_normal, prior, normal, expert),
-    }
-
-
-def test_the_terms_of_a_step_are_the_equations() -> None:
-    state, batch = still_discriminators(loss={"adversarial": "paper", "aware_norm": "l2"}), batch_source().batch(0)
-    wanted = by_hand(state, batch)
-    terms = train_step(state, batch)
-    assert set(terms) == set(TERMS) == {*wanted, "grad_d", "grad_g"}
-    assert all(term.shape == () and not term.requires_grad for term in terms.values())
-    for name, value in wanted.items():
-        assert terms[name].item() == pytest.approx(value.item(), rel=1e-4), name
-
-
-def generator_gradient(**weights: float) -> Tensor:
-    """The generators' gradient of one step in the paper's form, with all weights 0 but these."""
-    nothing = {"lambda_1": 0.0, "lambda_cycle": 0.0, "lambda_aware": 0.0, "lambda_outside": 0.0}
-    loss = {"adversarial": "paper", "aware_norm": "l2"} | nothing | weights
-    state = still_discriminators(loss=loss)
-    train_step(state, batch_source().batch(0))
-    return gradients_of(state.generators)
-
-
-def gradient_by_hand(name: str) -> Tensor:
-    state = still_discriminators()
-    by_hand(state, batch_source().batch(0))[name].backward()  # type: ignore[no-untyped-call]
-    return gradients_of(state.generators)
-
-
-def close(first: Tensor, second: Tensor) -> bool:
-    return bool((first - second).norm() <= 1e-3 * second.norm()) and bool(second.norm() > 0)
-
-
-def test_with_every_weight_0_the_generators_follow_d1_alone() -> None:
-    assert close(generator_gradient(), gradient_by_hand("adv_d1"))
-
-
-@pytest.mark.parametrize(
-    ("weight", "term"),
-    [
-        ("lambda_1", "adv_d2"),
-        ("lambda_cycle", "cycle"),
-        ("lambda_aware", "aware"),
-        ("lambda_outside", "outside"),
-    ],
-)
-def test_a_weight_multiplies_the_gradient_of_its_term_and_of_no_other(weight: str, term: str) -> None:
-    nothing, once, twice = (generator_gradient(**{weight: value}) for value in (0.0, 1.0, 2.0))
-    assert close(once - nothing, gradient_by_hand(term))
-    assert close(twice - nothing, 2 * (once - nothing))
-
-
-def test_the_discriminators_gradient_is_that_of_their_own_terms_alone() -> None:
-    batch, state, other = batch_source().batch(0), still_discriminators(), still_discriminators()
-    train_step(state, batch)
-    terms = by_hand(other, batch)
-    other.discriminators.zero_grad()
-    (terms["d1"] + terms["d2"]).backward()  # type: ignore[no-untyped-call]
-    assert close(gradients_of(state.discriminators), gradients_of(other.discriminators))
-
-
-def test_the_generators_part_changes_no_weight_of_the_discriminators_and_gives_them_back_trainable() -> None:
-    state = still_discriminators()
-    before = {name: parameter.clone() for name, parameter in state.discriminators.named_parameters()}
-    train_step(state, batch_source().batch(0))
-    for name, parameter in state.discriminators.named_parameters():
-        assert torch.equal(parameter, before[name]), name
-        assert parameter.requires_grad, name
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_a_step_moves_every_generator_and_discriminator_and_leaves_the_aware_network(preset: str) -> None:
-    state = train_state(train_config(**PRESETS[preset]), random_aware(0))
-    parts: dict[str, nn.Module] = dict(state.generators.named_children()) | dict(state.discriminators.nets.items())
-    assert len(parts) == 6
-    before, aware = {name: weights_of(part) for name, part in parts.items()}, weights_of(state.aware)
-    terms = train_step(state, batch_source().batch(0))
-    assert all(math.isfinite(term) for term in terms.values())
-    for name, part in parts.items():
-        for key, parameter in part.named_parameters():
-            assert not torch.equal(parameter, before[name][key]), f"{name}.{key}"
-    assert equal_states(weights_of(state.aware), aware)
-
-
-def test_a_batch_without_masks_still_has_finite_terms_and_no_aware_term() -> None:
-    whole = batch_source().batch(0)
-    empty = Batch(whole.normal_image, whole.expert_mask * 0, whole.abnormal_image, whole.prior_mask * 0)
-    for preset in PRESETS.values():
-        terms = train_step(train_state(train_config(**preset)), empty)
-        assert terms["aware"] == 0
-        assert all(math.isfinite(term) for term in terms.values())
-
-
-def test_a_state_depends_on_its_seed() -> None:
-    first, again, other = (train_state(train_config(seed=seed)).generators for seed in (1, 1, 2))
-    assert equal_states(first.state_dict(), again.state_dict())
-    assert not equal_states(first.state_dict(), other.state_dict())
-
-
-def test_networks_are_wrapped_one_by_one_and_a_step_goes_through_the_wrapping() -> None:
-    class Counted(nn.Module):
-        calls = 0
-
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, *args: Any) -> Any:
-            self.calls += 1
-            return self.inner(*args)
-
-    config = train_config()
-    plain = train_state(config)
-    state = build_state(config, 64, plain.aware, plain.device, Counted)
-    wrapped = (state.generators_joined, state.discriminators_joined)
-    assert [type(network.inner) for network in wrapped] == [GeneratorPass, DiscriminatorPass]
-    train_step(state, batch_source().batch(0))
-    assert [network.calls for network in wrapped] == [1, 1]
+def told_source(**changes: Any) -> ToldSource:
+    plain = batch_source()
+    return ToldSource(**{item.name: getattr(plain, item.name) for item in fields(plain)} | changes)
 
 
 # --- the averaged generator
@@ -279,30 +108,154 @@ def test_an_averaged_generator_of_decay_0_is_the_last_one_with_its_batch_statist
     assert not state.g_ema.training
 
 
-# --- the loop
+# --- to stop and to go on
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_run_that_stops_halfway_and_resumes_equals_one_that_does_not_bit_for_bit(preset: str) -> None:
-    config = train_config(total_images=12, checkpoint_every_steps=3, **PRESETS[preset])
+def test_a_run_that_stops_halfway_and_resumes_equals_one_that_does_not_bit_for_bit(preset: str, tmp_path: Path) -> None:
+    changes = PRESETS[preset] | {"image_pool": 2, "augment": {"probability": 0.5}}
+    config = train_config(total_images=16, checkpoint_every_steps=4, **changes)
     straight = train_state(config)
     wanted = list(run(straight, batch_source()))
     stopped = train_state(config)
     reports = run(stopped, batch_source())
-    first = [next(reports) for _ in range(3)]
-    data = checkpoint_bytes(stopped)
-    for _ in reports:  # what is lost with the process
-        break
+    first = [next(reports) for _ in range(4)]
+    save(stopped, gather_image_pools(stopped), tmp_path / "checkpoint.pt")
+    next(reports)  # what is lost with the process
     resumed = train_state(config)
-    restore(resumed, data, "checkpoint")
+    restore(resumed, tmp_path / "checkpoint.pt", "checkpoint")
     second = list(run(resumed, batch_source()))
     assert [(r.step, r.nimg, r.losses) for r in first + second] == [(r.step, r.nimg, r.losses) for r in wanted]
     assert equal_states(everything(resumed), everything(straight))
 
 
+def stop_after(calls: int) -> Callable[[], bool]:
+    said = iter([False] * (calls - 1))
+    return lambda: next(said, True)
+
+
+def test_a_run_that_is_asked_to_stop_reports_a_checkpoint_and_ends(stand_in: StandIn) -> None:
+    steps = stand_in(Steps())
+    state = train_state(train_config(total_images=40, log_every_steps=100))
+    [report] = run(state, batch_source(), stop_after(3))
+    assert (report.step, state.step, steps.done) == (3, 3, 3)
+    assert report.is_stopped and report.is_checkpoint and not report.is_sample
+
+
+def test_a_run_that_was_not_asked_to_stop_says_so_in_every_report(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    assert not any(report.is_stopped for report in run(train_state(train_config()), batch_source()))
+
+
+def test_a_run_that_is_asked_to_stop_at_its_last_step_is_just_done(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    *_, last = run(train_state(train_config()), batch_source(), stop_after(4))
+    assert last.step == last.total_steps and last.is_checkpoint and not last.is_stopped
+
+
+def test_one_rank_that_is_asked_stops_all(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(Steps())
+    told = []
+
+    def anyone(flag: bool) -> bool:
+        told.append(flag)
+        return len(told) == 2
+
+    monkeypatch.setattr(ranks, "anyone", anyone)
+    *_, last = run(train_state(train_config()), batch_source())
+    assert last.is_stopped and last.step == 2
+    assert told == [False, False]
+
+
+def test_a_run_that_is_over_reports_nothing_more(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    state = train_state(train_config())
+    state.step = 4
+    assert list(run(state, batch_source())) == []
+
+
+# --- the data
+
+
+def test_the_next_batch_is_fetched_while_a_step_runs(stand_in: StandIn) -> None:
+    source = told_source()
+    overlapped = []
+
+    def wait_for_the_next(step: int) -> dict[str, float]:
+        deadline = time.monotonic() + PATIENCE_SEC
+        while step < 4 and step not in source.asked and time.monotonic() < deadline:
+            time.sleep(0.001)
+        overlapped.append(step == 4 or step in source.asked)
+        return {}
+
+    stand_in(Steps(wait_for_the_next))
+    list(run(train_state(train_config()), source))
+    assert overlapped == [True] * 4
+
+
+def test_each_batch_is_fetched_once_in_order_and_none_beyond_the_end(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    source = told_source()
+    state = train_state(train_config(total_images=16))
+    state.step = 3
+    list(run(state, source))
+    assert source.asked == [3, 4, 5, 6, 7]
+
+
+def test_no_more_than_one_batch_is_fetched_ahead(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    source = told_source()
+    reports = run(train_state(train_config(total_images=40)), source)
+    for _ in range(3):
+        next(reports)
+    time.sleep(0.1)
+    assert source.asked in ([0, 1, 2], [0, 1, 2, 3])
+
+
+def test_waiting_for_data_is_a_share_of_the_time(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    config = train_config(log_every_steps=4)
+    [slow] = run(train_state(config), told_source(seconds=0.05))
+    assert 0.7 < slow.data_wait <= 1
+    stand_in(Steps(seconds=0.1))
+    [fast] = run(train_state(config), told_source())
+    assert 0 <= fast.data_wait < 0.3
+
+
+def test_the_time_that_a_reader_takes_between_two_reports_does_not_count(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    reports = run(train_state(train_config()), told_source(seconds=0.05))
+    next(reports)
+    time.sleep(0.5)
+    assert next(reports).images_per_sec > 2 / 0.25
+
+
+def test_an_error_of_the_data_reaches_the_caller_at_its_step(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    reports = run(train_state(train_config()), told_source(broken_at=2))
+    assert [next(reports).step, next(reports).step] == [1, 2]
+    with pytest.raises(DataError, match="picture of step 2: broken"):
+        next(reports)
+
+
+def test_a_run_that_is_left_leaves_no_thread(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    before = threading.active_count()
+    reports = cast(Generator[StepReport, None, None], run(train_state(train_config()), batch_source()))
+    next(reports)
+    assert threading.active_count() == before + 1
+    reports.close()
+    assert threading.active_count() == before
+
+
+# --- reports
+
+
 def test_the_reconstruction_is_learnt() -> None:
     optim = {"lr_g": 2e-3, "lr_d": 2e-3, "decay_start": 1.0}
-    config = train_config(total_images=30, model=PAPER_NETWORKS, optim=optim)
+    config = train_config(
+        total_images=30, model=PAPER_NETWORKS, optim=optim, loss={"lambda_outside": 0, "cycle_inside": 1}
+    )
     bright = [replace(sample, image=sample.image + np.uint8(80)) for sample in batch_source().normals]
     cycle = [report.losses["cycle"] for report in run(train_state(config), batch_source(normals=bright))]
     assert sum(cycle[-3:]) < 0.7 * sum(cycle[:3])
@@ -318,7 +271,38 @@ def test_a_report_holds_the_mean_of_each_term_since_the_last_one() -> None:
     assert all(r.images_per_sec > 0 for r in reports)
 
 
-def test_learning_rates_are_set_at_every_step() -> None:
+def test_a_report_says_what_is_due(stand_in: StandIn) -> None:
+    stand_in(Steps())
+    every = {"log_every_steps": 5, "sample_every_steps": 4, "checkpoint_every_steps": 6}
+    reports = list(run(train_state(train_config(total_images=28, **every)), batch_source()))
+    assert [(r.step, r.is_sample, r.is_checkpoint) for r in reports] == [
+        (4, True, False),
+        (5, False, False),
+        (6, False, True),
+        (8, True, False),
+        (10, False, False),
+        (12, True, True),
+        (14, True, True),
+    ]
+
+
+def test_a_report_is_due_to_log_to_sample_to_checkpoint_and_at_the_end() -> None:
+    config = train_config(total_images=44, log_every_steps=5, sample_every_steps=8, checkpoint_every_steps=9)
+    assert [step for step in range(1, 23) if is_due(config, step)] == [5, 8, 9, 10, 15, 16, 18, 20, 22]
+
+
+def test_warnings_are_in_the_report_of_their_step(stand_in: StandIn) -> None:
+    stand_in(Steps(lambda step: {"d1": 0.0} | ({"grad_g": 99.0} if step == 25 else {})))
+    config = train_config(total_images=160, log_every_steps=20)
+    said = {report.step: report.warnings for report in run(train_state(config), batch_source())}
+    assert list(said) == [20, 40, 60, 80]
+    assert said[20] == said[80] == ()
+    [outlier], [winning] = said[40], said[60]
+    assert outlier.startswith("step 25: grad_g is 99") and winning.startswith("step 50: d1 has been below")
+
+
+def test_learning_rates_are_set_at_every_step(stand_in: StandIn) -> None:
+    stand_in(Steps())
     state = train_state(train_config(optim={"lr_g": 1e-3, "lr_d": 2e-3, "decay_start": 0.5}))
     told = []
     for report in run(state, batch_source()):
@@ -338,14 +322,12 @@ def test_the_learning_rate_is_constant_and_then_falls_linearly_to_0(start: float
         assert learning_rate_factor(config, step) == pytest.approx(factor)
 
 
-def test_a_report_is_due_to_log_to_sample_to_checkpoint_and_at_the_end() -> None:
-    config = train_config(total_images=44, log_every_steps=5, sample_every_steps=8, checkpoint_every_steps=9)
-    assert [step for step in range(1, 23) if is_due(config, step)] == [5, 8, 9, 10, 15, 16, 18, 20, 22]
-
-
 def test_a_run_shows_at_least_total_images() -> None:
     assert train_config(total_images=7, batch_size=4).total_steps == 2
     assert train_config(total_images=8, batch_size=4).total_steps == 2
+
+
+# --- numbers that are not finite
 
 
 def spoil(module: nn.Module) -> None:
@@ -362,17 +344,86 @@ def spoil(module: nn.Module) -> None:
         ("aware", lambda state: state.aware),
     ],
 )
-def test_the_first_term_that_is_not_finite_stops_the_run_with_name_position_and_rank(
+def test_the_first_term_that_is_not_finite_stops_the_run_with_name_step_and_rank(
     term: str, part: Callable[[TrainState], nn.Module]
 ) -> None:
     state = train_state(train_config(batch_size=4, total_images=16))
-    source = batch_source(batch_size=4, rank=1, world_size=2)
-    reports = run(state, source)
+    reports = run(state, batch_source(batch_size=4))
     next(reports)
     spoil(part(state))
-    with pytest.raises(TrainingError, match=rf"^{term} is nan at nimg=4, rank 1; .*learning rates"):
+    with pytest.raises(TrainingError, match=rf"^{term} is nan at step 2 \(nimg=4\), rank 0; .*learning rates"):
         next(reports)
-    assert state.step == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_found_with_its_step_before_anything_is_reported(
+    stand_in: StandIn, value: float
+) -> None:
+    stand_in(Steps(lambda step: {"adv_d1": value} if step == 3 else {}))
+    config = train_config(total_images=40, log_every_steps=5, checkpoint_every_steps=5)
+    with pytest.raises(TrainingError, match=rf"^adv_d1 is {value} at step 3 \(nimg=4\), rank 0; "):
+        next(run(train_state(config), batch_source()))
+
+
+def test_of_several_numbers_that_are_not_finite_the_first_steps_is_named(stand_in: StandIn) -> None:
+    spoilt = {5: {"d1": math.nan}, 4: {"grad_g": math.inf}}
+    stand_in(Steps(lambda step: spoilt.get(step, {})))
+    with pytest.raises(TrainingError, match=r"^grad_g is inf at step 4 \(nimg=6\)"):
+        next(run(train_state(train_config(total_images=40, log_every_steps=10)), batch_source()))
+
+
+def test_within_a_step_losses_are_named_before_gradients(stand_in: StandIn) -> None:
+    stand_in(Steps(lambda step: {"grad_d": math.nan, "grad_g": math.nan, "outside": math.inf, "cycle": math.nan}))
+    with pytest.raises(TrainingError, match=r"^cycle is nan at step 1 \(nimg=0\)"):
+        next(run(train_state(train_config()), batch_source()))
+
+
+def other_rank(mine: list[list[float]], bad: tuple[int, str, float] | None) -> list[list[float]]:
+    """Terms of as many steps, all finite but the one at (step, term)."""
+    rows = [[1.0] * len(TERMS) for _ in mine]
+    if bad is not None:
+        step, name, value = bad
+        rows[step - 1][list(TERMS).index(name)] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named"),
+    [
+        ((2, "d1", math.inf), "d1 is inf at step 2 (nimg=2), rank 1"),
+        ((3, "d1", math.inf), "d1 is inf at step 3 (nimg=4), rank 1"),
+        ((3, "cycle", math.inf), "adv_d1 is nan at step 3 (nimg=4), rank 0"),
+        ((4, "d1", math.inf), "adv_d1 is nan at step 3 (nimg=4), rank 0"),
+        (None, "adv_d1 is nan at step 3 (nimg=4), rank 0"),
+    ],
+    ids=["earlier step", "earlier term", "later term", "later step", "fine"],
+)
+def test_of_all_ranks_the_first_number_that_is_not_finite_is_named(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, theirs: tuple[int, str, float] | None, named: str
+) -> None:
+    stand_in(Steps(lambda step: {"adv_d1": math.nan} if step == 3 else {}))
+    monkeypatch.setattr(ranks, "gather", lambda mine: [mine, other_rank(mine, theirs)])
+    with pytest.raises(TrainingError) as caught:
+        next(run(train_state(train_config(log_every_steps=4)), batch_source()))
+    assert str(caught.value).startswith(f"{named};")
+
+
+def test_a_rank_whose_own_numbers_are_finite_stops_for_another(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(Steps())
+    monkeypatch.setattr(ranks, "gather", lambda mine: [mine, other_rank(mine, (1, "d1", math.nan))])
+    with pytest.raises(TrainingError, match=r"^d1 is nan at step 1 \(nimg=0\), rank 1"):
+        next(run(train_state(train_config()), batch_source()))
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_anything_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Losses may still be finite when a gradient is not; its step must never reach a checkpoint."""
+    monkeypatch.setattr(train_step, "_gradient_norm", lambda module: torch.tensor(float("inf")))
+    with pytest.raises(TrainingError, match=r"^grad_d is inf at step 1 \(nimg=0\), rank 0"):
+        next(run(train_state(train_config()), batch_source()))
 
 
 # --- refusals
@@ -384,31 +435,49 @@ def test_a_batch_that_the_ranks_cannot_share_is_refused() -> None:
         check_ranks(train_config(batch_size=6), 4)
 
 
+def test_a_batch_that_the_ranks_cannot_share_in_as_many_parts_is_refused() -> None:
+    config = train_config(batch_size=12, compute={"accumulate": 3})
+    for workers in (1, 2, 4):
+        check_ranks(config, workers)
+    with pytest.raises(UsageError, match="12 pairs cannot be shared by 3 workers in 3 parts each; use a multiple of 9"):
+        check_ranks(config, 3)
+
+
 @pytest.mark.parametrize("norm", ["generator_norm", "discriminator_norm"])
-def test_batch_norm_with_one_pair_a_worker_is_refused(norm: str) -> None:
+def test_batch_norm_with_one_pair_a_worker_and_part_is_refused(norm: str) -> None:
     config = train_config(batch_size=4, model={norm: "batch"})
     check_ranks(config, 2)
-    with pytest.raises(UsageError, match=r"^train\.batch_size: batch norm needs 2 pairs per worker, got 1"):
+    with pytest.raises(UsageError, match=r"^train\.batch_size: batch norm needs 2 pairs per worker and part, got 1"):
         check_ranks(config, 4)
+    in_parts = train_config(batch_size=4, model={norm: "batch"}, compute={"accumulate": 4})
+    with pytest.raises(UsageError, match=r"^train\.batch_size: batch norm needs 2 pairs per worker and part, got 1"):
+        check_ranks(in_parts, 1)
     check_ranks(train_config(batch_size=4), 4)
 
 
+@pytest.mark.parametrize("norm", ["generator_norm", "discriminator_norm"])
+def test_sync_norm_needs_two_pairs_over_all_workers_in_each_part(norm: str) -> None:
+    check_ranks(train_config(batch_size=4, model={norm: "sync"}), 4)
+    check_ranks(train_config(batch_size=4, model={norm: "sync"}, compute={"accumulate": 2}), 2)
+    with pytest.raises(UsageError, match="batch norm needs 2 pairs"):
+        check_ranks(train_config(batch_size=4, model={norm: "sync"}, compute={"accumulate": 4}), 1)
+    with pytest.raises(UsageError, match="batch norm needs 2 pairs"):
+        check_ranks(train_config(batch_size=1, model={norm: "sync"}), 1)
+
+
 def test_a_view_that_the_generator_cannot_halve_often_enough_is_refused() -> None:
-    check_generator(ModelConfig(), 64)
+    check_view(ModelConfig(), 64)
     seven = ModelConfig(generator_widths=(8,) * 7)
-    check_generator(seven, 256)
+    check_view(seven, 256)
     for size in (64, 128):
         with pytest.raises(UsageError, match=rf"^train\.model\.generator_widths: 7 down steps do not fit .* {size} px"):
-            check_generator(seven, size)
+            check_view(seven, size)
     config: TrainConfig = train_config(model={"generator_widths": (8,) * 6})
     with pytest.raises(UsageError, match="generator_widths"):
         train_state(config)
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run_before_anything_is_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Losses may still be finite when a gradient is not; its step must never reach a checkpoint."""
-    monkeypatch.setattr(training, "_gradient_norm", lambda module: torch.tensor(float("inf")))
-    with pytest.raises(TrainingError, match=r"^grad_d is inf at nimg=0, rank 0"):
-        next(run(train_state(train_config()), batch_source()))
+def test_the_terms_of_a_report_are_the_means_over_all_ranks(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(Steps(lambda step: {"cycle": 3.0}))
+    monkeypatch.setattr(ranks, "gather", lambda mine: [mine, other_rank(mine, (1, "cycle", 5.0))])
+    assert next(run(train_state(train_config()), batch_source())).losses["cycle"] == 4.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_gan.memory import MemoryEstimate
 from infra.settings import Settings
 from infra.storage_local import LocalStorage
 from jobs.record import JobState, load_status, save_status
@@ -25,6 +26,13 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
     put_model(storage)
     put_generated(storage)
     return storage
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate takes seconds; `tests/anomaly_gan/test_memory.py` has the real one."""
+    estimate = MemoryEstimate(resting=2**30, peak=5 * 2**29)
+    monkeypatch.setattr("jobs.submit.estimate_memory", lambda config, resolution, world_size: estimate)
 
 
 @dataclass
@@ -195,3 +203,10 @@ def test_a_refused_submission_ends_with_exit_8_and_stays_in_the_list(cluster: En
     cluster.refuses = "cluster x: refused the job"
     assert run_cli([*TRAIN], exit_code=8).stderr.endswith("error: cluster x: refused the job\n")
     assert "failed" in run_cli(["jobs", "list"]).stdout
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_the_memory_of_a_training_is_told_before_it_starts(cluster: EndingCluster, dry: list[str]) -> None:
+    told = "memory: 2.5 GiB at the peak of a step, 1.0 at rest, for each worker"
+    assert told in run_cli([*TRAIN, *dry]).stderr
+    assert "memory:" not in run_cli(["submit", "generate", "--model", TRAIN_JOB, *dry]).stderr

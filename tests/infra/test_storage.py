@@ -88,11 +88,32 @@ def test_a_file_goes_up_whole(storage: Storage, tmp_path: Path) -> None:
     assert storage.read("big") == source.read_bytes()
 
 
-def test_what_is_missing_is_not_found_by_name(storage: Storage) -> None:
+@pytest.mark.parametrize("data", [b"", b"\x00one", b"x" * 100_000])
+def test_a_file_comes_down_whole_and_replaces_what_was_there(storage: Storage, data: bytes, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"old" * 50_000)
+    storage.write("a/big", data)
+    storage.download("a/big", target)
+    assert target.read_bytes() == data
+    storage.download("a/big", tmp_path / "new")
+    assert (tmp_path / "new").read_bytes() == data == storage.read("a/big")
+
+
+def test_what_went_up_as_a_file_comes_down_the_same(storage: Storage, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(range(256)) * 400)
+    storage.upload(source, "big")
+    storage.download("big", target)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_what_is_missing_is_not_found_by_name(storage: Storage, tmp_path: Path) -> None:
     storage.write("folder/file", b"")
     for key in ("gone", "folder", "folder/gone"):
         with pytest.raises(NotFoundError, match=f"{key}: no such object in the store"):
             storage.read(key)
+        with pytest.raises(NotFoundError, match=f"{key}: no such object in the store"):
+            storage.download(key, tmp_path / "target")
         assert not storage.exists(key)
     assert storage.exists("folder/file")
 
@@ -129,6 +150,7 @@ def test_a_key_that_could_leave_the_store_is_refused(storage: Storage, tmp_path:
         lambda key: storage.write(key, b""),
         lambda key: storage.create(key, b""),
         lambda key: storage.upload(source, key),
+        lambda key: storage.download(key, tmp_path / "target"),
         storage.exists,
         storage.delete,
         storage.url,

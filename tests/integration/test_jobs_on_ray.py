@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.s3]
 Until = Callable[[Callable[[], bool], float, str], None]
 TINY = [
     *("--preset", "laptop", "--window", "64", "--batch-size", "4"),
-    *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.discriminator_width=8"),
-    *("--set", "train.model.discriminator_features=64", "--set", "train.aware.weights=random"),
+    *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.width_mult=0.125"),
+    *("--set", "train.aware.weights=random"),
 ]
 RETRY_ONCE = ("--set", "resources.max_failures=1")
 
@@ -197,6 +197,7 @@ def test_an_evaluation_reports_measures_and_both_detectors(suite: Suite, dataset
     assert "alexnet.pth" in figures["lpips"]["unavailable"]
 
 
+@pytest.mark.slow
 def test_tuning_writes_a_spec_that_training_takes(suite: Suite, dataset: str) -> None:
     job_id = suite.submit("tune", *train_args(dataset, 16, "--trials", "2"))
     suite.wait(job_id)
@@ -245,6 +246,7 @@ def _tree(head: LocalHead) -> list[Any]:
     return [root, *root.children(recursive=True)]
 
 
+@pytest.mark.slow
 def test_the_demo_goes_from_nothing_to_a_report_and_leaves_a_running_head_node_alone(suite: Suite) -> None:
     code = (
         "from pathlib import Path\nfrom jobs.demo import DemoPlan, run_demo\n"

@@ -1,4 +1,6 @@
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,16 @@ def test_the_network_is_frozen_and_the_same_for_the_same_seed(source: BatchSourc
     assert told.startswith(weights)
     assert same(made, network(source, weights)[0])
     assert not made.training and not any(parameter.requires_grad for parameter in made.parameters())
+
+
+def test_the_record_says_how_well_it_tells_crops_that_it_has_not_seen(source: BatchSource) -> None:
+    told = network(source, "dataset")[1]
+    assert re.fullmatch(r"dataset: 1 steps, held-out accuracy [01]\.\d\d of 64 crops", told)
+
+
+def test_the_record_says_why_there_is_no_accuracy(source: BatchSource) -> None:
+    told = network(replace(source, abnormals=source.abnormals[:1]), "dataset")[1]
+    assert told == "dataset: 1 steps, held-out accuracy not measured: all crack images are of one group"
 
 
 def test_a_file_gives_its_own_weights_and_its_digest(source: BatchSource, tmp_path: Path) -> None:
@@ -116,6 +128,18 @@ def test_a_network_is_made_once_and_kept_with_its_data_set() -> None:
     assert same(first, again) and not any(parameter.requires_grad for parameter in again.parameters())
     assert all(key.startswith("datasets/tiles/aware/") for key in storage.objects)
     assert list(storage.objects)[-1].endswith(".json")
+
+
+def test_a_kept_network_is_not_trained_again_and_says_the_same(source: BatchSource) -> None:
+    storage = MemoryStorage()
+    trained, told = cached_aware(storage, "tiles", "v1", KEY, lambda: network(source, "dataset"))
+
+    def never() -> tuple[AwareNetwork, str]:
+        raise AssertionError("trained again")
+
+    kept, told_again = cached_aware(storage, "tiles", "v1", KEY, never)
+    assert same(trained, kept)
+    assert told == told_again and "held-out accuracy" in told
 
 
 def test_whatever_decides_the_network_makes_another() -> None:

@@ -1,7 +1,9 @@
 import math
+from pathlib import Path
 
 import pytest
 
+from infra.digest import sha256
 from infra.errors import DataError
 from jobs.checkpoints import CheckpointStore
 from tests.helpers import MemoryStorage
@@ -14,12 +16,27 @@ def storage() -> MemoryStorage:
     return MemoryStorage()
 
 
-def save(storage: MemoryStorage, *scores: float) -> CheckpointStore:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.pt"
+
+
+def save_one(store: CheckpointStore, path: Path, step: int, data: bytes, score: float) -> None:
+    path.write_bytes(data)
+    store.save(step, path, score)
+
+
+def save(storage: MemoryStorage, path: Path, *scores: float) -> CheckpointStore:
     """Checkpoints of steps 10, 20, ... with these scores."""
     store = CheckpointStore(storage, PREFIX)
     for number, score in enumerate(scores, start=1):
-        store.save(10 * number, f"state {10 * number}".encode(), score)
+        save_one(store, path, 10 * number, f"state {10 * number}".encode(), score)
     return store
+
+
+def loaded(store: CheckpointStore, path: Path, step: int) -> bytes:
+    store.load(step, path)
+    return path.read_bytes()
 
 
 def stored_steps(storage: MemoryStorage) -> list[int]:
@@ -38,23 +55,26 @@ def stored_steps(storage: MemoryStorage) -> list[int]:
         ([math.nan, 3.0, 2.0, 4.0, 5.0], [30, 40, 50]),
     ],
 )
-def test_the_last_two_and_the_best_are_kept(storage: MemoryStorage, scores: list[float], kept: list[int]) -> None:
-    store = save(storage, *scores)
+def test_the_last_two_and_the_best_are_kept(
+    storage: MemoryStorage, path: Path, scores: list[float], kept: list[int]
+) -> None:
+    store = save(storage, path, *scores)
     assert sorted(stored_steps(storage)) == kept
     assert [entry["step"] for entry in store.entries()] == kept
+    assert [entry["sha256"] for entry in store.entries()] == [sha256(f"state {step}".encode()) for step in kept]
     for step in kept:
-        assert store.load(step) == f"state {step}".encode()
+        assert loaded(store, path, step) == f"state {step}".encode()
 
 
-def test_nothing_saved_is_nothing_to_resume(storage: MemoryStorage) -> None:
-    store = save(storage)
+def test_nothing_saved_is_nothing_to_resume(storage: MemoryStorage, path: Path) -> None:
+    store = save(storage, path)
     assert store.entries() == [] and store.latest_step() is None
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_named(
-    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+    storage: MemoryStorage, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = save(storage, 1.0)
+    store = save(storage, path, 1.0)
     write = storage.write
 
     def fail_at_index(key: str, data: bytes) -> None:
@@ -64,33 +84,43 @@ def test_a_checkpoint_that_was_not_finished_is_not_named(
 
     monkeypatch.setattr(storage, "write", fail_at_index)
     with pytest.raises(OSError, match="power cut"):
-        store.save(20, b"half", 0.5)
-    assert store.latest_step() == 10 and store.load(10) == b"state 10"
+        save_one(store, path, 20, b"half", 0.5)
+    assert store.latest_step() == 10 and loaded(store, path, 10) == b"state 10"
     monkeypatch.undo()
-    store.save(20, b"whole", 0.5)
-    assert store.latest_step() == 20 and store.load(20) == b"whole"
+    save_one(store, path, 20, b"whole", 0.5)
+    assert store.latest_step() == 20 and loaded(store, path, 20) == b"whole"
 
 
-def test_a_step_that_is_done_again_replaces_it_and_what_came_after(storage: MemoryStorage) -> None:
-    store = save(storage, 3.0, 2.0, 1.0)
-    store.save(20, b"again", 2.5)
-    assert store.latest_step() == 20 and store.load(20) == b"again"
+def test_a_step_that_is_done_again_replaces_it_and_what_came_after(storage: MemoryStorage, path: Path) -> None:
+    store = save(storage, path, 3.0, 2.0, 1.0)
+    save_one(store, path, 20, b"again", 2.5)
+    assert store.latest_step() == 20 and loaded(store, path, 20) == b"again"
     assert stored_steps(storage) == [20]
 
 
-def test_a_corrupt_checkpoint_is_refused_and_once_removed_the_one_before_is_taken(storage: MemoryStorage) -> None:
-    store = save(storage, 2.0, 1.0)
+def test_a_corrupt_checkpoint_is_refused_and_once_removed_the_one_before_is_taken(
+    storage: MemoryStorage, path: Path
+) -> None:
+    store = save(storage, path, 2.0, 1.0)
     key = f"{PREFIX}/00000020.pt"
     storage.write(key, b"corrupt")
     with pytest.raises(
         DataError, match=f"{key}: sha256 differs from the index; remove it to go on from the one before"
     ):
-        store.load(20)
+        store.load(20, path)
     storage.delete(key)
     assert store.latest_step() == 10
 
 
-def test_other_files_below_the_prefix_stay(storage: MemoryStorage) -> None:
+def test_other_files_below_the_prefix_stay(storage: MemoryStorage, path: Path) -> None:
     storage.write(f"{PREFIX}/history.json", b"[]")
-    save(storage, 3.0, 2.0, 1.0)
+    save(storage, path, 3.0, 2.0, 1.0)
     assert f"{PREFIX}/history.json" in storage.objects
+
+
+def test_a_checkpoint_that_somebody_removed_is_passed_over(storage: MemoryStorage, path: Path) -> None:
+    store = save(storage, path, 3.0, 2.0, 1.0)
+    storage.delete(f"{PREFIX}/00000030.pt")
+    assert store.latest_step() == 20 and loaded(store, path, 20) == b"state 20"
+    storage.delete(f"{PREFIX}/00000020.pt")
+    assert store.latest_step() is None

@@ -78,8 +78,8 @@ def test_a_preset_lies_under_file_environment_and_flags(spec_file: Path) -> None
 
 def test_a_preset_may_come_from_any_layer_and_the_last_one_counts(spec_file: Path) -> None:
     spec_file.write_text("train: {preset: paper}")
-    assert train(file=spec_file).train.model.generator_norm == "batch"
-    assert train(environ={"AGAN_SPEC_train__preset": "paper"}).train.model.generator_norm == "batch"
+    assert train(file=spec_file).train.model.generator_norm == "sync"
+    assert train(environ={"AGAN_SPEC_train__preset": "paper"}).train.model.generator_norm == "sync"
     last = train({"train.preset": "stable"}, file=spec_file)
     assert last.train.preset == "stable" and last.train.model.generator_norm == "instance"
 
@@ -93,12 +93,12 @@ def test_set_reads_numbers_booleans_and_lists_and_leaves_other_text() -> None:
     sets = {
         "train.loss.lambda_1": "1e-1",
         "train.batch_size": "8",
-        "train.model.residual": "false",
+        "train.model.blend": "false",
         "train.model.generator_widths": "[8, 16]",
         "train.loss.adversarial": "paper",
     }
     spec = train(sets=sets).train
-    assert (spec.loss.lambda_1, spec.batch_size, spec.model.residual) == (0.1, 8, False)
+    assert (spec.loss.lambda_1, spec.batch_size, spec.model.blend) == (0.1, 8, False)
     assert spec.model.generator_widths == (8, 16) and spec.loss.adversarial == "paper"
 
 

@@ -11,13 +11,14 @@ import torch
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
+from jobs.checkpoints import CheckpointStore
 from jobs.context import context_from_plain, load_context
 from jobs.record import JobState, list_statuses, load_status
 from jobs.resolve import ResolvedSpec, resolve
 from jobs.run import parse_spec_uri
 from jobs.spec import EvaluateSpec, TrainSpec, TuneSpec
 from jobs.submit import check_cluster, complete, gpu_hint, needed, submit
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
+from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model, put_spec
 from tests.helpers import MemoryStorage
 
 SMALL = {"train.batch_size": 2, "train.total_images": 4}
@@ -128,7 +129,7 @@ def test_a_batch_that_the_workers_cannot_share_is_refused() -> None:
     put_dataset(storage)
     with pytest.raises(UsageError, match=r"train\.batch_size: 5 pairs cannot be shared by 2 workers; use a multiple"):
         completed(storage, train__batch_size=5, resources__workers=2)
-    with pytest.raises(UsageError, match="batch norm needs 2 pairs per worker, got 1"):
+    with pytest.raises(UsageError, match="batch norm needs 2 pairs per worker and part, got 1"):
         completed(storage, resources__workers=2, train__model__generator_norm="batch")
 
 
@@ -179,6 +180,103 @@ def test_evaluation_on_a_data_set_without_the_class_is_refused() -> None:
         UsageError, match=f"tiles has no class 'dent', which job {GENERATE_JOB} made; it has crack, hole"
     ):
         completed(storage, "evaluate")
+
+
+# --- going on from another job
+
+
+def stopped_job(storage: Storage, path: Path, **sets: Any) -> str:
+    """A train job of the smallest spec with these changes, and a checkpoint of step 2; returns its id."""
+    put_spec(storage, TRAIN_JOB, completed(storage, **sets).spec)
+    path.write_bytes(b"state")
+    CheckpointStore(storage, f"jobs/{TRAIN_JOB}/checkpoints").save(2, path, 0.5)
+    return TRAIN_JOB
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [{}, {"resources__workers": 2, "resources__cpus_per_worker": 3, "resources__max_failures": 0}],
+    ids=["the same", "other resources"],
+)
+def test_a_job_of_the_same_spec_may_go_on_from_a_checkpoint(resources: dict[str, Any], tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    earlier = stopped_job(storage, tmp_path / "checkpoint.pt")
+    assert trained(completed(storage, resume=earlier, **resources)).resume == earlier
+
+
+def test_a_job_may_go_on_from_one_that_itself_went_on(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    first = stopped_job(storage, tmp_path / "checkpoint.pt")
+    second = "train-20260102-120000-ab12"
+    put_spec(storage, second, completed(storage, resume=first).spec)
+    CheckpointStore(storage, f"jobs/{second}/checkpoints").save(4, tmp_path / "checkpoint.pt", 0.5)
+    assert trained(completed(storage, resume=second)).resume == second
+
+
+@pytest.mark.parametrize(
+    ("sets", "key"),
+    [
+        ({"train__seed": 1}, "train.seed"),
+        ({"train__loss__lambda_1": 0.5}, "train.loss.lambda_1"),
+        ({"train__total_images": 8}, "train.total_images"),
+        ({"train__model__generator_widths": [8, 8]}, "train.model.generator_widths"),
+        ({"train__image_pool": 1, "train__augment__probability": 0.5}, "train.image_pool"),
+        ({"class_name": "hole"}, "class_name"),
+        ({"view__kind": "window", "view__size": 64}, "view.kind"),
+    ],
+)
+def test_a_differing_value_is_refused_by_its_key(sets: dict[str, Any], key: str, tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    earlier = stopped_job(storage, tmp_path / "checkpoint.pt")
+    with pytest.raises(UsageError) as caught:
+        completed(storage, resume=earlier, **sets)
+    assert str(caught.value).startswith(
+        f"resume: {key} differs from job {earlier}'s; only resources, train.compute and"
+    )
+
+
+def test_how_a_step_is_computed_and_when_it_is_told_may_change(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    earlier = stopped_job(storage, tmp_path / "checkpoint.pt")
+    changes: dict[str, Any] = {"train__compute__accumulate": 2, "train__log_every_steps": 3}
+    assert trained(completed(storage, resume=earlier, **changes)).resume == earlier
+
+
+def test_another_version_of_the_data_set_is_no_place_to_go_on(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    earlier = stopped_job(storage, tmp_path / "checkpoint.pt")
+    put_dataset(storage, resolution=128)
+    with pytest.raises(UsageError, match=f"^resume: dataset differs from job {earlier}'s"):
+        completed(storage, resume=earlier)
+
+
+def test_a_job_of_another_kind_has_nothing_to_go_on_from() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage)
+    with pytest.raises(UsageError, match=f"^resume: job {GENERATE_JOB} is a generate job; name a train job"):
+        completed(storage, resume=GENERATE_JOB)
+
+
+def test_a_job_without_a_checkpoint_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    earlier = stopped_job(storage, tmp_path / "checkpoint.pt")
+    storage.delete(f"jobs/{earlier}/checkpoints/00000002.pt")
+    with pytest.raises(UsageError, match=f"^resume: job {earlier} has no checkpoint; leave it out to start anew"):
+        completed(storage, resume=earlier)
+
+
+def test_an_unknown_job_to_go_on_from_is_not_found() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(NotFoundError, match=TRAIN_JOB):
+        completed(storage, resume=TRAIN_JOB)
 
 
 # --- what the cluster can do

@@ -1,0 +1,46 @@
+"""Made-up pictures in memory: what the benchmarks train on."""
+
+from functools import cache
+
+import numpy as np
+
+from anomaly_gan.batches import BatchSource
+from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.data import Sample
+from anomaly_gan.masks.pool import build_pool
+
+CLASS = "spot"
+FRAME_PX = 512
+PICTURES = 16
+"""Of each kind."""
+
+
+def synthetic_source(config: TrainConfig, view: ViewConfig, rank: int = 0, world_size: int = 1) -> BatchSource:
+    """Batches of grey noise with dark spots of 24 to 56 px, decoded and in memory as in a train job."""
+    abnormals = [_sample(number, True) for number in range(PICTURES)]
+    return BatchSource(
+        [_sample(number, False) for number in range(PICTURES)],
+        abnormals,
+        build_pool(abnormals, CLASS),
+        view,
+        config.masks,
+        config.seed,
+        config.batch_size,
+        rank,
+        world_size,
+        config.crop.parts,
+    )
+
+
+@cache
+def _sample(number: int, is_abnormal: bool) -> Sample:
+    rng = np.random.default_rng([number, is_abnormal])
+    image = rng.integers(90, 170, (FRAME_PX, FRAME_PX), dtype=np.uint8)
+    if not is_abnormal:
+        return Sample(f"normal-{number:03d}", image)
+    rows, columns = np.ogrid[:FRAME_PX, :FRAME_PX]
+    row, column = rng.integers(FRAME_PX // 4, 3 * FRAME_PX // 4, 2)
+    height, width = rng.integers(12, 29, 2)
+    mask = (((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 <= 1).astype(np.uint8)
+    image[mask == 1] //= 4
+    return Sample(f"abnormal-{number:03d}", image, {CLASS: mask})

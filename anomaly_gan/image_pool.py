@@ -1,0 +1,62 @@
+"""Earlier generated images for the discriminators, so that generators cannot win by changing habits (CycleGAN's pool).
+
+Each pair of the global batch has a history of its own, and chance depends on seed and position alone: the images do
+not depend on how many ranks share the batch.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+POOL_STREAM = 5
+RETURN_PROBABILITY = 0.5
+
+Histories = dict[int, list[tuple[Tensor, Tensor]]]
+"""Place in the batch -> its kept (image [3, H, W] in [-1, 1], parts [1, H, W] uint8), on the CPU or the device."""
+
+
+class ImagePool:
+    """The histories of one domain. An image keeps its mask, and with it its box."""
+
+    def __init__(self, capacity: int, seed: int, batch_size: int, domain: int) -> None:
+        self.histories: Histories = {}
+        self._capacity = capacity
+        self._seed = [seed, POOL_STREAM, domain]
+        self._batch_size = batch_size
+
+    def exchange(self, image: Tensor, parts: Tensor, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the discriminators are to see: every second image, once its history is full, is an earlier one.
+
+        Args:
+            image: [N, 3, H, W], without gradient.
+            parts: [N, 1, H, W] uint8, of the same images.
+            positions: N numbers of pairs in the run.
+        """
+        if not self._capacity:
+            return image, parts
+        shown = [self._exchange_one(*each) for each in zip(image, parts, positions, strict=True)]
+        images, shapes = zip(*shown, strict=True)
+        return torch.stack(images), torch.stack(shapes)
+
+    def _exchange_one(self, image: Tensor, parts: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        history = self.histories.setdefault(position % self._batch_size, [])
+        kept = (image.detach().clone(), parts.clone())
+        if len(history) < self._capacity:
+            history.append(kept)
+            return image, parts
+        rng = np.random.default_rng([*self._seed, position])
+        if rng.random() >= RETURN_PROBABILITY:
+            return image, parts
+        chosen = int(rng.integers(self._capacity))
+        earlier, history[chosen] = history[chosen], kept
+        return earlier
+
+    def load(self, histories: Histories, rank: int, world_size: int, device: torch.device) -> None:
+        """Take this rank's places out of those of all ranks."""
+        self.histories = {
+            place: [(image.to(device), parts.to(device)) for image, parts in pairs]
+            for place, pairs in histories.items()
+            if place % world_size == rank
+        }

@@ -1,0 +1,102 @@
+"""Does the method learn? One class trained in this process, measured before and after on images not learnt from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import torch
+
+from anomaly_gan import training
+from anomaly_gan.aware_training import train_aware
+from anomaly_gan.batches import BatchSource
+from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
+from anomaly_gan.data import Sample
+from anomaly_gan.generation import GenerationPlan
+from anomaly_gan.masks.pool import build_pool
+from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise
+from anomaly_gan.preview import Preview, Previewer
+from anomaly_gan.train_state import build_state
+from anomaly_gan.training import StepReport
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """One class of a data set.
+
+    Attributes:
+        normals, abnormals: of the training split.
+        held_out: normal images of the test split, which the generated images are made from.
+    """
+
+    class_name: str
+    normals: Sequence[Sample]
+    abnormals: Sequence[Sample]
+    held_out: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What one run learnt.
+
+    Attributes:
+        untrained, trained: measures of the generated images by the generator before and after.
+        crop_kid, crop_spread: of the trained generator; see `preview.Preview`.
+        aware_accuracy: held-out accuracy of the aware network, None where it was not measured.
+        step_sec: mean seconds of a step.
+        preview: the trained generator's images.
+    """
+
+    seed: int
+    steps: int
+    untrained: dict[str, MeasureSummary]
+    trained: dict[str, MeasureSummary]
+    crop_kid: float
+    crop_spread: float
+    aware_accuracy: float | None
+    step_sec: float
+    preview: Preview
+
+
+def run_study(
+    data: StudyData,
+    view: ViewConfig,
+    config: TrainConfig,
+    device: torch.device,
+    images: int,
+    watch: Callable[[StepReport], None] = lambda report: None,
+) -> Study:
+    """Train as a job on one worker would, with an aware network of the data set.
+
+    Args:
+        images: generated images that are measured.
+        watch: sees every report of the run.
+    """
+    pool = build_pool(data.abnormals, data.class_name)
+    source = BatchSource(
+        data.normals, data.abnormals, pool, view, config.masks, config.seed, config.batch_size, parts=config.crop.parts
+    )
+    learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
+    state = build_state(config, view.size, learnt.network, device)
+    plan = GenerationPlan(data.held_out, pool, view, config.masks, GenerationConfig(seed=config.seed))
+    previewer = Previewer(plan, source, state.aware, config.crop, images)
+    untrained = previewer.draw(state.g_ema)
+    started = perf_counter()
+    for report in training.run(state, source):
+        watch(report)
+    seconds = perf_counter() - started
+    trained = previewer.draw(state.g_ema)
+    return Study(
+        config.seed,
+        config.total_steps,
+        _summary(untrained),
+        _summary(trained),
+        trained.measures["crop_kid"],
+        trained.measures["crop_spread"],
+        learnt.held_out_accuracy,
+        seconds / config.total_steps,
+        trained,
+    )
+
+
+def _summary(preview: Preview) -> dict[str, MeasureSummary]:
+    return summarise([MaskChange(**made.sample.meta["measures"]) for made in preview.images])

@@ -1,0 +1,222 @@
+"""One training step as the paper has it: fakes, discriminators, generators, averaged weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from anomaly_gan import losses
+from anomaly_gan.augmentation import augment
+from anomaly_gan.batches import Batch
+from anomaly_gan.config import TrainConfig
+from anomaly_gan.crops import crop, mask_boxes
+from anomaly_gan.data import to_model_range
+from anomaly_gan.train_state import Fakes, Seen, TrainState, gradients_joined, power_iterated
+
+EMA_WARMUP_STEPS = 10
+D_REAL, D_FAKE, G_FAKE = range(3)
+"""What an image is looked at for; each look has its own augmentation."""
+
+TERMS = {
+    "d1": "Eq. 2, both domains",
+    "d2": "Eq. 3, both domains",
+    "adv_d1": "generators against D1, both domains",
+    "adv_d2": "generators against D2, both domains, before lambda_1",
+    "cycle": "Eq. 6",
+    "aware": "Eq. 7",
+    "outside": "L1 change outside the mask, both domains",
+    "grad_d": "norm of the discriminators' gradient",
+    "grad_g": "norm of the generators' gradient",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a batch in the networks' range.
+
+    normal, abnormal [N, 3, H, W] in [-1, 1]; expert, prior [N, 1, H, W] uint8 numbers of parts, 0 outside.
+    """
+
+    normal: Tensor
+    expert: Tensor
+    abnormal: Tensor
+    prior: Tensor
+    positions: tuple[int, ...]
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the generators take: images, and masks in {0, 1}."""
+        return self.normal, _as_mask(self.expert), self.abnormal, _as_mask(self.prior)
+
+
+def see(image: Tensor, parts: Tensor, config: TrainConfig) -> Seen:
+    """Add the mask as the config says, and cut the crops around it.
+
+    Args:
+        image: [N, 3, H, W] in [-1, 1].
+        parts: [N, 1, H, W] uint8, 0 outside the mask.
+    """
+    boxes, has_mask = mask_boxes(parts, config.crop)
+    mask = _as_mask(parts)
+    if config.model.discriminator_input == "mask_channel":
+        view = torch.cat([image, mask], 1)
+        return Seen(view, crop(view, boxes), has_mask)
+    return Seen(image, crop(image * mask, boxes), has_mask)
+
+
+def train_step(state: TrainState, batch: Batch) -> dict[str, Tensor]:
+    """One update of the discriminators, then one of the generators.
+
+    The fakes are made once for both. Where a batch is computed in several parts, only one part's graph is kept at
+    a time, so its fakes are made again for the generators.
+
+    Returns:
+        Unweighted terms, scalars [], named as in `TERMS`.
+    """
+    shares = [_share(part) for part in batch.split(state.config.compute.accumulate)]
+    fakes: Fakes | None = state.generators_joined(*shares[0].inputs()) if len(shares) == 1 else None
+    terms = _discriminator_update(state, shares, fakes) | _generator_update(state, shares, fakes)
+    _update_ema(state)
+    return terms
+
+
+def _share(part: Batch) -> Share:
+    return Share(
+        to_model_range(part.normal_image),
+        part.expert_mask,
+        to_model_range(part.abnormal_image),
+        part.prior_mask,
+        part.positions,
+    )
+
+
+def _as_mask(parts: Tensor) -> Tensor:
+    return (parts > 0).float()
+
+
+def _discriminator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:
+    state.optim_d.zero_grad(set_to_none=True)
+    total: dict[str, Tensor] = {}
+    for share in shares:
+        if fakes is not None:
+            made = fakes.fake_abnormal.detach(), fakes.fake_normal.detach()
+        else:
+            made = state.generators.first_pass(*share.inputs())
+        with (
+            gradients_joined(state.discriminators_joined, now=share is shares[-1]),
+            power_iterated(state.discriminators, now=share is shares[0]),
+        ):
+            terms = _discriminator_terms(state, share, *made)
+            ((terms["d1"] + terms["d2"]) / len(shares)).backward()  # type: ignore[no-untyped-call]
+        _add(total, terms, len(shares))
+    total["grad_d"] = _gradient_norm(state.discriminators)
+    state.optim_d.step()
+    return total
+
+
+def _discriminator_terms(
+    state: TrainState, share: Share, fake_abnormal: Tensor, fake_normal: Tensor
+) -> dict[str, Tensor]:
+    weights, positions = state.config.loss, share.positions
+    shown_abnl = state.image_pools["abnl"].exchange(fake_abnormal, share.expert, positions)
+    shown_norm = state.image_pools["norm"].exchange(fake_normal, share.prior, positions)
+    logits = state.discriminators_joined(
+        _look(state, share.abnormal, share.prior, positions, D_REAL),
+        _look(state, *shown_abnl, positions, D_FAKE),
+        _look(state, share.normal, share.expert, positions, D_REAL),
+        _look(state, *shown_norm, positions, D_FAKE),
+    )
+    return {
+        "d1": losses.loss_d1(logits[0], logits[1], weights) + losses.loss_d1(logits[4], logits[5], weights),
+        "d2": losses.loss_d2(logits[2], logits[3], weights) + losses.loss_d2(logits[6], logits[7], weights),
+    }
+
+
+def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:
+    state.optim_g.zero_grad(set_to_none=True)
+    state.discriminators.requires_grad_(False)
+    weights = state.config.loss
+    total: dict[str, Tensor] = {}
+    for share in shares:
+        with (
+            gradients_joined(state.generators_joined, now=share is shares[-1]),
+            power_iterated(state.discriminators, now=share is shares[0]),
+        ):
+            terms = _generator_terms(state, share, fakes or state.generators_joined(*share.inputs()))
+            objective = (  # Eq. 8, with ours outside the mask
+                terms["adv_d1"]
+                + weights.lambda_1 * terms["adv_d2"]
+                + weights.lambda_cycle * terms["cycle"]
+                + weights.lambda_aware * terms["aware"]
+                + weights.lambda_outside * terms["outside"]
+            )
+            (objective / len(shares)).backward()  # type: ignore[no-untyped-call]
+        _add(total, terms, len(shares))
+    total["grad_g"] = _gradient_norm(state.generators)
+    state.optim_g.step()
+    state.discriminators.requires_grad_(True)
+    return total
+
+
+def _generator_terms(state: TrainState, share: Share, fakes: Fakes) -> dict[str, Tensor]:
+    normal, expert_mask, abnormal, prior_mask = share.inputs()
+    fake_abnl = _look(state, fakes.fake_abnormal, share.expert, share.positions, G_FAKE)
+    fake_norm = _look(state, fakes.fake_normal, share.prior, share.positions, G_FAKE)
+    judge, weights = state.discriminators.judge, state.config.loss
+    plain_norm, plain_abnl = fake_norm, fake_abnl
+    if state.config.augment.probability:
+        plain_norm = see(fakes.fake_normal, share.prior, state.config)
+        plain_abnl = see(fakes.fake_abnormal, share.expert, state.config)
+    return {
+        "adv_d1": losses.loss_adv_d1(judge("d1_abnl", fake_abnl), weights)
+        + losses.loss_adv_d1(judge("d1_norm", fake_norm), weights),
+        "adv_d2": losses.loss_adv_d2(judge("d2_abnl", fake_abnl), weights)
+        + losses.loss_adv_d2(judge("d2_norm", fake_norm), weights),
+        "cycle": losses.loss_cycle(fakes.cycled_normal, normal, expert_mask, weights.cycle_inside)
+        + losses.loss_cycle(fakes.cycled_abnormal, abnormal, prior_mask, weights.cycle_inside),
+        "outside": losses.loss_outside(fakes.fake_abnormal, normal, expert_mask)
+        + losses.loss_outside(fakes.fake_normal, abnormal, prior_mask),
+        "aware": _aware_term(state, share, plain_norm, plain_abnl),
+    }
+
+
+def _look(state: TrainState, image: Tensor, parts: Tensor, positions: Sequence[int], purpose: int) -> Seen:
+    """What the discriminators see of an image, after augmentation."""
+    changed = augment(image, parts, positions, state.config.augment, (state.config.seed, purpose))
+    return see(*changed, state.config)
+
+
+def _aware_term(state: TrainState, share: Share, fake_norm: Seen, fake_abnl: Seen) -> Tensor:
+    """Eq. 7; both domains' crops side by side, so that the aware network runs once for real and once for generated."""
+    config = state.config
+    real_norm, real_abnl = see(share.normal, share.expert, config), see(share.abnormal, share.prior, config)
+    weight = torch.cat([fake_norm.has_mask * real_norm.has_mask, fake_abnl.has_mask * real_abnl.has_mask])
+    weight = weight.repeat_interleave(config.crop.parts)
+    real = torch.cat([real_norm.crop, real_abnl.crop])[:, :3]
+    fake = torch.cat([fake_norm.crop, fake_abnl.crop])[:, :3]
+    if config.loss.aware == "l2_pixels":
+        return 2 * losses.loss_pixels(fake, real, weight)
+    with torch.no_grad():
+        real_features = state.features(real)
+    return 2 * losses.loss_semantic(state.features(fake), real_features, weight, config.loss.aware_norm)
+
+
+def _add(total: dict[str, Tensor], terms: dict[str, Tensor], count: int) -> None:
+    for name, term in terms.items():
+        total[name] = total.get(name, 0) + term.detach() / count
+
+
+def _gradient_norm(module: nn.Module) -> Tensor:
+    """The L2 norm over all parameters, a scalar []; not finite as soon as one gradient is not."""
+    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+
+
+def _update_ema(state: TrainState) -> None:
+    """Average the weights; early steps count more, so that the random start is soon forgotten."""
+    decay = min(state.config.optim.ema_decay, (1 + state.step) / (EMA_WARMUP_STEPS + state.step))
+    current = state.generators.norm2abnl
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average(list(state.g_ema.parameters()), list(current.parameters()), 0)
+    for kept, buffer in zip(state.g_ema.buffers(), current.buffers(), strict=True):
+        kept.copy_(buffer)

@@ -1,0 +1,103 @@
+"""How a rank of a train job learns that it is to stop: SIGTERM, or the notice that a node is to be taken away."""
+
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, NoReturn
+
+import ray.train
+import ray.train.collective
+from ray.exceptions import RayActorError
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig
+
+GRACE_SEC = 25
+"""From SIGTERM to the end of the process: for the step under way, the checkpoint and Ray's restart."""
+POLL_SEC = 2.0
+"""About how often the ranks ask for a notice; Ray itself looks for one every 5 seconds."""
+
+_sigterm = threading.Event()
+
+
+def watch_sigterm() -> None:
+    """Let SIGTERM ask instead of end; only the main thread may call this.
+
+    A second SIGTERM ends the process as before. So does the alarm after `GRACE_SEC`: its default action needs no
+    Python, so a step that hangs cannot hold it up.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+
+    def on_sigterm(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, before)
+        signal.alarm(GRACE_SEC)
+        _sigterm.set()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+class _WatchedTorchBackend(Backend):
+    """Ray's torch backend, which also calls `watch_sigterm` on the main thread of every rank.
+
+    Ray runs the train function on another thread, where Python installs no signal handler.
+    """
+
+    _torch = TorchConfig().backend_cls
+    share_cuda_visible_devices = _torch.share_cuda_visible_devices
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        self._torch().on_start(worker_group, backend_config)
+        worker_group.execute(watch_sigterm)
+
+    def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
+        self._torch().on_training_start(worker_group, backend_config)
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        self._torch().on_shutdown(worker_group, backend_config)
+
+
+class WatchedTorchConfig(TorchConfig):
+    """`torch_config` of a trainer whose ranks ask a `StopNotice`."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return _WatchedTorchBackend
+
+
+class StopNotice:
+    """Says after each step whether this rank was asked to stop.
+
+    Every rank must call it equally often: Ray's answer is a barrier over the ranks. A barrier takes some
+    milliseconds, so only every n-th call asks, and rank 0 tells the others the next n, from its own pace.
+    """
+
+    def __init__(self) -> None:
+        self._interval = 1
+        self._calls_left = 1
+        self._asked_at = time.monotonic()
+
+    def __call__(self) -> bool:
+        self._calls_left -= 1
+        is_preempted = self._calls_left == 0 and self._ask()
+        return _sigterm.is_set() or is_preempted
+
+    def _ask(self) -> bool:
+        is_preempted = ray.train.get_preemption_info() is not None
+        now = time.monotonic()
+        calls_per_sec = self._interval / max(now - self._asked_at, 1e-6)
+        # no more than doubled: one quick step must not put off the next question for long
+        interval = max(1, min(int(POLL_SEC * calls_per_sec), 2 * self._interval))
+        self._interval = self._calls_left = ray.train.collective.broadcast_from_rank_zero(interval)
+        self._asked_at = now
+        return is_preempted
+
+
+def end_stopped(step: int) -> NoReturn:
+    """End every rank, once all are here: at the first error Ray ends them all, the one that saves included.
+
+    Raises:
+        RayActorError: always. Ray takes it for a worker lost with its node, so it restarts the group and
+            leaves `max_failures` alone.
+    """
+    ray.train.collective.barrier()
+    raise RayActorError(error_msg=f"asked to stop at step {step}; the checkpoint is saved", preempted=True)

@@ -1,0 +1,40 @@
+"""A study of one class from the store, in this process: the same spec, data and checks as a train job."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+
+from anomaly_gan.study import Study, StudyData, run_study
+from anomaly_gan.training import StepReport
+from infra.storage import Storage
+from jobs.datasets import load_index, load_samples
+from jobs.inputs import load_training_split
+from jobs.resolve import resolve
+from jobs.spec import TrainSpec
+from jobs.submit import complete
+
+
+def study_class(
+    storage: Storage,
+    flags: Mapping[str, Any],
+    sets: Mapping[str, str],
+    images: int,
+    watch: Callable[[StepReport], None],
+) -> tuple[TrainSpec, Study]:
+    """Train and measure as the spec of `agan submit train` with these flags says.
+
+    Args:
+        flags, sets: as `resolve` takes them.
+        images: generated images that are measured, made from normal images of the test split.
+        watch: sees every report of the run.
+
+    Raises:
+        UsageError, NotFoundError: as `agan submit train` refuses.
+    """
+    spec = cast(TrainSpec, complete(resolve("train", dict(flags), sets=dict(sets)), storage).spec)
+    split = load_training_split(storage, spec.dataset, spec.class_name)
+    held_out = load_samples(storage, load_index(storage, spec.dataset), split="test", classes=[])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = StudyData(spec.class_name, split.normals, split.abnormals, held_out)
+    return spec, run_study(data, spec.view, spec.train, device, images, watch)

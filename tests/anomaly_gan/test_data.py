@@ -1,0 +1,29 @@
+"""The two conversions of the value range."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from anomaly_gan.data import to_model_range, to_uint8
+
+PACKAGES = Path(__file__).parents[2]
+
+
+def test_every_grey_level_comes_back_as_itself() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_model_range(levels)), levels)
+
+
+def test_the_model_range_spans_minus_one_to_one() -> None:
+    assert to_model_range(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize(("level", "whole"), [(99.4, 99), (99.6, 100), (-3.0, 0), (258.0, 255)])
+def test_what_lies_between_two_levels_is_rounded_and_what_lies_beyond_is_cut(level: float, whole: int) -> None:
+    assert to_uint8(torch.tensor(level / 127.5 - 1)).item() == whole
+
+
+def test_each_conversion_exists_once() -> None:
+    sources = {path for name in ("anomaly_gan", "jobs") for path in (PACKAGES / name).rglob("*.py")}
+    assert {path.name for path in sources if "127.5" in path.read_text()} == {"data.py"}

@@ -1,0 +1,598 @@
+"""One training step against Eqs. 1 to 8 written out by hand, and the ways in which it may be computed."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from anomaly_gan import image_pool, losses
+from anomaly_gan.aware_training import random_aware
+from anomaly_gan.batches import Batch
+from anomaly_gan.config import CropConfig
+from anomaly_gan.crops import crop, mask_boxes
+from anomaly_gan.data import to_model_range
+from anomaly_gan.train_state import DiscriminatorPass, GeneratorPass, TrainState, build_state
+from anomaly_gan.train_step import TERMS, see, train_step
+from tests.builders import (
+    PRESETS,
+    abnormal_sample,
+    batch_source,
+    equal_states,
+    everything,
+    gradients_of,
+    train_config,
+    train_state,
+    weights_of,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PAPER_FORM = {"adversarial": "paper", "aware_norm": "l2"}
+FORMS = ("paper", "nonsaturating", "d2gan", "lsgan", "hinge")
+POOL_AND_AUGMENT: dict[str, Any] = {"image_pool": 1, "augment": {"probability": 0.5}}
+
+
+def still_discriminators(**changes: Any) -> TrainState:
+    """A state whose discriminators are not moved by their step, and whose logits depend on no running average."""
+    model = {"discriminator_norm": "instance"} | changes.pop("model", {})
+    state = train_state(train_config(model=model, **changes))
+    state.optim_d.param_groups[0]["lr"] = 0
+    return state
+
+
+def torn_batch(parts: int = 2, size: int = 2, step: int = 0) -> Batch:
+    """A batch with masks of one and of two parts, the prior mask of the second pair among those of two."""
+    torn = [abnormal_sample(i) for i in range(3)]
+    for sample in torn[:2]:
+        sample.masks["hole"][58:64, 2:12] = 1
+    batch = batch_source(abnormals=torn, batch_size=size, parts=parts).batch(step)
+    assert parts == 1 or {1, 2} == {int(mask.max()) for mask in torch.cat([batch.prior_mask, batch.expert_mask])}
+    return batch
+
+
+def inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the generators take of a batch."""
+    return (
+        to_model_range(batch.normal_image),
+        (batch.expert_mask > 0).float(),
+        to_model_range(batch.abnormal_image),
+        (batch.prior_mask > 0).float(),
+    )
+
+
+# --- what the networks are shown
+
+
+def test_masked_input_is_the_crop_of_image_times_mask_and_the_unmasked_view() -> None:
+    config = train_config(model={"discriminator_input": "masked"})
+    image, mask = torch.rand(2, 3, 64, 64), batch_source().batch(0).prior_mask
+    seen = see(image, mask, config)
+    boxes, _ = mask_boxes(mask, config.crop)
+    assert torch.equal(seen.view, image)
+    assert torch.equal(seen.crop, crop(image * mask, boxes))
+    assert seen.has_mask.tolist() == [1, 1]
+
+
+def test_mask_channel_input_is_the_image_with_the_mask_beside_it_in_view_and_crop() -> None:
+    config = train_config()
+    image, mask = torch.rand(2, 3, 64, 64), batch_source().batch(0).prior_mask
+    mask[1] = 0
+    seen = see(image, mask, config)
+    boxes, _ = mask_boxes(mask, config.crop)
+    assert torch.equal(seen.view, torch.cat([image, mask], 1))
+    assert torch.equal(seen.crop[:, :3], crop(image, boxes))
+    assert torch.equal(seen.crop[:, 3:], crop(mask.float(), boxes))
+    assert seen.has_mask.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["masked", "mask_channel"])
+def test_the_numbers_of_parts_choose_the_boxes_and_are_never_shown(kind: str) -> None:
+    config = train_config(model={"discriminator_input": kind}, crop={"parts": 2})
+    image, parts = torch.rand(2, 3, 64, 64), torn_batch().prior_mask
+    mask = (parts > 0).float()
+    seen = see(image, parts, config)
+    boxes, _ = mask_boxes(parts, config.crop)
+    assert len(seen.crop) == 4
+    if kind == "masked":
+        assert torch.equal(seen.crop, crop(image * mask, boxes))
+    else:
+        assert torch.equal(seen.view[:, 3:], mask)
+        assert torch.equal(seen.crop, crop(torch.cat([image, mask], 1), boxes))
+
+
+# --- one step against the equations
+
+
+def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
+    """Eqs. 1 to 7 as printed, with sigmoids and logarithms, each with its graph; of mask_channel states.
+
+    Of each part there is one crop, taken as if the part were the whole mask; an image with fewer parts shows its
+    largest again.
+    """
+    config = state.config
+    normal, abnormal = to_model_range(batch.normal_image), to_model_range(batch.abnormal_image)
+    expert, prior = batch.expert_mask, batch.prior_mask
+    g, h = state.generators.norm2abnl, state.generators.abnl2norm
+    expert_mask, prior_mask = (expert > 0).float(), (prior > 0).float()
+    fake_abnormal, fake_normal = g(normal, expert_mask), h(abnormal, prior_mask)
+
+    def crops(image: Tensor, parts: Tensor) -> list[Tensor]:
+        """For each part, [N, C, 64, 64]."""
+        one_box = CropConfig(margin=config.crop.margin, min_side_px=config.crop.min_side_px)
+        if config.crop.parts == 1:
+            return [crop(image, mask_boxes(parts, one_box)[0])]
+        found = []
+        for number in range(1, config.crop.parts + 1):
+            there = [number if (mask == number).any() else 1 for mask in parts]
+            chosen = torch.stack([mask == wanted for mask, wanted in zip(parts, there, strict=True)]).float()
+            found.append(crop(image, mask_boxes(chosen, one_box)[0]))
+        return found
+
+    def judged(name: str, image: Tensor, parts: Tensor) -> Tensor:
+        net, whole = state.discriminators.nets[name], torch.cat([image, (parts > 0).float()], 1)
+        assert isinstance(net.global_subnet, nn.Module) and isinstance(net.head, nn.Linear)
+        features = net.global_subnet(whole)
+        if not config.model.global_only:
+            assert isinstance(net.local_subnet, nn.Module)
+            local = [net.local_subnet(cut) for cut in crops(whole, parts)]
+            features = torch.cat([torch.stack(local).mean(0), features], 1)
+        probability: Tensor = net.head(features).flatten().sigmoid()
+        return probability
+
+    def discriminated(role: str) -> Tensor:
+        total = torch.zeros(())
+        for domain, image, image_mask, made, made_mask in (
+            ("abnl", abnormal, prior, fake_abnormal, expert),
+            ("norm", normal, expert, fake_normal, prior),
+        ):
+            on_real = judged(f"{role}_{domain}", image, image_mask)
+            on_fake = judged(f"{role}_{domain}", made.detach(), made_mask)
+            high, low = (on_real, on_fake) if role == "d1" else (on_fake, on_real)
+            total = total - high.log().mean() - (1 - low).log().mean()
+        return total
+
+    def aware(made: Tensor, made_mask: Tensor, image: Tensor, image_mask: Tensor) -> Tensor:
+        distances = []
+        for fake, real in zip(crops(made, made_mask), crops(image, image_mask), strict=True):
+            if config.loss.aware == "l2_pixels":
+                distances.append((fake - real).square().mean())
+            else:
+                taps = zip(state.aware(fake), state.aware(real), strict=True)
+                distances.append(torch.stack([(a - b).square().mean() for a, b in taps]).sum())
+        return torch.stack(distances).mean()
+
+    def cycle(cycled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        weight = torch.where(mask == 1, config.loss.cycle_inside, 1.0)
+        return ((cycled - image).abs() * weight).mean()
+
+    def outside(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        changed = [(a - b).abs()[:, c[0] == 0].mean() for a, b, c in zip(made, image, mask, strict=True)]
+        return torch.stack(changed).mean()
+
+    return {
+        "d1": discriminated("d1"),
+        "d2": discriminated("d2"),
+        "adv_d1": (1 - judged("d1_abnl", fake_abnormal, expert)).log().mean()
+        + (1 - judged("d1_norm", fake_normal, prior)).log().mean(),
+        "adv_d2": judged("d2_abnl", fake_abnormal, expert).log().mean()
+        + judged("d2_norm", fake_normal, prior).log().mean(),
+        "cycle": cycle(h(fake_abnormal, expert_mask), normal, expert_mask)
+        + cycle(g(fake_normal, prior_mask), abnormal, prior_mask),
+        "outside": outside(fake_abnormal, normal, expert) + outside(fake_normal, abnormal, prior),
+        "aware": aware(fake_abnormal, expert, abnormal, prior) + aware(fake_normal, prior, normal, expert),
+    }
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "batch norm": {"model": {"discriminator_norm": "batch"}},
+    "two parts": {"crop": {"parts": 2}},
+    "three parts": {"crop": {"parts": 3}},
+    "global only": {"model": {"global_only": True}},
+    "pixels": {"loss": {"aware": "l2_pixels"}},
+    "pixels of two parts": {"loss": {"aware": "l2_pixels"}, "crop": {"parts": 2}},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_terms_of_a_step_are_the_equations(variant: str) -> None:
+    changes = VARIANTS[variant]
+    changes = changes | {"loss": PAPER_FORM | changes.get("loss", {})}
+    state = still_discriminators(**changes)
+    batch = torn_batch(state.config.crop.parts)
+    wanted = by_hand(state, batch)
+    terms = train_step(state, batch)
+    assert set(terms) == set(TERMS) == {*wanted, "grad_d", "grad_g"}
+    assert all(term.shape == () and not term.requires_grad for term in terms.values())
+    for name, value in wanted.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-4), name
+
+
+def generator_gradient(weights: dict[str, float], parts: int = 1) -> Tensor:
+    """The generators' gradient of one step in the paper's form, with all weights 0 but these."""
+    nothing = {"lambda_1": 0.0, "lambda_cycle": 0.0, "lambda_aware": 0.0, "lambda_outside": 0.0}
+    state = still_discriminators(loss=PAPER_FORM | nothing | weights, crop={"parts": parts})
+    terms = train_step(state, torn_batch(parts))
+    gradient = gradients_of(state.generators)
+    assert terms["grad_g"].item() == pytest.approx(gradient.norm().item(), rel=1e-4)
+    return gradient
+
+
+def gradient_by_hand(name: str, parts: int = 1) -> Tensor:
+    state = still_discriminators(crop={"parts": parts})
+    by_hand(state, torn_batch(parts))[name].backward()  # type: ignore[no-untyped-call]
+    return gradients_of(state.generators)
+
+
+def close(first: Tensor, second: Tensor) -> bool:
+    return bool((first - second).norm() <= 1e-3 * second.norm()) and bool(second.norm() > 0)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_with_every_weight_0_the_generators_follow_d1_alone(parts: int) -> None:
+    assert close(generator_gradient({}, parts), gradient_by_hand("adv_d1", parts))
+
+
+@pytest.mark.parametrize(
+    ("weight", "term"),
+    [
+        ("lambda_1", "adv_d2"),
+        ("lambda_cycle", "cycle"),
+        ("lambda_aware", "aware"),
+        ("lambda_outside", "outside"),
+    ],
+)
+def test_a_weight_multiplies_the_gradient_of_its_term_and_of_no_other(weight: str, term: str) -> None:
+    nothing, once, twice = (generator_gradient({weight: value}) for value in (0.0, 1.0, 2.0))
+    assert close(once - nothing, gradient_by_hand(term))
+    assert close(twice - nothing, 2 * (once - nothing))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_discriminators_gradient_is_that_of_their_own_terms_alone(parts: int) -> None:
+    state, other = (still_discriminators(crop={"parts": parts}) for _ in range(2))
+    told = train_step(state, torn_batch(parts))["grad_d"]
+    terms = by_hand(other, torn_batch(parts))
+    other.discriminators.zero_grad()
+    (terms["d1"] + terms["d2"]).backward()  # type: ignore[no-untyped-call]
+    assert close(gradients_of(state.discriminators), gradients_of(other.discriminators))
+    assert told.item() == pytest.approx(gradients_of(other.discriminators).norm().item(), rel=1e-4)
+
+
+LOSSES: list[dict[str, Any]] = [
+    *({"adversarial": form} for form in FORMS),
+    *({"aware_norm": norm} for norm in ("l2", "l1", "gram", "channel_mean")),
+    {"aware": "l2_pixels"},
+    {"adversarial": "d2gan", "d2gan_alpha": 0.5, "d2gan_beta": 0.1},
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: " ".join(map(str, loss.values())))
+def test_every_form_and_norm_gives_finite_terms_and_gradients(loss: dict[str, Any]) -> None:
+    state = train_state(train_config(loss=loss, crop={"parts": 2}))
+    terms = train_step(state, torn_batch())
+    assert all(math.isfinite(term) for term in terms.values())
+    assert terms["grad_d"] > 0 and terms["grad_g"] > 0 and terms["aware"] > 0
+
+
+def test_the_generators_part_changes_no_weight_of_the_discriminators_and_gives_them_back_trainable() -> None:
+    state = still_discriminators()
+    before = {name: parameter.clone() for name, parameter in state.discriminators.named_parameters()}
+    train_step(state, batch_source().batch(0))
+    for name, parameter in state.discriminators.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+        assert parameter.requires_grad, name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_step_moves_every_generator_and_discriminator_and_leaves_the_aware_network(preset: str) -> None:
+    state = train_state(train_config(**PRESETS[preset]), random_aware(0))
+    parts: dict[str, nn.Module] = dict(state.generators.named_children()) | dict(state.discriminators.nets.items())
+    assert len(parts) == 6
+    before, aware = {name: weights_of(part) for name, part in parts.items()}, weights_of(state.aware)
+    terms = train_step(state, batch_source().batch(0))
+    assert all(math.isfinite(term) for term in terms.values())
+    for name, part in parts.items():
+        for key, parameter in part.named_parameters():
+            assert not torch.equal(parameter, before[name][key]), f"{name}.{key}"
+    assert equal_states(weights_of(state.aware), aware)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_batch_without_masks_still_has_finite_terms_and_no_aware_term(parts: int) -> None:
+    whole = batch_source().batch(0)
+    empty = Batch(whole.normal_image, whole.expert_mask * 0, whole.abnormal_image, whole.prior_mask * 0, (0, 1))
+    for preset in PRESETS.values():
+        crops = preset.get("crop", {}) | {"parts": parts}
+        terms = train_step(train_state(train_config(**preset | {"crop": crops})), empty)
+        assert terms["aware"] == 0
+        assert all(math.isfinite(term) for term in terms.values())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_pair_with_an_empty_mask_counts_as_a_pair_without_an_aware_term(parts: int) -> None:
+    batch = torn_batch(parts)
+    batch.prior_mask[0] = 0
+    _, lone = batch.split(2)
+    both, one = (train_step(still_discriminators(crop={"parts": parts}), part)["aware"] for part in (batch, lone))
+    assert both.item() == pytest.approx(one.item() / 2, rel=1e-5)
+
+
+def test_a_state_depends_on_its_seed() -> None:
+    first, again, other = (train_state(train_config(seed=seed)).generators for seed in (1, 1, 2))
+    assert equal_states(first.state_dict(), again.state_dict())
+    assert not equal_states(first.state_dict(), other.state_dict())
+
+
+def test_networks_are_wrapped_one_by_one_and_a_step_goes_through_the_wrapping() -> None:
+    class Counted(nn.Module):
+        calls = 0
+
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *args: Any) -> Any:
+            self.calls += 1
+            return self.inner(*args)
+
+    config = train_config()
+    plain = train_state(config)
+    state = build_state(config, 64, plain.aware, plain.device, Counted)
+    wrapped = (state.generators_joined, state.discriminators_joined)
+    assert [type(network.inner) for network in wrapped] == [GeneratorPass, DiscriminatorPass]
+    train_step(state, batch_source().batch(0))
+    assert [network.calls for network in wrapped] == [1, 1]
+
+
+# --- what the discriminators see
+
+
+class Shown:
+    """The images and masks, [N, 4, 64, 64], that one discriminator was shown in the last step, by whom."""
+
+    def __init__(self, state: TrainState, name: str) -> None:
+        self._state = state
+        self._calls: list[Tensor] = []
+        state.discriminators.nets[name].register_forward_pre_hook(
+            lambda _, args: self._calls.append(args[0].detach().clone())
+        )
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Train on a batch; (real, generated for the discriminators, generated for the generators)."""
+        self._calls.clear()
+        train_step(self._state, batch)
+        self._state.step += 1
+        [both, for_generators] = self._calls
+        real, generated = both.chunk(2)
+        return real, generated, for_generators
+
+
+@pytest.mark.parametrize(("domain", "mask"), [("abnl", "expert_mask"), ("norm", "prior_mask")])
+def test_the_discriminators_see_an_earlier_image_with_its_own_mask_and_the_generators_never(
+    domain: str, mask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_pool, "RETURN_PROBABILITY", 1.0)
+    shown = Shown(train_state(train_config(image_pool=1)), f"d1_{domain}")
+    first, second = (batch_source().batch(step) for step in range(2))
+    _, made_first, for_generators = shown.step(first)
+    assert torch.equal(made_first, for_generators)
+    assert torch.equal(made_first[:, 3:], getattr(first, mask).float())
+    _, shown_again, for_generators = shown.step(second)
+    assert torch.equal(shown_again, made_first)
+    assert torch.equal(for_generators[:, 3:], getattr(second, mask).float())
+    assert not torch.equal(for_generators[:, :3], made_first[:, :3])
+
+
+def test_without_an_image_pool_both_see_what_was_just_made() -> None:
+    shown = Shown(train_state(train_config(image_pool=0)), "d2_abnl")
+    for step in range(3):
+        real, generated, for_generators = shown.step(batch_source().batch(step))
+        assert torch.equal(generated, for_generators)
+        assert torch.equal(real[:, :3], to_model_range(batch_source().batch(step).abnormal_image))
+
+
+def test_real_and_generated_images_are_augmented_each_in_its_own_way() -> None:
+    batch = batch_source().batch(0)
+    plain = Shown(train_state(train_config(image_pool=0)), "d1_abnl").step(batch)
+    changed = Shown(train_state(train_config(image_pool=0, augment={"probability": 1.0})), "d1_abnl").step(batch)
+    assert not any(torch.equal(one, other) for one, other in zip(plain, changed, strict=True))
+    assert not torch.equal(changed[1], changed[2])
+    again = Shown(train_state(train_config(image_pool=0, augment={"probability": 1.0})), "d1_abnl").step(batch)
+    assert all(torch.equal(one, other) for one, other in zip(changed, again, strict=True))
+
+
+def test_an_earlier_image_is_kept_as_it_was_made_and_augmented_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_pool, "RETURN_PROBABILITY", 1.0)
+    state = train_state(train_config(image_pool=1, augment={"probability": 1.0}))
+    shown, batch = Shown(state, "d1_abnl"), batch_source().batch(0)
+    made, _ = state.generators.first_pass(*inputs(batch))
+    _, first, _ = shown.step(batch)
+    kept = torch.stack([state.image_pools["abnl"].histories[place][0][0] for place in range(2)])
+    assert torch.equal(kept, made)
+    _, second, _ = shown.step(batch_source().batch(1))
+    assert not torch.equal(first, second)
+
+
+def test_augmentation_changes_what_is_judged_and_neither_cycle_nor_outside_nor_aware_term() -> None:
+    plain, changed = (
+        train_step(still_discriminators(augment={"probability": probability}, crop={"parts": 2}), torn_batch())
+        for probability in (0.0, 1.0)
+    )
+    for name in ("cycle", "outside", "aware"):
+        assert torch.equal(plain[name], changed[name]), name
+    for name in ("d1", "d2", "adv_d1", "adv_d2"):
+        assert not torch.isclose(plain[name], changed[name], rtol=1e-6), name
+
+
+def test_the_generators_gradient_goes_through_the_augmentation() -> None:
+    weights = {"lambda_1": 0.0, "lambda_cycle": 0.0, "lambda_aware": 0.0, "lambda_outside": 0.0}
+    state = still_discriminators(augment={"probability": 1.0}, loss=weights)
+    assert train_step(state, torn_batch(1))["grad_g"] > 0
+
+
+# --- ways of computing the same
+
+
+def trained(steps: int = 2, **changes: Any) -> tuple[TrainState, list[dict[str, float]]]:
+    """A state after some steps on batches of 4, and their terms.
+
+    AdamW's first steps have the sign of the gradient, also of one that is 0 but for rounding; a larger epsilon lets
+    such ones rest.
+    """
+    config = train_config(batch_size=4, **changes)
+    state = train_state(config)
+    for optimizer in (state.optim_g, state.optim_d):
+        optimizer.param_groups[0]["eps"] = 1e-3
+    terms = []
+    for step in range(steps):
+        batch = torn_batch(config.crop.parts, size=4, step=step)
+        terms.append({name: term.item() for name, term in train_step(state, batch).items()})
+        state.step += 1
+    return state, terms
+
+
+def assert_same(
+    first: tuple[TrainState, list[dict[str, float]]], second: tuple[TrainState, list[dict[str, float]]], within: float
+) -> None:
+    for one, other in zip(first[1], second[1], strict=True):
+        assert other == pytest.approx(one, rel=within)
+    for name in ("generators", "discriminators", "g_ema"):
+        mine, its = (dict(getattr(state, name).named_parameters()) for state, _ in (first, second))
+        for key, parameter in mine.items():
+            assert torch.allclose(parameter, its[key], atol=within, rtol=0), f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("norm", "count", "extra"),
+    [("instance", 4, {}), ("spectral", 2, POOL_AND_AUGMENT | {"crop": {"parts": 2}})],
+    ids=["instance norm", "spectral norm, pool, augmentation and two crops"],
+)
+def test_a_batch_in_parts_gives_the_terms_and_the_weights_of_the_whole_batch(
+    norm: str, count: int, extra: dict[str, Any]
+) -> None:
+    model = {"discriminator_norm": norm}
+    in_parts = trained(model=model, compute={"accumulate": count}, **extra)
+    assert_same(trained(model=model, **extra), in_parts, 1e-4)
+
+
+def test_the_fakes_of_a_batch_in_parts_are_made_again_for_the_generators() -> None:
+    """So only one part's graph is there at a time."""
+    state = train_state(train_config(batch_size=4, compute={"accumulate": 2}))
+    calls: list[tuple[int, bool]] = []
+    state.generators.norm2abnl.register_forward_pre_hook(
+        lambda _, args: calls.append((len(args[0]), torch.is_grad_enabled()))
+    )
+    train_step(state, torn_batch(1, size=4))
+    assert calls == [(2, False)] * 2 + [(2, True)] * 4
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_recomputing_gives_the_same_gradients_weights_and_running_statistics(norm: str) -> None:
+    model = {"generator_norm": norm, "discriminator_norm": norm}
+    plain, again = trained(model=model), trained(model=model, compute={"recompute": True})
+    assert_same(plain, again, 1e-7)
+    assert torch.allclose(gradients_of(plain[0].generators), gradients_of(again[0].generators), rtol=1e-6)
+    buffers = dict(again[0].generators.named_buffers())
+    for name, buffer in plain[0].generators.named_buffers():
+        if "running" in name:
+            assert torch.equal(buffer, buffers[name]), name
+
+
+def test_recomputing_runs_the_generators_again_in_the_backward_pass() -> None:
+    state = train_state(train_config(compute={"recompute": True}))
+    calls: list[bool] = []
+    state.generators.norm2abnl.register_forward_pre_hook(lambda *_: calls.append(True))
+    train_step(state, torn_batch(1))
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("norm", ["batch", "sync"])
+def test_the_fakes_of_the_discriminators_alone_leave_no_trace_in_running_statistics(norm: str) -> None:
+    state, batch = train_state(train_config(model={"generator_norm": norm})), torn_batch(1)
+    before = {name: buffer.clone() for name, buffer in state.generators.named_buffers() if "running" in name}
+    fakes = state.generators.first_pass(*inputs(batch))
+    after = dict(state.generators.named_buffers())
+    assert before and all(torch.equal(buffer, after[name]) for name, buffer in before.items())
+    both = state.generators(*inputs(batch))
+    assert torch.equal(fakes[0], both.fake_abnormal) and torch.equal(fakes[1], both.fake_normal)
+    assert not any(fake.requires_grad for fake in fakes)
+    assert not any(torch.equal(buffer, after[name]) for name, buffer in before.items())
+
+
+def test_batch_norm_in_parts_takes_each_part_into_the_running_statistics_once() -> None:
+    model = {"generator_norm": "batch"}
+    state, batch = (
+        train_state(train_config(batch_size=4, model=model, compute={"accumulate": 2})),
+        torn_batch(1, size=4),
+    )
+    other = train_state(train_config(batch_size=4, model=model))
+    train_step(state, batch)
+    for part in batch.split(2):
+        other.generators(*inputs(part))
+    wanted = dict(other.generators.named_buffers())
+    for name, buffer in state.generators.named_buffers():
+        if "running" in name:
+            assert torch.allclose(buffer, wanted[name], atol=1e-6), name
+
+
+def test_channels_last_is_only_a_layout() -> None:
+    plain, other = trained(**POOL_AND_AUGMENT), trained(compute={"channels_last": True}, **POOL_AND_AUGMENT)
+    assert_same(plain, other, 1e-4)
+    kernels = [p for p in other[0].generators.parameters() if p.ndim == 4 and p.shape[1] > 1]
+    assert kernels and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
+def test_bf16_changes_terms_by_a_few_percent_and_only_the_networks_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = trained(1, loss={"aware_norm": "l2"})
+    given: list[tuple[str, torch.dtype]] = []
+
+    def spied(name: str) -> Callable[..., Tensor]:
+        original = getattr(losses, name)
+
+        def call(first: Tensor, *rest: Any) -> Tensor:
+            loss: Tensor = original(first, *rest)
+            given.extend([(name, first.dtype), (f"result of {name}", loss.dtype)])
+            return loss
+
+        return call
+
+    for name in ("loss_d1", "loss_adv_d2", "loss_cycle", "loss_outside"):
+        monkeypatch.setattr(losses, name, spied(name))
+    state, [terms] = trained(1, loss={"aware_norm": "l2"}, compute={"precision": "bf16"})
+    assert terms == pytest.approx(plain[1][0], rel=0.05)
+    assert all(terms[name] != plain[1][0][name] for name in ("d1", "cycle", "aware"))
+    assert len(given) == 16 and {dtype for _, dtype in given} == {torch.float32}
+    for module in (state.generators, state.discriminators, state.aware, state.g_ema):
+        assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+    assert {parameter.grad.dtype for parameter in state.generators.parameters() if parameter.grad is not None} == {
+        torch.float32
+    }
+    assert all(image.dtype == torch.float32 for image, _ in state.image_pools["abnl"].histories[0])
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, on its way through the bytecode
+def test_compiled_networks_give_the_same_terms_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dynamo's graphs alone: the default backend takes a minute and a C++ compiler."""
+    compiled: list[Any] = []
+    original = torch.compile
+
+    def eager(function: Any, *args: Any, **options: Any) -> Any:
+        compiled.append(function)
+        return original(function, *args, backend="eager", **options)
+
+    plain = trained(1)
+    monkeypatch.setattr(torch, "compile", eager)
+    state = trained(1, compute={"compile": True})
+    assert len(compiled) == 3
+    assert_same(plain, state, 1e-4)
+    assert everything(plain[0])["generators"].keys() == everything(state[0])["generators"].keys()
+
+
+def test_all_ways_together_compute_the_same() -> None:
+    compute = {"accumulate": 2, "recompute": True, "channels_last": True}
+    extra: dict[str, Any] = POOL_AND_AUGMENT | {"crop": {"parts": 2}}
+    assert_same(trained(**extra), trained(compute=compute, **extra), 1e-4)
