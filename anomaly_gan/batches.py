@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.crops import number_parts
 from anomaly_gan.data import Sample, to_planes
-from anomaly_gan.masks.placement import place
+from anomaly_gan.masks.planning import MaskPlanner
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.views import flip, take_view
 from infra.errors import DataError
@@ -90,12 +91,20 @@ class BatchSource:
         """(normal image, expert mask, abnormal image, prior mask) number `position` of the run."""
         name = self.pool.class_name
         rng = np.random.default_rng([self.seed, PAIR_STREAM, position])
-        normal = self.normals[self._shuffled(len(self.normals), NORMAL_STREAM, position)]
+        normal = self._fitting[self._shuffled(len(self._fitting), NORMAL_STREAM, position)]
         abnormal = self.abnormals[self._shuffled(len(self.abnormals), ABNORMAL_STREAM, position)]
-        normal = _flipped(take_view(normal, self.view, rng, None), rng)
+        planned = self._planner.plan(normal, rng, like_real=True)
+        normal = _flipped(Sample(normal.key, planned.view.image, {name: planned.mask}), rng)
         abnormal = _flipped(take_view(abnormal, self.view, rng, name), rng)
-        expert_mask, _ = place(self.pool, self.view.size, self.masks, rng, like_real=True)
-        return normal.image, expert_mask, abnormal.image, abnormal.masks[name]
+        return normal.image, normal.masks[name], abnormal.image, abnormal.masks[name]
+
+    @cached_property
+    def _fitting(self) -> Sequence[Sample]:
+        return self._planner.fitting(self.normals)
+
+    @cached_property
+    def _planner(self) -> MaskPlanner:
+        return MaskPlanner(self.pool, self.view, self.masks)
 
     def _masks(self, masks: Sequence[NDArray[np.uint8]]) -> Tensor:
         return torch.from_numpy(np.stack([number_parts(mask, self.parts) for mask in masks])[:, None])

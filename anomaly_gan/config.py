@@ -26,6 +26,10 @@ class ViewConfig(Config):
         return self
 
 
+Bin = Literal["any", "low", "medium", "high"]
+"""Thirds of a class's real images by a measure of severity."""
+
+
 class MaskConfig(Config):
     """How elements of the mask pool are placed (paper, Sec. 4.1.2)."""
 
@@ -36,9 +40,37 @@ class MaskConfig(Config):
     pose: Literal["free", "fixed"] = Field(
         default="free", description="fixed keeps shape, size and angle, as for screws"
     )
+    min_parts: int = Field(default=1, ge=1, le=16, description="least parts combined in one mask")
     max_parts: int = Field(default=2, ge=1, le=16, description="most parts combined in one mask")
     scale_min: float = Field(default=0.7, gt=0, le=1, description="smallest scaling of an element")
     scale_max: float = Field(default=1.4, ge=1, le=4, description="largest scaling of an element")
+    angle_min: float = Field(default=0.0, ge=-360, le=360, description="least turn of an element in degrees")
+    angle_max: float = Field(default=360.0, ge=-360, le=360, description="largest turn, counter-clockwise")
+    min_distance_px: int = Field(
+        default=0, ge=0, le=256, description="least distance between two parts; 0 lets them overlap"
+    )
+    keep_inside: float = Field(
+        default=1.0, gt=0, le=1, description="least share of an element's pixels that lies inside the picture"
+    )
+    area: Bin = Field(default="any", description="third of the real images whose anomalous area a mask is to have")
+    contrast: Bin = Field(
+        default="any", description="third of the real images whose contrast a generated anomaly is to have"
+    )
+    rationality: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of random placements that each one must beat by likeness to real ones; needs a mask pool",
+    )
+    tries: int = Field(default=100, ge=1, le=10_000, description="positions tried for an element before giving up")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "MaskConfig":
+        if self.min_parts > self.max_parts:
+            raise ValueError(f"min_parts must not be above max_parts, got {self.min_parts} and {self.max_parts}")
+        if self.angle_min > self.angle_max:
+            raise ValueError(f"angle_min must not be above angle_max, got {self.angle_min:g} and {self.angle_max:g}")
+        return self
 
 
 class ModelConfig(Config):

@@ -16,11 +16,22 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SampleEntry(_Frozen):
+class VersionedModel(Frozen):
+    """An index that its own content names; it has a field `version`."""
+
+    def content_digest(self) -> str:
+        """First 12 hex digits of the sha256 of everything but `version`."""
+        return hashlib.sha256(self.model_dump_json(exclude={"version"}).encode()).hexdigest()[:12]
+
+    def with_version(self) -> Self:
+        return self.model_copy(update={"version": self.content_digest()})
+
+
+class SampleEntry(Frozen):
     """One sample.
 
     Attributes:
@@ -53,21 +64,21 @@ class SampleEntry(_Frozen):
         return not self.classes
 
 
-class ShardEntry(_Frozen):
+class ShardEntry(Frozen):
     name: str
     sha256: str
     size_bytes: int
     samples: int
 
 
-class SkippedEntry(_Frozen):
+class SkippedEntry(Frozen):
     """A bad item that the import went on without."""
 
     path: str
     reason: str
 
 
-class DatasetIndex(_Frozen):
+class DatasetIndex(VersionedModel):
     """Everything that is known of one version of a data set, except the pixels.
 
     Attributes:
@@ -115,13 +126,6 @@ class DatasetIndex(_Frozen):
             if (split is None or entry.split == split)
             and (normal if entry.is_normal else bool(wanted.intersection(entry.classes)))
         )
-
-    def content_digest(self) -> str:
-        """First 12 hex digits of the sha256 of everything but `version`."""
-        return hashlib.sha256(self.model_dump_json(exclude={"version"}).encode()).hexdigest()[:12]
-
-    def with_version(self) -> Self:
-        return self.model_copy(update={"version": self.content_digest()})
 
 
 def count(samples: Iterable[SampleEntry], classes: Iterable[str]) -> dict[Split, dict[str, int]]:

@@ -90,11 +90,17 @@ def resize_image(image: NDArray[np.uint8], resolution: int | None) -> NDArray[np
 
 def resize_nearest(labels: NDArray[Level], resolution: int | None) -> NDArray[Level]:
     """[H, W] -> square of side `resolution`; each pixel takes the value under its centre."""
-    if resolution is None:
+    return labels if resolution is None else stretch_nearest(labels, (resolution, resolution))
+
+
+def stretch_nearest(labels: NDArray[Level], shape: tuple[int, int]) -> NDArray[Level]:
+    """[H, W] -> `shape`; each pixel takes the value under its centre."""
+    if labels.shape == shape:
         return labels
-    rows, columns = (((np.arange(resolution) + 0.5) * side / resolution).astype(np.intp) for side in labels.shape)
-    resized: NDArray[Level] = labels[rows[:, None], columns[None, :]]
-    return resized
+    pairs = zip(shape, labels.shape, strict=True)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(np.intp) for new, old in pairs)
+    stretched: NDArray[Level] = labels[rows[:, None], columns[None, :]]
+    return stretched
 
 
 def lost_parts(mask: NDArray[np.uint8], resolution: int | None) -> int:

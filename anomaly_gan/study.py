@@ -12,7 +12,7 @@ from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
 from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
-from anomaly_gan.masks.pool import build_pool
+from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise
 from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.train_state import build_state
@@ -24,11 +24,12 @@ class StudyData:
     """One class of a data set.
 
     Attributes:
+        pool: of the class.
         normals, abnormals: of the training split.
         held_out: normal images of the test split, which the generated images are made from.
     """
 
-    class_name: str
+    pool: MaskPool
     normals: Sequence[Sample]
     abnormals: Sequence[Sample]
     held_out: Sequence[Sample]
@@ -71,13 +72,19 @@ def run_study(
         images: generated images that are measured.
         watch: sees every report of the run.
     """
-    pool = build_pool(data.abnormals, data.class_name)
     source = BatchSource(
-        data.normals, data.abnormals, pool, view, config.masks, config.seed, config.batch_size, parts=config.crop.parts
+        data.normals,
+        data.abnormals,
+        data.pool,
+        view,
+        config.masks,
+        config.seed,
+        config.batch_size,
+        parts=config.crop.parts,
     )
     learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
     state = build_state(config, view.size, learnt.network, device)
-    plan = GenerationPlan(data.held_out, pool, view, config.masks, GenerationConfig(seed=config.seed))
+    plan = GenerationPlan(data.held_out, data.pool, view, config.masks, GenerationConfig(seed=config.seed))
     previewer = Previewer(plan, source, state.aware, config.crop, images)
     untrained = previewer.draw(state.g_ema)
     started = perf_counter()

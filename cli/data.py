@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cli.options import JsonOption, StoreOption, settings_from
-from cli.output import Update, emit, note, progress, table
+from cli.output import Update, emit, note, progress, table, write_file
 from infra.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def show(
 
     storage = open_storage(settings_from(store))
     index = load_index(storage, name)
-    _write(output, encode_png(draw_sheet(storage, index, per_class=per_class, tile_px=tile_px)))
+    write_file(output, encode_png(draw_sheet(storage, index, per_class=per_class, tile_px=tile_px)))
     data = {"name": index.name, "version": index.version, "file": str(output)}
     emit(data, f"{index.name}@{index.version}: {output}", as_json)
 
@@ -194,13 +194,6 @@ def _pixels(resolution: str) -> int | None:
         return int(resolution)
     except ValueError as err:
         raise UsageError(f"--resolution: a number of pixels or native, got {resolution!r}") from err
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as err:
-        raise UsageError(f"{path}: cannot be written ({err.strerror}); name a file in a folder of yours") from err
 
 
 def _summary(index: "DatasetIndex") -> dict[str, object]:

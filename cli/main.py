@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, bench_learning, cluster, data, demo, jobs, models, results, submit
+from cli import bench, bench_learning, cluster, data, demo, jobs, masks, models, results, submit
 from cli.options import set_everywhere
 from infra.errors import AganError
 
@@ -35,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data", help="Import, check and show data sets; render a demo set.")
+app.add_typer(masks.app, name="masks", help="Build, score, show and preview mask pools.")
 app.add_typer(submit.app, name="submit", help="Start train, tune, generate and evaluate jobs.")
 app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")

@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import typer
+
+from infra.errors import UsageError
 
 
 class Update(Protocol):
@@ -34,6 +37,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as err:
+        raise UsageError(f"{path}: cannot be written ({err.strerror}); name a file in a folder of yours") from err
 
 
 @contextmanager

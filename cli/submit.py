@@ -32,6 +32,11 @@ DatasetOption = Annotated[str | None, typer.Option("--dataset", help="NAME or NA
 ClassOption = Annotated[
     list[str], typer.Option("--class", help="Anomaly class; repeatable, each becomes a job of its own.")
 ]
+MaskPoolOption = Annotated[
+    str | None,
+    typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="masks of the training split"),
+]
+SEVERITY = "Severity as a third of the real images: low, medium, high or any."
 PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default), laptop or paper.")]
 WindowOption = Annotated[
     int | None, typer.Option("--window", help="See the data through windows of so many px at native scale.")
@@ -44,6 +49,7 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per
 def train(
     dataset: DatasetOption = None,
     class_name: ClassOption = [],  # noqa: B006  (Typer reads the default, never changes it)
+    mask_pool: MaskPoolOption = None,
     preset: PresetOption = None,
     window: WindowOption = None,
     images: ImagesOption = None,
@@ -64,6 +70,7 @@ def train(
     """
     flags = {
         "dataset": dataset,
+        "mask_pool": mask_pool,
         "train.preset": preset,
         "train.total_images": images,
         "train.batch_size": batch_size,
@@ -78,6 +85,7 @@ def train(
 def tune(
     dataset: DatasetOption = None,
     class_name: Annotated[str | None, typer.Option("--class", help="Anomaly class.")] = None,
+    mask_pool: MaskPoolOption = None,
     trials: Annotated[int | None, typer.Option("--trials", help="Runs to try.")] = None,
     preset: PresetOption = None,
     window: WindowOption = None,
@@ -100,6 +108,7 @@ def tune(
     flags = {
         "dataset": dataset,
         "class_name": class_name,
+        "mask_pool": mask_pool,
         "trials": trials,
         "train.preset": preset,
         "train.total_images": images,
@@ -115,6 +124,15 @@ def generate(
     model: Annotated[str | None, typer.Option("--model", help="Id of a trained model; see `agan models list`.")] = None,
     count: Annotated[int | None, typer.Option("--count", help="Images to make.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="With the index, decides each image.")] = None,
+    mask_pool: Annotated[
+        str | None, typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="the model's")
+    ] = None,
+    rationality: Annotated[
+        float | None,
+        typer.Option("--rationality", help="0..1: how likely places must be; 0 = anywhere.", show_default="the pool's"),
+    ] = None,
+    area: Annotated[str | None, typer.Option("--area", help=SEVERITY)] = None,
+    contrast: Annotated[str | None, typer.Option("--contrast", help=SEVERITY)] = None,
     workers: WorkersOption = None,
     gpus: GpusOption = None,
     spec: SpecOption = None,
@@ -129,7 +147,16 @@ def generate(
 
     agan submit generate --model train-20260101-120000-ab12 --count 1600
     """
-    flags = {"model": model, "count": count, "generation.seed": seed, **_resources(workers, gpus)}
+    flags = {
+        "model": model,
+        "count": count,
+        "generation.seed": seed,
+        "mask_pool": mask_pool,
+        "masks.rationality": rationality,
+        "masks.area": area,
+        "masks.contrast": contrast,
+        **_resources(workers, gpus),
+    }
     _submit("generate", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
 
 

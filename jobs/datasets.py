@@ -1,18 +1,10 @@
-"""Versioned data sets in the store: import, find, read, check.
+"""Versioned data sets in the store (`jobs.versions`): import, find, read, check.
 
-    datasets/<name>/<version>/index.json
-    datasets/<name>/<version>/train-000000.tar, test-000000.tar, ...
-    datasets/<name>/latest.json            {"version": ...}, written last
-
-The version is a digest of the content: the same import gives the same version, byte for byte.
+The same import gives the same version, byte for byte.
 """
 
-import json
-import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-
-from pydantic import ValidationError
 
 from anomaly_gan.checking import check_index, check_sample
 from anomaly_gan.data import Sample, decode_sample
@@ -36,11 +28,9 @@ from jobs.dataset_import import (
     pack,
     refuse_above,
 )
+from jobs.versions import INDEX, Shelf
 
-ROOT = "datasets/"
-LATEST = "latest.json"
-INDEX = "index.json"
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+SHELF = Shelf("data set", "datasets/", DatasetIndex, "import the data set again")
 RESOLUTIONS = range(16, 4097)
 
 
@@ -120,22 +110,13 @@ def import_dataset(
         gathered = gather(items, grouping, resolution, spool, progress)
         refuse_above(max_bad, gathered.skipped, tree.url)
         index = _pack(gathered, spool, name, resolution, test_fraction, seed)
-        already_there = storage.exists(_key(index, INDEX))
+        already_there = storage.exists(SHELF.key(index, INDEX))
         _publish(storage, index, spool)
     return ImportResult(index, doubts(tree, gathered, index.samples), already_there)
 
 
-def check_name(name: str) -> str:
-    """Raises:
-    UsageError: it cannot name a data set.
-    """
-    if not NAME.fullmatch(name):
-        raise UsageError(f"data set name: lower-case letters, digits, '_' and '-' only, got {name!r}; rename it")
-    return name
-
-
 def _check_arguments(name: str, resolution: int | None, test_fraction: float, max_bad: int) -> None:
-    check_name(name)
+    SHELF.check_name(name)
     if resolution is not None and resolution not in RESOLUTIONS:
         limits = f"{RESOLUTIONS.start} to {RESOLUTIONS.stop - 1}"
         raise UsageError(f"--resolution: {limits} pixels or native, got {resolution}")
@@ -170,51 +151,18 @@ def _pack(
 def _publish(storage: Storage, index: DatasetIndex, spool: Spool) -> None:
     """Shards first and the pointer last, so that a reader never finds a version that is not whole."""
     for shard in index.shards:
-        storage.upload(spool.folder / shard.name, _key(index, shard.name))
-    storage.write(_key(index, INDEX), index.model_dump_json(indent=1).encode())
-    storage.write(f"{ROOT}{index.name}/{LATEST}", json.dumps({"version": index.version}).encode())
-
-
-def _key(index: DatasetIndex, file: str) -> str:
-    return f"{ROOT}{index.name}/{index.version}/{file}"
+        storage.upload(spool.folder / shard.name, SHELF.key(index, shard.name))
+    SHELF.publish(storage, index)
 
 
 def list_datasets(storage: Storage) -> list[DatasetIndex]:
     """The latest version of every data set, by name."""
-    return [load_index(storage, name) for name in _names(storage)]
-
-
-def _names(storage: Storage) -> list[str]:
-    suffix = f"/{LATEST}"
-    keys = (entry.key for entry in storage.list(ROOT))
-    return [key.removeprefix(ROOT).removesuffix(suffix) for key in keys if key.endswith(suffix)]
+    return [load_index(storage, name) for name in SHELF.names(storage)]
 
 
 def load_index(storage: Storage, name: str) -> DatasetIndex:
-    """The index of NAME (its latest version) or NAME@VERSION.
-
-    Raises:
-        UsageError: not a name.
-        NotFoundError: no such data set or version; the message lists those there are.
-        DataError: the index cannot be read.
-    """
-    plain, _, version = name.partition("@")
-    check_name(plain)
-    try:
-        if not version:
-            version = json.loads(storage.read(f"{ROOT}{plain}/{LATEST}"))["version"]
-        data = storage.read(f"{ROOT}{plain}/{version}/{INDEX}")
-    except NotFoundError as err:
-        there = ", ".join(_names(storage)) or "none"
-        raise NotFoundError(f"data set {name}: not in {storage.uri}; there are: {there}") from err
-    except (ValueError, KeyError, TypeError) as err:
-        raise DataError(f"data set {name}: {LATEST} is damaged; import the data set again") from err
-    try:
-        return DatasetIndex.model_validate_json(data)
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"data set {name}: {INDEX}: {where}: {first['msg']}; import it again") from err
+    """The index of NAME (its latest version) or NAME@VERSION; see `Shelf.load` for the errors."""
+    return SHELF.load(storage, name)
 
 
 def load_samples(
@@ -248,7 +196,7 @@ def read_entries(storage: Storage, index: DatasetIndex, entries: Iterable[Sample
         if not missing:
             continue
         name = f"data set {index.name}: {shard.name}"
-        for key, members in read_shard(storage.read(_key(index, shard.name)), name, shard.sha256):
+        for key, members in read_shard(storage.read(SHELF.key(index, shard.name)), name, shard.sha256):
             if key in missing:
                 missing.remove(key)
                 yield decode_sample(key, members)
@@ -269,7 +217,7 @@ def check_dataset(storage: Storage, name: str) -> CheckReport:
     for shard in index.shards:
         expected = {entry.key: entry for entry in index.samples if entry.shard == shard.name}
         try:
-            data = storage.read(_key(index, shard.name))
+            data = storage.read(SHELF.key(index, shard.name))
             if sha256(data) != shard.sha256:
                 problems.append(f"{shard.name}: sha256 differs from the index; the shard was changed")
             for key, members in read_shard(data, shard.name):

@@ -71,8 +71,8 @@ def _measured_images(
     context: JobContext, spec: EvaluateSpec, made_by: GenerateSpec, snapshot: Snapshot, reporter: ProgressReporter
 ) -> tuple[list[Generated], list[Generated]]:
     """The first images of the generate job made again, and the same by a generator that has learnt nothing."""
-    split = load_training_split(context.storage, snapshot.record["dataset"], snapshot.class_name)
-    plan = split.plan(snapshot.view, snapshot.config.masks, made_by.generation)
+    split = load_training_split(context.storage, snapshot.record["dataset"], snapshot.class_name, made_by.mask_pool)
+    plan = split.plan(snapshot.view, made_by.masks, made_by.generation)
     device = next(snapshot.generator.parameters()).device
     torch.manual_seed(snapshot.config.seed)
     blank = build_generator(snapshot.config.model).to(device).eval()

@@ -88,8 +88,10 @@ class ShardMaker:
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
         self.snapshot = load_model(self.context.storage, self.spec.model, device)
-        split = load_training_split(self.context.storage, self.snapshot.record["dataset"], self.snapshot.class_name)
-        self.plan = split.plan(self.snapshot.view, self.snapshot.config.masks, self.spec.generation)
+        split = load_training_split(
+            self.context.storage, self.snapshot.record["dataset"], self.snapshot.class_name, self.spec.mask_pool
+        )
+        self.plan = split.plan(self.snapshot.view, self.spec.masks, self.spec.generation)
 
     def make(self, number: int) -> dict[str, Any]:
         """Write shard `number`; made twice it is written twice, byte for byte the same."""

@@ -8,6 +8,7 @@ from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import MaskPool, build_pool
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
+from jobs.maskpools import load_pool, load_pool_index
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,18 @@ class TrainingSplit:
         return GenerationPlan(self.normals, self.pool, view, masks, config)
 
 
-def load_training_split(storage: Storage, dataset: str, class_name: str) -> TrainingSplit:
-    """Normal images, images of the class, and the pool of its masks.
+def load_training_split(storage: Storage, dataset: str, class_name: str, mask_pool: str | None = None) -> TrainingSplit:
+    """Normal images, images of the class, and its mask pool.
 
     Args:
         dataset: NAME@version.
+        mask_pool: NAME@version of a stored one; None = the masks of the training split.
     """
     index = load_index(storage, dataset)
     samples = load_samples(storage, index, split="train", classes=[class_name], normal=True)
     abnormals = [sample for sample in samples if class_name in sample.masks]
-    return TrainingSplit(
-        [sample for sample in samples if sample.is_normal], abnormals, build_pool(abnormals, class_name)
-    )
+    if mask_pool is None:
+        pool = build_pool(abnormals, class_name)
+    else:
+        pool = load_pool(storage, load_pool_index(storage, mask_pool), class_name)
+    return TrainingSplit([sample for sample in samples if sample.is_normal], abnormals, pool)

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from anomaly_gan.config import Config, GenerationConfig, TrainConfig, ViewConfig
+from anomaly_gan.config import Config, GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
 
 SCHEMA_VERSION = 1
+MASK_POOL = "NAME or NAME@version; without one the masks of the training split are the pool"
 
 
 class Resources(Config):
@@ -23,6 +24,7 @@ class TrainSpec(Config):
     kind: Literal["train"] = "train"
     dataset: str = Field(description="NAME or NAME@version")
     class_name: str = Field(description="the anomaly class to learn")
+    mask_pool: str | None = Field(default=None, description=MASK_POOL)
     resume: str | None = Field(
         default=None, description="id of a train job of the same spec, on however many workers, to go on from"
     )
@@ -36,6 +38,8 @@ class GenerateSpec(Config):
     model: str = Field(description="id of a trained model (its training job's id)")
     count: int = Field(default=64, ge=1, le=100_000_000, description="images to make")
     images_per_shard: int = Field(default=100, ge=1, le=10_000, description="images in one shard")
+    mask_pool: str | None = Field(default=None, description="NAME or NAME@version; without one that of the model")
+    masks: MaskConfig = Field(default=MaskConfig(), description="without a value those of the pool, or the model")
     generation: GenerationConfig = GenerationConfig()
     resources: Resources = Resources()
 
@@ -74,6 +78,7 @@ class TuneSpec(Config):
     kind: Literal["tune"] = "tune"
     dataset: str = Field(description="NAME or NAME@version")
     class_name: str = Field(description="the anomaly class to learn")
+    mask_pool: str | None = Field(default=None, description=MASK_POOL)
     trials: int = Field(default=8, ge=1, le=1000, description="runs to try")
     concurrent_trials: int = Field(default=1, ge=1, le=100, description="runs at a time")
     seed: int = Field(default=0, ge=0, description="of the search")

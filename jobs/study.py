@@ -33,8 +33,8 @@ def study_class(
         UsageError, NotFoundError: as `agan submit train` refuses.
     """
     spec = cast(TrainSpec, complete(resolve("train", dict(flags), sets=dict(sets)), storage).spec)
-    split = load_training_split(storage, spec.dataset, spec.class_name)
+    split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool)
     held_out = load_samples(storage, load_index(storage, spec.dataset), split="test", classes=[])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = StudyData(spec.class_name, split.normals, split.abnormals, held_out)
+    data = StudyData(split.pool, split.normals, split.abnormals, held_out)
     return spec, run_study(data, spec.view, spec.train, device, images, watch)

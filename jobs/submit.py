@@ -10,6 +10,7 @@ import ray
 import torch
 from pydantic import ValidationError
 
+from anomaly_gan.config import MaskConfig
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.memory import MemoryEstimate, estimate_memory
 from anomaly_gan.networks.generator import check_view
@@ -23,6 +24,7 @@ from jobs.checkpoints import CheckpointStore
 from jobs.context import load_spec
 from jobs.datasets import load_index
 from jobs.manifest import load_manifest
+from jobs.maskpools import check_pool, full_name, load_pool_index
 from jobs.models import load_model
 from jobs.record import JobState, JobStatus, job_key, new_job_id, save_status
 from jobs.resolve import ResolvedSpec
@@ -56,15 +58,55 @@ def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
     """
     spec = resolved.spec
     if isinstance(spec, TrainSpec | TuneSpec):
-        completed = _complete_training(resolved, load_index(storage, spec.dataset))
+        completed = _complete_training(resolved, load_index(storage, spec.dataset), storage)
         if isinstance(completed.spec, TrainSpec) and completed.spec.resume is not None:
             _check_resume(completed.spec, completed.spec.resume, storage)
         return completed
     if isinstance(spec, GenerateSpec):
-        snapshot = load_model(storage, spec.model, torch.device("cpu"))
-        load_index(storage, snapshot.record["dataset"])
-        return resolved
+        return _complete_generation(resolved, storage)
     return _complete_evaluation(resolved, load_index(storage, spec.dataset), storage)
+
+
+def _complete_generation(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
+    """The mask pool and the rules of placement: as given, else the pool's where one is named, else the model's."""
+    spec = resolved.spec
+    assert isinstance(spec, GenerateSpec)
+    snapshot = load_model(storage, spec.model, torch.device("cpu"))
+    index = load_index(storage, snapshot.record["dataset"])
+    if spec.mask_pool is not None:
+        resolved = _with_pool(resolved, spec.mask_pool, snapshot.class_name, index, "masks", storage)
+    else:
+        changes = {"mask_pool": snapshot.record.get("mask_pool"), **_rules(resolved, "masks", snapshot.config.masks)}
+        resolved = _changed(resolved, changes, "model")
+    checked = resolved.spec
+    assert isinstance(checked, GenerateSpec)
+    _check_rationality(checked.masks, checked.mask_pool, snapshot.class_name, "masks", storage)
+    return resolved
+
+
+def _with_pool(
+    resolved: ResolvedSpec, pool: str, class_name: str, dataset: DatasetIndex, section: str, storage: Storage
+) -> ResolvedSpec:
+    """Name the pool's version, and take its rules where the user gives none."""
+    index = load_pool_index(storage, pool)
+    check_pool(index, class_name, dataset)
+    rules = _rules(resolved, section, index.classes[class_name].rules)
+    return _changed(resolved, {"mask_pool": full_name(index), **rules}, "mask pool")
+
+
+def _rules(resolved: ResolvedSpec, section: str, rules: MaskConfig) -> dict[str, Any]:
+    """Dotted key -> value of every rule that the user has not given."""
+    keys = {f"{section}.{name}": value for name, value in rules.model_dump(mode="json").items()}
+    return {key: value for key, value in keys.items() if key not in resolved.sources}
+
+
+def _check_rationality(masks: MaskConfig, pool: str | None, class_name: str, section: str, storage: Storage) -> None:
+    """Refuse to weigh placements by what nothing was learnt of."""
+    if masks.rationality and (pool is None or load_pool_index(storage, pool).classes[class_name].rationality is None):
+        raise UsageError(
+            f"{section}.rationality: nothing is known of where class {class_name} lies; build a mask pool with"
+            " `agan masks build` and name it with --mask-pool, or set it to 0"
+        )
 
 
 def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: Storage) -> ResolvedSpec:
@@ -89,7 +131,7 @@ def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: S
     return _changed(resolved, {"dataset": wanted}, "data set")
 
 
-def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedSpec:
+def _complete_training(resolved: ResolvedSpec, index: DatasetIndex, storage: Storage) -> ResolvedSpec:
     spec = resolved.spec
     assert isinstance(spec, TrainSpec | TuneSpec)
     if spec.class_name not in index.classes:
@@ -106,8 +148,11 @@ def _complete_training(resolved: ResolvedSpec, index: DatasetIndex) -> ResolvedS
     if spec.view.kind == "whole" and "view.size" not in resolved.sources:
         changes["view.size"] = index.resolution
     completed = _changed(resolved, changes, "data set")
+    if spec.mask_pool is not None:
+        completed = _with_pool(completed, spec.mask_pool, spec.class_name, index, "train.masks", storage)
     checked = completed.spec
     assert isinstance(checked, TrainSpec | TuneSpec)
+    _check_rationality(checked.train.masks, checked.mask_pool, checked.class_name, "train.masks", storage)
     if checked.view.kind == "whole" and checked.view.size != index.resolution:
         raise UsageError(
             f"view.size: {checked.view.size} px, data set {index.name} is {index.resolution} px; use that, or --window"

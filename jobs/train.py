@@ -103,7 +103,7 @@ def _train_rank(context: JobContext) -> None:
     torch.set_num_threads(spec.resources.cpus_per_worker)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
-    split = load_training_split(context.storage, spec.dataset, spec.class_name)
+    split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool)
     source = BatchSource(
         split.normals,
         split.abnormals,
@@ -159,10 +159,11 @@ def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tu
     if config.weights != "dataset":
         return aware_network(config, crops, source, device, context.settings)
     name, _, version = spec.dataset.partition("@")
-    key = {
+    key: dict[str, object] = {
         "class": spec.class_name,
         "view": spec.view.model_dump(),
         "crop": crops.model_dump(),
+        "mask_pool": spec.mask_pool,
         "masks": spec.train.masks.model_dump(),
         "aware": config.model_dump(),
         "seed": source.seed,
@@ -206,9 +207,11 @@ def _observer(
     checkpoints: CheckpointStore,
     aware_weights: str,
 ) -> TrainObserver:
+    spec = cast(TrainSpec, context.spec)
     record = {
         "job_id": context.job_id,
-        "dataset": cast(TrainSpec, context.spec).dataset,
+        "dataset": spec.dataset,
+        "mask_pool": spec.mask_pool,
         "aware_weights": aware_weights,
         "normal_images": len(split.normals),
         "abnormal_images": len(split.abnormals),

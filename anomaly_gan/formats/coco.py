@@ -6,10 +6,10 @@ is drawn like any other annotation, as one instance. Categories named as in SKIP
 """
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
@@ -41,6 +41,7 @@ class Annotation(BaseModel):
     image_id: int | str
     category_id: int
     segmentation: list[list[FiniteFloat]] | RunLengths = Field(default=[])
+    bbox: list[float] | None = None
 
 
 class Category(BaseModel):
@@ -62,13 +63,21 @@ class CocoFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """One image of an annotation file, with what is drawn on it."""
 
     json_path: str
     image: CocoImage
     annotations: list[Annotation]
     labels: dict[int, str]
+
+
+class KeptAnnotation(NamedTuple):
+    """An annotation that means a class; messages call it `name`."""
+
+    name: str
+    label: str
+    annotation: Annotation
 
 
 def read(tree: SourceTree) -> list[SourceItem]:
@@ -78,17 +87,15 @@ def read(tree: SourceTree) -> list[SourceItem]:
         DataError: the tree has no JSON file, or one that is no COCO annotation file.
     """
     paths = tree.paths()
-    pictures: dict[str, list[str]] = {}
-    for path in filter(is_picture, paths):
-        pictures.setdefault(posixpath.basename(path), []).append(path)
+    pictures = index_pictures(paths)
     json_paths = [path for path in paths if path.endswith(".json")]
     if not json_paths:
         raise DataError(f"{tree.url}: holds no COCO annotation file (*.json)")
     loaders: dict[str, Callable[[], Picture]] = {}
     for json_path in json_paths:
-        for entry in _entries(parse(tree.read(json_path), json_path), json_path):
+        for entry in entries(parse(tree.read(json_path), json_path), json_path):
             try:
-                path = _picture_path(entry, pictures)
+                path = picture_path(entry, pictures)
                 loader: Callable[[], Picture] = partial(_load, tree, path, entry)
             except DataError as err:
                 path, loader = f"{json_path}:{entry.image.file_name}".replace("..", "__"), refusal(str(err))
@@ -96,6 +103,14 @@ def read(tree: SourceTree) -> list[SourceItem]:
                 loader = refusal(f"{path}: is listed twice, again by {json_path}; list every picture once")
             loaders[path] = loader
     return items_from(loaders)
+
+
+def index_pictures(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Last part of a path -> the paths of all such pictures."""
+    pictures: dict[str, list[str]] = {}
+    for path in filter(is_picture, paths):
+        pictures.setdefault(posixpath.basename(path), []).append(path)
+    return pictures
 
 
 def parse(data: bytes, name: str) -> CocoFile:
@@ -112,7 +127,12 @@ def parse(data: bytes, name: str) -> CocoFile:
         raise DataError(f"{name}: not a COCO annotation file: {where}: {first['msg']}; mend or remove it") from err
 
 
-def _entries(file: CocoFile, json_path: str) -> Iterator[_Entry]:
+def entries(file: CocoFile, json_path: str) -> Iterator[Entry]:
+    """The images of a file, each with its annotations.
+
+    Raises:
+        DataError: an annotation is of an image that is not listed.
+    """
     labels = {category.id: category.name for category in file.categories}
     by_image: dict[int | str, list[Annotation]] = {image.id: [] for image in file.images}
     for annotation in file.annotations:
@@ -120,15 +140,18 @@ def _entries(file: CocoFile, json_path: str) -> Iterator[_Entry]:
             raise DataError(f"{json_path}: annotation {annotation.id} is of an image that is not listed; mend it")
         by_image[annotation.image_id].append(annotation)
     for image in file.images:
-        yield _Entry(json_path, image, by_image[image.id], labels)
+        yield Entry(json_path, image, by_image[image.id], labels)
 
 
-def _picture_path(entry: _Entry, pictures: dict[str, list[str]]) -> str:
+def picture_path(entry: Entry, pictures: dict[str, list[str]]) -> str:
     """Look a picture up.
 
     Args:
         entry: what names it.
-        pictures: last part of a path -> all such paths.
+        pictures: of `index_pictures`.
+
+    Raises:
+        DataError: the tree holds none, or several, or the name leads out of it.
     """
     name = entry.image.file_name
     places = [
@@ -146,7 +169,7 @@ def _picture_path(entry: _Entry, pictures: dict[str, list[str]]) -> str:
     return endings[0]
 
 
-def _load(tree: SourceTree, path: str, entry: _Entry) -> Picture:
+def _load(tree: SourceTree, path: str, entry: Entry) -> Picture:
     image = decode_picture(tree.read(path), path)
     height, width = image.shape[:2]
     if (entry.image.height or height, entry.image.width or width) != (height, width):
@@ -158,14 +181,24 @@ def _load(tree: SourceTree, path: str, entry: _Entry) -> Picture:
     return Picture(path, image, masks, instances, (path, entry.json_path))
 
 
-def _parts(entry: _Entry, shape: tuple[int, int]) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
+def _parts(entry: Entry, shape: tuple[int, int]) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
+    for name, label, annotation in kept_annotations(entry):
+        yield label, annotation.id, decode_segmentation(annotation.segmentation, shape, name)
+
+
+def kept_annotations(entry: Entry) -> Iterator[KeptAnnotation]:
+    """The annotations of an image that mean a class.
+
+    Raises:
+        DataError: a category is not listed.
+    """
     for annotation in entry.annotations:
         name = f"{entry.json_path}: annotation {annotation.id}"
         label = entry.labels.get(annotation.category_id)
         if label is None:
             raise DataError(f"{name}: category {annotation.category_id} is not listed; mend the file")
         if label not in SKIPPED_LABELS:
-            yield label, annotation.id, decode_segmentation(annotation.segmentation, shape, name)
+            yield KeptAnnotation(name, label, annotation)
 
 
 def decode_segmentation(

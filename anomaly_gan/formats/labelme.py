@@ -11,6 +11,7 @@ import binascii
 import posixpath
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,21 @@ class LabelmeFile(BaseModel):
     width: int | None = Field(default=None, alias="imageWidth")
 
 
+class KeptShape(NamedTuple):
+    """A shape that means a class.
+
+    Attributes:
+        number: its place in the file, from 0.
+        identity: of the instance; shapes of one label and identity are one.
+        name: how messages call it.
+    """
+
+    number: int
+    identity: object
+    name: str
+    shape: Shape
+
+
 def read(tree: SourceTree) -> list[SourceItem]:
     """One item per JSON file, and one per picture of a folder named `normal` or `good`.
 
@@ -75,12 +91,7 @@ def _is_plain(path: str, annotated: set[str]) -> bool:
 
 def _load(tree: SourceTree, paths: frozenset[str], json_path: str) -> Picture:
     file = parse(tree.read(json_path), json_path)
-    if file.image_data:
-        path, data = json_path, _from_base64(file.image_data, f"{json_path}: imageData")
-    else:
-        path = _picture_path(file, paths, json_path)
-        data = tree.read(path)
-    image = decode_picture(data, path)
+    path, image = load_image(tree, paths, file, json_path)
     stated = (file.height or image.shape[0], file.width or image.shape[1])
     if stated != image.shape[:2]:
         raise DataError(
@@ -89,6 +100,22 @@ def _load(tree: SourceTree, paths: frozenset[str], json_path: str) -> Picture:
         )
     masks, instances = combine(draw_all(file, image.shape[:2], json_path), json_path)
     return Picture(path, image, masks, instances, (path, json_path))
+
+
+def load_image(
+    tree: SourceTree, paths: frozenset[str], file: LabelmeFile, json_path: str
+) -> tuple[str, NDArray[np.uint8]]:
+    """The picture that a file was drawn on: its path (the file's own where embedded) and its pixels.
+
+    Raises:
+        DataError: there is none, or it is unreadable.
+    """
+    if file.image_data:
+        path, data = json_path, _from_base64(file.image_data, f"{json_path}: imageData")
+    else:
+        path = _picture_path(file, paths, json_path)
+        data = tree.read(path)
+    return path, decode_picture(data, path)
 
 
 def parse(data: bytes, name: str) -> LabelmeFile:
@@ -107,17 +134,26 @@ def parse(data: bytes, name: str) -> LabelmeFile:
 
 def draw_all(file: LabelmeFile, shape: tuple[int, int], name: str) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
     """(label, identity of the instance, [H, W] mask {0, 1}) of every shape that is not skipped."""
-    for number, drawn in enumerate(file.shapes):
-        if drawn.label in SKIPPED_LABELS:
-            continue
-        where = f"{name}: shape {number} ({drawn.label})"
-        kind = drawn.shape_type or "polygon"
-        bitmap = None
-        if kind == "mask":
-            data = _from_base64(drawn.mask or "", where)
-            bitmap = (decode_picture(data, where) > 0).astype(np.uint8)
-        identity = ("shape", number) if drawn.group_id is None else ("group", drawn.group_id)
-        yield drawn.label, identity, draw_shape(kind, drawn.points, shape, where, bitmap)
+    for kept in kept_shapes(file, name):
+        yield kept.shape.label, kept.identity, draw(kept, shape)
+
+
+def kept_shapes(file: LabelmeFile, name: str) -> Iterator[KeptShape]:
+    """The shapes that are not skipped, in the order of the file, which messages call `name`."""
+    for number, shape in enumerate(file.shapes):
+        if shape.label not in SKIPPED_LABELS:
+            identity = ("shape", number) if shape.group_id is None else ("group", shape.group_id)
+            yield KeptShape(number, identity, f"{name}: shape {number} ({shape.label})", shape)
+
+
+def draw(kept: KeptShape, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw one shape on a canvas of [H, W] -> uint8 {0, 1}; raises as `draw_shape` does."""
+    kind = kept.shape.shape_type or "polygon"
+    bitmap = None
+    if kind == "mask":
+        data = _from_base64(kept.shape.mask or "", kept.name)
+        bitmap = (decode_picture(data, kept.name) > 0).astype(np.uint8)
+    return draw_shape(kind, kept.shape.points, shape, kept.name, bitmap)
 
 
 def _picture_path(file: LabelmeFile, paths: frozenset[str], json_path: str) -> str:

@@ -45,6 +45,12 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
         raise DataError(f"{name}: the picture is corrupt ({err}); copy it again or remove it") from err
 
 
+def decode_levels(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode to grey levels, [H, W] uint8; raises as `decode_picture` does."""
+    levels = decode_picture(data, name)
+    return levels if levels.ndim == 2 else np.asarray(Image.fromarray(levels).convert("L"))
+
+
 def decode_mask(data: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Decode a mask picture to [H, W] uint8 {0, 1}: 1 where its grey level is at least 128.
 
@@ -56,9 +62,7 @@ def decode_mask(data: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.ui
     Raises:
         DataError: unreadable, of another size than its image, or empty.
     """
-    levels = decode_picture(data, name)
-    if levels.ndim == 3:
-        levels = np.asarray(Image.fromarray(levels).convert("L"))
+    levels = decode_levels(data, name)
     if levels.shape != shape[:2]:
         raise DataError(f"{name}: the mask has {_size(levels.shape)} pixels, its image {_size(shape)}; make them equal")
     mask = (levels >= MASK_THRESHOLD).astype(np.uint8)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.data import Sample
-from anomaly_gan.masks.placement import place, transform
+from anomaly_gan.masks.placement import PlacedMask, place
 from anomaly_gan.masks.pool import Element, MaskPool, build_pool, instance_map
+from anomaly_gan.masks.transform import transform
 from infra.errors import DataError
 
 Mask = NDArray[np.uint8]
@@ -111,26 +112,27 @@ def test_a_placed_mask_is_binary_and_never_empty_and_its_seed_decides_it(
     masks: list[Mask], config: dict[str, Any], seed: int
 ) -> None:
     pool, wanted = pool_of(*masks), MaskConfig.model_validate(config)
-    mask, placements = place(pool, 64, wanted, np.random.default_rng(seed))
+    placed = place(pool, 64, wanted, np.random.default_rng(seed))
+    mask, placements = placed.mask, placed.placements
     assert mask.shape == (64, 64) and mask.dtype == np.uint8
     assert set(np.unique(mask)) <= {0, 1} and mask.any()
     assert 1 <= len(placements) <= wanted.max_parts
     assert all(0 <= one.left < 64 and 0 <= one.top < 64 for one in placements)
-    again, told = place(pool, 64, wanted, np.random.default_rng(seed))
-    assert np.array_equal(again, mask) and told == placements
+    again = place(pool, 64, wanted, np.random.default_rng(seed))
+    assert np.array_equal(again.mask, mask) and again.placements == placements
 
 
 def test_seeds_give_differing_masks_from_all_elements_and_all_numbers_of_parts() -> None:
     pool = pool_of(ELL, np.ones((5, 5), np.uint8))
     drawn = [place(pool, 64, MaskConfig(max_parts=3), np.random.default_rng(seed)) for seed in range(60)]
-    assert len({mask.tobytes() for mask, _ in drawn}) == 60
-    assert {len(placements) for _, placements in drawn} == {1, 2, 3}
-    assert {one.source for _, placements in drawn for one in placements} == {"picture-0", "picture-1"}
+    assert len({one.mask.tobytes() for one in drawn}) == 60
+    assert {len(one.placements) for one in drawn} == {1, 2, 3}
+    assert {part.source for one in drawn for part in one.placements} == {"picture-0", "picture-1"}
 
 
 def test_elements_reach_every_border_of_the_view() -> None:
     config = MaskConfig(pose="fixed", max_parts=1)
-    masks = [place(pool_of(ELL), 16, config, np.random.default_rng(seed))[0] for seed in range(200)]
+    masks = [place(pool_of(ELL), 16, config, np.random.default_rng(seed)).mask for seed in range(200)]
     reached = np.maximum.reduce(masks)
     assert all(edge.any() for edge in (reached[0], reached[-1], reached[:, 0], reached[:, -1]))
 
@@ -138,7 +140,8 @@ def test_elements_reach_every_border_of_the_view() -> None:
 def test_a_fixed_pose_keeps_the_shape_exactly_and_tells_where_it_is() -> None:
     config = MaskConfig(pose="fixed", max_parts=1)
     for seed in range(20):
-        mask, [placement] = place(pool_of(ELL), 64, config, np.random.default_rng(seed))
+        placed = place(pool_of(ELL), 64, config, np.random.default_rng(seed))
+        mask, [placement] = placed.mask, placed.placements
         assert mask.sum() == ELL.sum()
         part = mask[placement.top : placement.top + 4, placement.left : placement.left + 3]
         assert np.array_equal(part, ELL)
@@ -147,7 +150,7 @@ def test_a_fixed_pose_keeps_the_shape_exactly_and_tells_where_it_is() -> None:
 
 def test_a_free_pose_tells_angle_and_scale_within_the_configured_range() -> None:
     config = MaskConfig(max_parts=1, scale_min=0.8, scale_max=1.1)
-    told = [place(pool_of(ELL), 64, config, np.random.default_rng(seed))[1][0] for seed in range(60)]
+    told = [place(pool_of(ELL), 64, config, np.random.default_rng(seed)).placements[0] for seed in range(60)]
     assert all(0.8 <= one.scale <= 1.1 and 0 <= one.angle_deg < 360 for one in told)
     assert min(one.angle_deg for one in told) < 60 and max(one.angle_deg for one in told) > 300
 
@@ -205,7 +208,7 @@ def test_of_an_element_larger_than_the_view_a_part_that_holds_some_of_it_is_plac
     sparse[5:9, 190:195] = sparse[290:295, 3:9] = 1
     config = MaskConfig.model_validate({"pose": pose, "max_parts": 1})
     for seed in range(30):
-        mask, _ = place(pool_of(sparse), 64, config, np.random.default_rng(seed))
+        mask = place(pool_of(sparse), 64, config, np.random.default_rng(seed)).mask
         assert 0 < mask.sum() < 150
 
 
@@ -216,7 +219,9 @@ def test_an_ablation_draws_no_element_of_an_expert() -> None:
         kind: {
             placement.source
             for seed in range(20)
-            for placement in place(pool, 64, MaskConfig.model_validate({"pool": kind}), np.random.default_rng(seed))[1]
+            for placement in place(
+                pool, 64, MaskConfig.model_validate({"pool": kind}), np.random.default_rng(seed)
+            ).placements
         }
         for kind in ("whole", "prior_only")
     }
@@ -228,7 +233,9 @@ def test_masks_for_training_have_as_many_parts_as_real_ones_and_at_most_as_many_
     pool = MaskPool("hole", (dot,), part_counts=(1, 1, 1, 4))
     for most, shares in ((4, {1: 0.75, 4: 0.25}), (2, {1: 0.75, 2: 0.25})):
         config = MaskConfig(max_parts=most)
-        counts = [len(place(pool, 64, config, np.random.default_rng(seed), like_real=True)[1]) for seed in range(400)]
+        counts = [
+            len(place(pool, 64, config, np.random.default_rng(seed), like_real=True).placements) for seed in range(400)
+        ]
         for count, share in shares.items():
             assert abs(counts.count(count) / len(counts) - share) < 0.08
         assert set(counts) == set(shares)

@@ -1,0 +1,163 @@
+"""What tells one place of a picture from another: border, grain and brightness around a part, never below it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MARGIN = 0.02
+"""Share of the picture's scale (geometric mean of its sides) around a part that is not looked at, because an anomaly's
+soft edge and shadow lie there; the next strip of the same width is the part's surroundings."""
+
+MIN_MARGIN_PX = 3
+MIN_SURROUNDINGS_PX = 8
+NEAR = 0.03
+"""Distances well below this share of the picture's scale count as alike."""
+
+DARK_PERCENTILE = 10
+MAX_DARKNESS = 4.0
+
+FEATURES = (
+    "edge",  # log of the gap to the nearest border, in units of the picture's scale
+    "along",  # the same, going along the grain
+    "across",  # the same, going across it
+    "outside",  # share of the surroundings beyond the border, 0..1
+    "x",  # centre of mass, -1 = left border, 1 = right
+    "y",  # -1 = upper border, 1 = lower
+    "area",  # log of the share of the picture
+    "elongation",  # log of the ratio of the axes, 0 = round
+    "alignment",  # elongation times -1..1: across or along the grain, less where the picture has little grain
+    "dark",  # 10th percentile of the brightness around, in robust deviations from the picture's median
+)
+PLACE = frozenset({"edge", "along", "across", "outside", "x", "y", "dark"})
+"""Those that tell where a part lies; the others tell what it is like."""
+
+
+class PlacedPart(Protocol):
+    """A shape in its place: mask [h, w] uint8 {0, 1}, left and top in px of the whole picture, or beyond it."""
+
+    @property
+    def mask(self) -> NDArray[np.uint8]: ...
+    @property
+    def left(self) -> int: ...
+    @property
+    def top(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class PictureContext:
+    """A picture, described once for all parts that may be placed in it.
+
+    Attributes:
+        brightness: [H, W] float32, robust deviations from the median.
+        usable: [H, W] bool, False = an annotated anomaly or its margin.
+        grain: unit vector (x, y) along the grain; its sign means nothing.
+        coherence: 0 = no direction prevails, 1 = the picture changes in one direction alone.
+        scale_px: geometric mean of height and width.
+        margin_px: not looked at around a part.
+    """
+
+    brightness: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    grain: tuple[float, float]
+    coherence: float
+    scale_px: float
+    margin_px: int
+
+
+def describe_picture(image: NDArray[np.uint8], anomalies: NDArray[np.uint8] | None = None) -> PictureContext:
+    """Describe a picture as if its anomalies were not there.
+
+    Args:
+        image: [H, W] or [H, W, 3] RGB, uint8.
+        anomalies: [H, W] uint8 {0, 1}, of all classes: neither they nor the margin around them are looked at, so that
+            a real part is seen as one on a normal picture is. None = a normal picture.
+    """
+    gray = (image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).astype(np.float32)
+    scale = float(np.sqrt(gray.size))
+    margin = max(MIN_MARGIN_PX, round(MARGIN * scale))
+    usable = np.ones(gray.shape, bool)
+    if anomalies is not None and anomalies.any():
+        usable = cv2.distanceTransform(1 - anomalies, cv2.DIST_L2, cv2.DIST_MASK_3) > margin
+    levels = gray[usable] if usable.any() else np.zeros(1, np.float32)
+    median = np.median(levels)
+    deviation = 1.4826 * np.median(np.abs(levels - median)) + 1  # + 1 grey level: a flat picture has none
+    brightness = ((gray - median) / deviation).astype(np.float32)
+    return PictureContext(brightness, usable, *_grain(gray, usable), scale, margin)
+
+
+def _grain(gray: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[tuple[float, float], float]:
+    """Direction and coherence of the structure tensor (Bigun and Granlund, 1987) over the usable pixels."""
+    slope_x, slope_y = (cv2.Scharr(gray, cv2.CV_32F, *axis)[usable] for axis in ((1, 0), (0, 1)))
+    xx, yy, xy = (float(np.sum(product, dtype=np.float64)) for product in (slope_x**2, slope_y**2, slope_x * slope_y))
+    angle = (np.arctan2(2 * xy, xx - yy) + np.pi) / 2  # a quarter turn from the strongest slope
+    coherence = float(np.hypot(xx - yy, 2 * xy)) / (xx + yy) if xx + yy else 0.0
+    return (float(np.cos(angle)), float(np.sin(angle))), coherence
+
+
+def measure_part(context: PictureContext, part: PlacedPart) -> NDArray[np.float64] | None:
+    """[K] float64 in the order of FEATURES, all finite; None where no pixel lies within the picture."""
+    height, width = context.brightness.shape
+    top, left = max(part.top, 0), max(part.left, 0)
+    bottom, right = (max(end, 0) for end in (height - part.top, width - part.left))
+    cut = np.ascontiguousarray(part.mask[top - part.top : bottom, left - part.left : right])
+    if not cut.any():
+        return None
+    box_left, box_top, box_width, box_height = cv2.boundingRect(cut)
+    top, left = top + box_top, left + box_left
+    cut = np.ascontiguousarray(cut[box_top : box_top + box_height, box_left : box_left + box_width])
+    gap_x = min(left, width - left - box_width)
+    gap_y = min(top, height - top - box_height)
+    moments = cv2.moments(cut, binaryImage=True)
+    area = moments["m00"]
+    elongation, alignment = _shape(moments, context.grain)
+    outside, dark = _surroundings(context, cut, left, top)
+    along, across = (_way(gap_x, gap_y, *axis) for axis in (context.grain, context.grain[::-1]))
+    return np.array(
+        [
+            *(np.log(gap / context.scale_px + NEAR) for gap in (min(gap_x, gap_y), along, across)),
+            outside,
+            2 * (left + moments["m10"] / area + 0.5) / width - 1,
+            2 * (top + moments["m01"] / area + 0.5) / height - 1,
+            np.log(area / (height * width)),
+            elongation,
+            alignment * context.coherence,
+            dark,
+        ]
+    )
+
+
+def _way(gap_x: int, gap_y: int, x: float, y: float) -> float:
+    """The shortest way from a box to the border in the direction (x, y) or against it, in px."""
+    return min(gap_x / max(abs(x), 1e-6), gap_y / max(abs(y), 1e-6))
+
+
+def _shape(moments: dict[str, float], grain: tuple[float, float]) -> tuple[float, float]:
+    """Elongation, and elongation times cos 2a, a = the angle between the main axis and the grain."""
+    xx, yy, xy = (moments[name] / moments["m00"] for name in ("mu20", "mu02", "mu11"))
+    spread = float(np.hypot(xx - yy, 2 * xy))
+    mean = xx + yy + 1 / 6  # 1 / 12 on each axis: a pixel is a square, not a point
+    elongation = 0.5 * float(np.log((mean + spread) / (mean - spread)))
+    x, y = grain
+    cosine = ((xx - yy) * (x * x - y * y) + 4 * xy * x * y) / spread if spread else 0.0
+    return elongation, elongation * cosine
+
+
+def _surroundings(context: PictureContext, cut: NDArray[np.uint8], left: int, top: int) -> tuple[float, float]:
+    """Share of the surroundings beyond the border, and how dark those within are."""
+    height, width = context.brightness.shape
+    reach = 2 * context.margin_px
+    wide = cv2.copyMakeBorder(cut, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=[0])
+    distance = cv2.distanceTransform(1 - wide, cv2.DIST_L2, cv2.DIST_MASK_3)
+    ring = (distance > context.margin_px) & (distance <= reach)
+    y, x = top - reach, left - reach
+    inside = ring[max(-y, 0) : height - y, max(-x, 0) : width - x]
+    below = np.s_[max(y, 0) : max(y, 0) + inside.shape[0], max(x, 0) : max(x, 0) + inside.shape[1]]
+    outside = 1 - np.count_nonzero(inside) / np.count_nonzero(ring)
+    around = context.brightness[below][inside & context.usable[below]]
+    if around.size < MIN_SURROUNDINGS_PX:
+        return outside, 0.0
+    dark = float(np.percentile(around, DARK_PERCENTILE))
+    return outside, min(max(dark, -MAX_DARKNESS), MAX_DARKNESS)

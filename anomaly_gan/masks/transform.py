@@ -1,0 +1,64 @@
+"""Turning, scaling and cutting the shape of an element."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def transform(shape: NDArray[np.uint8], angle_deg: float, scale: float) -> NDArray[np.uint8]:
+    """Rotate and scale a shape without losing a corner; the result is cut to its box and never empty.
+
+    The pixels that the turned shape covers most are taken, as many as its area asks for, so that thin shapes neither
+    break nor grow.
+
+    Args:
+        shape: [h, w] uint8 {0, 1}.
+        angle_deg: counter-clockwise.
+        scale: 1 keeps the size.
+
+    Returns:
+        [h', w'] uint8 {0, 1} of area * scale**2 pixels, fewer only where strong reduction leaves none to choose.
+    """
+    height, width = shape.shape
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale)
+    side = int(np.ceil(np.hypot(height, width) * scale)) + 2
+    turn[0, 2] += (side - width) // 2  # half a pixel would add a row and a column
+    turn[1, 2] += (side - height) // 2
+    cover = cv2.warpAffine(shape * np.uint8(255), turn, (side, side), flags=cv2.INTER_LINEAR).astype(np.uint8)
+    if not cover.any():  # an outline that slips between the samples of a strong reduction
+        return np.ones((1, 1), np.uint8)
+    turned = _most_covered(cover, max(1, round(cv2.countNonZero(shape) * scale**2)))
+    left, top, width, height = cv2.boundingRect(turned)
+    return turned[top : top + height, left : left + width]
+
+
+def _most_covered(cover: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """{0, 1}: the `count` pixels of the highest levels, of equal ones the first; never one of level 0."""
+    above = np.cumsum(np.bincount(cover.ravel(), minlength=256)[::-1])  # pixels of level >= 255 - i
+    level = max(255 - int(np.searchsorted(above, count)), 1)
+    chosen = (cover >= level).astype(np.uint8)
+    surplus = cv2.countNonZero(chosen) - count
+    if surplus > 0:
+        tied = np.flatnonzero(cover == level)
+        chosen.ravel()[tied[len(tied) - surplus :]] = 0
+    return chosen
+
+
+def cut_to_view(shape: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The shape itself, or, where it is larger than a view of `size` px, a part around one of its pixels."""
+    if max(shape.shape) <= size:
+        return shape
+    row, column = random_pixel(shape, rng)
+    top, left = (_window(at, length, size) for at, length in zip((row, column), shape.shape, strict=True))
+    return shape[top : top + size, left : left + size]
+
+
+def random_pixel(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
+    """(row, column) of a pixel of a mask that is not empty."""
+    found = np.flatnonzero(mask)
+    row, column = divmod(int(found[int(rng.integers(len(found)))]), mask.shape[1])
+    return row, column
+
+
+def _window(pixel: int, length: int, size: int) -> int:
+    return min(max(pixel - size // 2, 0), max(length - size, 0))

@@ -1,0 +1,153 @@
+"""Pictures of a mask pool: its elements, what experts are asked to rate, and where masks would go."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.data import Sample
+from anomaly_gan.masks.index import ElementEntry, MaskPoolIndex
+from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
+from anomaly_gan.masks.pool import Mask
+from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
+from anomaly_gan.sheets import Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
+from infra.errors import DataError
+from infra.storage import Storage
+from jobs.datasets import load_index, load_samples
+from jobs.maskpools import check_pool, load_pool, read_masks
+
+DARK, LEFT_OUT = 40, (110, 110, 110)
+TILE_PX = 192
+SHAPE_PX = 128
+MARGIN_PX = 32
+
+
+@dataclass(frozen=True)
+class PreviewPlan:
+    """What `agan masks preview` draws.
+
+    Attributes:
+        dataset: NAME or NAME@VERSION; its normal pictures of the training split, as generation takes them.
+        class_name: of the pool.
+        view: as a training or generation would see the pictures.
+        masks: the rules of placement.
+        count: how many masks.
+        seed: with the number of the mask, decides it.
+    """
+
+    dataset: str
+    class_name: str
+    view: ViewConfig
+    masks: MaskConfig
+    count: int
+    seed: int
+
+
+def spread_evenly(entries: Sequence[ElementEntry], wanted: int) -> list[ElementEntry]:
+    steps = min(wanted, len(entries))
+    return [entries[i * len(entries) // steps] for i in range(steps)]
+
+
+def draw_elements(storage: Storage, index: MaskPoolIndex, *, per_class: int) -> NDArray[np.uint8]:
+    """Contact sheet [H, W, 3] RGB: rows of each class, prior elements before experts', those left out in grey."""
+    masks, colors = read_masks(storage, index), class_colors(index.classes)
+    tiles: list[Tile] = []
+    for name in index.classes:
+        chosen = spread_evenly(index.select(name), per_class)
+        tiles += [_element_tile(entry, masks[entry.id], colors[name]) for entry in chosen]
+        tiles += [("", np.full((2, 2), DARK, np.uint8))] * (-len(chosen) % min(per_class, 8))
+    return contact_sheet(tiles, min(per_class, 8), SHAPE_PX)
+
+
+def _element_tile(entry: ElementEntry, mask: Mask, color: Color) -> Tile:
+    state = entry.origin if entry.admitted else f"{entry.origin}, left out"
+    shape = _shape(mask, SHAPE_PX, color if entry.admitted else LEFT_OUT)
+    return f"{entry.class_name} {state} {entry.area_px} px", shape
+
+
+def _shape(mask: Mask, side: int, color: Color) -> NDArray[np.uint8]:
+    """[side, side, 3]: the shape as large as it fits, in the middle."""
+    inner = fit(mask, side - 8, is_mask=True)
+    drawn = np.full((side, side, 3), DARK, np.uint8)
+    top, left = (side - inner.shape[0]) // 2, (side - inner.shape[1]) // 2
+    drawn[top : top + inner.shape[0], left : left + inner.shape[1]][inner > 0] = color
+    return drawn
+
+
+def draw_rating_sheet(storage: Storage, index: MaskPoolIndex) -> tuple[str, int]:
+    """(HTML page, masks to rate): each expert mask as a shape, and outlined on a normal picture where it was drawn.
+
+    Raises:
+        DataError: the pool has no expert mask.
+    """
+    entries = [entry for entry in index.elements if entry.origin == "expert"]
+    if not entries:
+        raise DataError(f"mask pool {index.name}: has no expert mask to rate; build it with --expert FOLDER")
+    masks, colors = read_masks(storage, index), class_colors(index.classes)
+    normals = load_samples(storage, load_index(storage, index.dataset), split="train", classes=())
+    sheet = []
+    for number, entry in enumerate(entries):
+        mask, color = masks[entry.id], colors[entry.class_name]
+        placed = _on_picture(normals[number % len(normals)], entry, mask, color)
+        thumbnail = np.concatenate([_shape(mask, SHAPE_PX, color), placed], axis=1)
+        note = f"{entry.area_px} px, {entry.width} x {entry.height}, {entry.source}"
+        sheet.append(SheetMask(entry.id, entry.class_name, thumbnail, note))
+    return rating_sheet(f"Mask pool {index.name}", sheet), len(sheet)
+
+
+def _on_picture(normal: Sample, entry: ElementEntry, mask: Mask, color: Color) -> NDArray[np.uint8]:
+    """[SHAPE_PX, SHAPE_PX, 3]: the mask's outline on a picture, with what lies around it."""
+    height, width = normal.image.shape[:2]
+    rows, columns = min(entry.height, height), min(entry.width, width)
+    top, left = (max(min(at, limit), 0) for at, limit in ((entry.top, height - rows), (entry.left, width - columns)))
+    whole = np.zeros((height, width), np.uint8)
+    whole[top : top + rows, left : left + columns] = mask[:rows, :columns]
+    drawn = outline(normal.image, whole, color)
+    margin = max(MARGIN_PX, rows // 2, columns // 2)
+    cut = drawn[max(top - margin, 0) : top + rows + margin, max(left - margin, 0) : left + columns + margin]
+    fitted = fit(cut, SHAPE_PX)
+    framed = np.full((SHAPE_PX, SHAPE_PX, 3), DARK, np.uint8)
+    framed[: fitted.shape[0], : fitted.shape[1]] = fitted
+    return framed
+
+
+def draw_preview(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> NDArray[np.uint8]:
+    """Contact sheet [H, W, 3] RGB of normal pictures with planned masks and, where there are any, their windows.
+
+    Raises:
+        UsageError: the pool was not made for the data set, or has no such class.
+        PlacementError: a rule is not met; names the element and the rule.
+    """
+    return contact_sheet(list(_previews(storage, index, plan)), 6, TILE_PX)
+
+
+def _previews(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> Iterator[Tile]:
+    dataset = load_index(storage, plan.dataset)
+    check_pool(index, plan.class_name, dataset)
+    pool, color = load_pool(storage, index, plan.class_name), class_colors(index.classes)[plan.class_name]
+    planner = MaskPlanner(pool, plan.view, plan.masks)
+    normals = planner.fitting(load_samples(storage, dataset, split="train", classes=()))
+    for number in range(plan.count):
+        rng = np.random.default_rng([plan.seed, number])
+        normal = normals[int(rng.integers(len(normals)))]
+        planned = planner.plan(normal, rng)
+        score = "" if planned.rationality is None else f", rationality {planned.rationality:.2f}"
+        yield f"{plan.class_name} {cv2.countNonZero(planned.mask)} px{score}", _whole_picture(normal, planned, color)
+
+
+def _whole_picture(normal: Sample, planned: PlannedMask, color: Color) -> NDArray[np.uint8]:
+    """[H, W, 3]: the mask outlined where it lies in the whole picture, and the window's frame."""
+    mask = planned.mask
+    left, top, size = planned.view.meta.get("window", (0, 0, len(mask)))
+    height, width = normal.image.shape[:2]
+    whole = np.zeros((max(height, top + size), max(width, left + size)), np.uint8)
+    whole[top : top + size, left : left + size] = mask
+    scale = TILE_PX / max(height, width)
+    image = to_rgb(fit(normal.image, TILE_PX))
+    if "window" in planned.view.meta:
+        corners = [(round(x * scale), round(y * scale)) for x, y in ((left, top), (left + size, top + size))]
+        cv2.rectangle(image, corners[0], corners[1], (200, 200, 200), 1)
+    return outline(image, fit(whole[:height, :width], TILE_PX, is_mask=True), color)
