@@ -1,22 +1,18 @@
 """The report of an evaluation: one HTML page that holds all it shows."""
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from anomaly_gan.charts import Point, line_chart
-from anomaly_gan.data import encode_png
 from anomaly_gan.evaluation import DetectorComparison
 from anomaly_gan.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.headline import headline
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.mask_change import MeasureSummary
 from anomaly_gan.metrics.perceptual import LpipsScore
+from anomaly_gan.pages import data_uri, page_template
 
 
 @dataclass(frozen=True)
@@ -138,14 +134,7 @@ def render_report(data: ReportData) -> str:
 
     All text is escaped; the page says of every section that is left away why it is.
     """
-    templates = Environment(
-        loader=PackageLoader("anomaly_gan", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("report.html.j2").render(
+    return page_template("report.html.j2").render(
         data=data,
         present=lambda section: not isinstance(section, Absent),
         headline=headline(data.detectors) if isinstance(data.detectors, DetectorComparison) else None,
@@ -162,11 +151,7 @@ def render_report(data: ReportData) -> str:
 def _pictures(rows: Sequence[GridRow]) -> Iterable[tuple[str, dict[str, str]]]:
     """(caption, column title -> data URI) of every row."""
     for row in rows:
-        yield row.caption, {title: _data_uri(picture) for title, picture in row_pictures(row).items()}
-
-
-def _data_uri(picture: NDArray[np.uint8]) -> str:
-    return f"data:image/png;base64,{b64encode(encode_png(picture)).decode()}"
+        yield row.caption, {title: data_uri(picture) for title, picture in row_pictures(row).items()}
 
 
 def _measure_rows(table: MeasureTable) -> Iterable[_MeasureRow]:

@@ -90,7 +90,8 @@ def describe_picture(image: NDArray[np.uint8], anomalies: NDArray[np.uint8] | No
 
 def _grain(gray: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[tuple[float, float], float]:
     """Direction and coherence of the structure tensor (Bigun and Granlund, 1987) over the usable pixels."""
-    slope_x, slope_y = (cv2.Scharr(gray, cv2.CV_32F, *axis)[usable] for axis in ((1, 0), (0, 1)))
+    seen = cv2.erode(usable.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # a slope is taken from all neighbours
+    slope_x, slope_y = (cv2.Scharr(gray, cv2.CV_32F, *axis)[seen] for axis in ((1, 0), (0, 1)))
     xx, yy, xy = (float(np.sum(product, dtype=np.float64)) for product in (slope_x**2, slope_y**2, slope_x * slope_y))
     angle = (np.arctan2(2 * xy, xx - yy) + np.pi) / 2  # a quarter turn from the strongest slope
     coherence = float(np.hypot(xx - yy, 2 * xy)) / (xx + yy) if xx + yy else 0.0

@@ -93,7 +93,7 @@ def kendall_w(scores: Sequence[Sequence[float]]) -> float | None:
         0 = no concordance of the rankings, 1 = the same ranking; None for fewer than 2 experts or 2 masks, or where
         no expert tells any masks apart.
     """
-    from scipy.stats import rankdata  # type: ignore[import-untyped]  # here: a second that reading a pool need not take
+    from scipy.stats import rankdata  # here: a second that reading a pool need not take
 
     experts, masks = len(scores), min(map(len, scores), default=0)
     if experts < 2 or masks < 2:

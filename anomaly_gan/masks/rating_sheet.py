@@ -1,15 +1,13 @@
 """The rating sheet: one HTML page on which an expert rates masks and saves the table of `ratings.read_ratings`."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from anomaly_gan.data import encode_png
 from anomaly_gan.masks.fuzzy import TERMS, centroid
+from anomaly_gan.pages import data_uri, page_template
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class SheetMask:
     @property
     def picture(self) -> str:
         """The thumbnail as a data URI."""
-        return f"data:image/png;base64,{b64encode(encode_png(self.thumbnail)).decode()}"
+        return data_uri(self.thumbnail)
 
 
 def rating_sheet(title: str, masks: Sequence[SheetMask]) -> str:
@@ -45,14 +43,7 @@ def rating_sheet(title: str, masks: Sequence[SheetMask]) -> str:
     classes: dict[str, list[SheetMask]] = {}
     for mask in masks:
         classes.setdefault(mask.class_name, []).append(mask)
-    templates = Environment(
-        loader=PackageLoader("anomaly_gan", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("rating_sheet.html.j2").render(
+    return page_template("rating_sheet.html.j2").render(
         title=title,
         classes=classes,
         count=len(masks),

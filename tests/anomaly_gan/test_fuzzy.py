@@ -3,7 +3,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import friedmanchisquare  # type: ignore[import-untyped]
+from scipy.stats import friedmanchisquare
 
 from anomaly_gan.masks.fuzzy import (
     TERMS,

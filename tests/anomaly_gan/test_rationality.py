@@ -13,7 +13,7 @@ from anomaly_gan.grouping import csv_grouping
 from anomaly_gan.masks.context import FEATURES, describe_picture, measure_part
 from anomaly_gan.masks.logistic import fit_logistic, rank_auc
 from anomaly_gan.masks.placement import Part
-from anomaly_gan.masks.rationality import TERMS, Rationality
+from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
 from infra.errors import DataError
 from tests.helpers import TEST_DATA
@@ -95,17 +95,22 @@ def test_as_many_parts_as_real_masks_have_score_higher() -> None:
     assert one > 0.5 > two
 
 
-@pytest.mark.parametrize("paint", ["black", "white", "noise"])
-def test_neither_model_nor_score_sees_what_an_anomaly_looks_like(paint: str) -> None:
+@pytest.mark.parametrize(
+    "paint",
+    [
+        np.zeros((HEIGHT, WIDTH), np.uint8),
+        np.full((HEIGHT, WIDTH), 255, np.uint8),
+        np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH), np.uint8),
+    ],
+    ids=["black", "white", "noise"],
+)
+def test_neither_model_nor_score_sees_an_anomaly_or_its_soft_edge(paint: Image) -> None:
     samples = samples_of(at_the_rim)
     learnt = fit_rationality(samples, "flaw")
-    rng = np.random.default_rng(1)
     painted = []
     for sample in samples:
         halo = cv2.dilate(sample.masks["flaw"], np.ones((5, 5), np.uint8)) > 0
-        image = sample.image.copy()
-        image[halo] = {"black": 0, "white": 255, "noise": rng.integers(0, 256, int(halo.sum()))}[paint]
-        painted.append(Sample(sample.key, image, sample.masks, meta=sample.meta))
+        painted.append(Sample(sample.key, np.where(halo, paint, sample.image), sample.masks, meta=sample.meta))
     assert fit_rationality(painted, "flaw") == learnt
     for before, after in zip(samples, painted, strict=True):
         contexts = [describe_picture(one.image, one.masks["flaw"]) for one in (before, after)]
@@ -133,7 +138,7 @@ def test_it_survives_json_and_refuses_that_of_other_terms() -> None:
     assert Rationality.model_validate_json(learnt.model_dump_json()) == learnt
     fewer = learnt.model_dump()
     fewer["terms"] = fewer["terms"][1:]
-    with pytest.raises(ValidationError, match="terms must be edge, .*; make the mask pool again"):
+    with pytest.raises(ValidationError, match=r"terms must be edge, .*; make the mask pool again"):
         Rationality.model_validate(fewer)
 
 
