@@ -38,7 +38,7 @@ from jobs.maskpools import SHELF
 from jobs.versions import INDEX
 
 DEFAULT_RATIONALITY = 0.8
-"""Of a class that something was learnt of: each placement is the best of five."""
+"""Of a class whose place is known: each placement is the best of five."""
 
 Progress = Callable[[int, int], None]
 
@@ -146,7 +146,7 @@ def _read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[s
 
 def _rules(given: Mapping[str, Any], class_name: str, places: Places, learnt: Rationality | None) -> MaskConfig:
     """What a file says, over what suits the class: anchored elements are fixed, what was learnt is used."""
-    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if learnt else 0.0}
+    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if learnt and learnt.knows_place else 0.0}
     if any(anchored == class_name for _, anchored in places.anchors):
         suited["pose"] = "fixed"
     try:

@@ -40,7 +40,7 @@ class Rationality(_Plain):
             by models that have not seen its group, mean over the groups. None where there are fewer than 2.
         placement_auc: the same against placements random in position, turn, scale and number of parts, by the score
             as it is used.
-        knows_place: `auc` is above chance by more than two standard errors over the groups, or is None. Otherwise the
+        knows_place: `auc` is above chance by more than three standard errors over the groups, or is None. Otherwise the
             score leaves the place alone: nothing shows that the class prefers one.
     """
 

@@ -24,7 +24,7 @@ MOST_ROUNDS = 1500
 """Random placements of each of the four kinds in a picture, and in all pictures: fewer for many pictures."""
 
 MAX_FOLDS = 20
-STANDARD_ERRORS = 2
+STANDARD_ERRORS = 3
 
 ALL = np.ones(len(TERMS), bool)
 NOT_PLACE = np.array([name not in PLACE for name in TERMS])
