@@ -1,4 +1,4 @@
-"""Bytes <-> Sample <-> tensors; both conversions of the value range live here and nowhere else.
+"""Bytes <-> Sample; numpy only, so that commands on data alone start without torch (`tensors` has what networks take).
 
 Shape legend of all files: N batch, C channels, H and W pixels, K classes.
 """
@@ -10,9 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from infra.errors import DataError
 
@@ -126,25 +124,3 @@ def to_planes(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def from_planes(planes: NDArray[np.uint8], *, gray: bool) -> NDArray[np.uint8]:
     """[3, H, W] -> [H, W] (the first plane) where `gray`, else [H, W, 3]."""
     return planes[0] if gray else np.ascontiguousarray(planes.transpose(1, 2, 0))
-
-
-def to_model_range(image: Tensor) -> Tensor:
-    """Map stored pixels to the range of the generator's tanh (paper, Sec. 4.2.1).
-
-    Args:
-        image: [N, 3, H, W] uint8 0..255.
-
-    Returns:
-        [N, 3, H, W] float32 in [-1, 1]; 0 becomes -1, 255 becomes 1.
-
-    Raises:
-        DataError: image is not uint8, most likely because it was converted twice.
-    """
-    if image.dtype != torch.uint8:
-        raise DataError(f"image: expected uint8, got {image.dtype}; was it converted twice?")
-    return image.float() / 127.5 - 1
-
-
-def to_uint8(image: Tensor) -> Tensor:
-    """Inverse of `to_model_range`: [N, C, H, W] in [-1, 1] -> uint8 0..255, rounded and clamped."""
-    return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.data import Sample, from_planes, to_model_range, to_planes, to_uint8
+from anomaly_gan.data import Sample, from_planes, to_planes
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
 from anomaly_gan.metrics.mask_change import measure
 from anomaly_gan.networks.generator import Generator
+from anomaly_gan.tensors import to_model_range, to_uint8
 from infra.errors import DataError
 
 KEY_DIGITS = 8

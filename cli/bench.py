@@ -136,6 +136,23 @@ def data(
     _show(figures, {**about, "configuration": _configuration(spec, repeats)}, as_json)
 
 
+@app.command()
+def masks(
+    count: Annotated[int, typer.Option("--count", min=1, help="Masks to plan while memory is watched.")] = 100_000,
+    repeats: RepeatsOption = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Masks placed per second on one core at 512 px, and the memory that planning many of them takes.
+
+    agan bench masks --count 1000000
+    """
+    from anomaly_gan.benchmarks.masking import measure_masks
+
+    with _measuring("cpu", 1) as (_, update, about):
+        figures = measure_masks(count, repeats, update)
+    _show(figures, {**about, "configuration": {"repeats": repeats, "count": count}}, as_json)
+
+
 def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
     """As `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS

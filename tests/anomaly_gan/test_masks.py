@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.data import Sample
-from anomaly_gan.masks.placement import PlacedMask, place
+from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import Element, MaskPool, build_pool, instance_map
 from anomaly_gan.masks.transform import transform
 from infra.errors import DataError

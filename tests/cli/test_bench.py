@@ -81,6 +81,15 @@ def test_data_measures_the_source_alone_and_the_loops_waiting() -> None:
     assert data["ratios"] == {"waiting / training": {"value": loop["data_wait"], "aim": "at most 0.02"}}
 
 
+def test_masks_are_counted_by_the_second_and_planning_by_its_memory() -> None:
+    data = json.loads(run_cli(["bench", "masks", "--count", "50", "--repeats", "1", "--json"]).stdout)
+    assert list(data) == KEYS
+    assert data["configuration"] == {"repeats": 1, "count": 50}
+    assert all(data["medians"][name]["masks_per_sec"] > 0 for name in ("free", "fixed", "apart", "planning"))
+    assert set(data["ratios"]) == {"masks per second", "growth, MiB"}
+    assert data["medians"]["planning"]["growth_mib"] >= 0
+
+
 def test_help_measures_processes_and_needs_no_spec() -> None:
     data = json.loads(run_cli(["bench", "help", "--repeats", "1", "--json"]).stdout)
     assert list(data) == KEYS

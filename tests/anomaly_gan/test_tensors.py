@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anomaly_gan.data import to_model_range, to_uint8
+from anomaly_gan.tensors import to_model_range, to_uint8
 
 PACKAGES = Path(__file__).parents[2]
 
