@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +53,13 @@ def _instance(mask: NDArray[np.uint8]) -> dict[str, Any]:
         "area": int(mask.sum()),
         "segmentation": run_lengths(mask),
     }
+
+
+def part_boxes(mask: NDArray[np.uint8]) -> list[list[int]]:
+    """[left, top, width, height] of each 8-connected part of a [H, W] {0, 1} mask, in the order of the rows."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    boxes: list[list[int]] = stats[1:, : cv2.CC_STAT_HEIGHT + 1].tolist()
+    return boxes
 
 
 def coco_document(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -113,8 +113,10 @@ def generate(plan: GenerationPlan, indices: Sequence[int], generator: Generator)
 def _finished(plan: GenerationPlan, index: int, planned: PlannedImage, planes: NDArray[np.uint8]) -> Generated:
     view, mask = planned.mask.view, planned.mask.mask
     raw = from_planes(planes, gray=view.image.ndim == 2)
-    gain = 1.0 if planned.contrast is None else gain_for(view.image, raw, mask, planned.contrast)
-    pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
+    gain, pasted = 1.0, paste(view.image, raw, mask, plan.config.feather_px)
+    if planned.contrast is not None:
+        gain = gain_for(view.image, pasted, mask, planned.contrast)
+        pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
     meta = {
         "index": index,
         "seed": plan.config.seed,

@@ -1,4 +1,4 @@
-"""`agan jobs list|status|logs|wait|cancel`: read from the store, so it works when the cluster is gone."""
+"""`agan jobs`: watch jobs in the store, also when the cluster is gone; end, resume and retry them; clean up."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.following import exit_by, follow_job
-from cli.options import JsonOption, StoreOption, settings_from
+from cli.options import ClusterOption, JsonOption, StoreOption, settings_from
 from cli.output import emit, table
 
 if TYPE_CHECKING:
@@ -82,6 +82,67 @@ def cancel(job: JobArgument, store: StoreOption = None, as_json: JsonOption = Fa
 
     found = cancel_job(open_storage(settings_from(store)), job)
     emit(found.model_dump(mode="json"), f"{job}: {found.state}", as_json)
+
+
+@app.command()
+def resume(
+    job: JobArgument, store: StoreOption = None, cluster: ClusterOption = None, as_json: JsonOption = False
+) -> None:
+    """Go on with a train or generate job that ended early; what it had finished is kept.
+
+    agan jobs resume generate-20260101-130000-cd34
+    """
+    from infra.cluster import connect
+    from jobs.resume import resume_job
+
+    settings = settings_from(store, cluster)
+    found = resume_job(job, settings, connect(settings))
+    text = f"{job}: attempt {found.attempt}\nwatch:  agan jobs logs -f {job}"
+    emit(found.model_dump(mode="json"), text, as_json)
+
+
+@app.command()
+def retry(
+    job: JobArgument, store: StoreOption = None, cluster: ClusterOption = None, as_json: JsonOption = False
+) -> None:
+    """Submit a job's spec again as a new job.
+
+    agan jobs retry evaluate-20260101-140000-ef56
+    """
+    from infra.cluster import connect
+    from jobs.resume import retry_job
+
+    settings = settings_from(store, cluster)
+    started = retry_job(job, settings, connect(settings))
+    emit({"job_id": started, "retry_of": job}, f"submitted {started}\nwatch:  agan jobs logs -f {started}", as_json)
+
+
+@app.command()
+def gc(
+    job: Annotated[str | None, typer.Argument(help="Id of a job.", show_default="all that have ended")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what interrupted attempts left and no reader sees; running jobs are left alone.
+
+    agan jobs gc --dry-run
+    """
+    from infra.storage import open_storage
+    from jobs.garbage import find_garbage, remove
+
+    storage = open_storage(settings_from(store))
+    found = find_garbage(storage, job)
+    if not dry_run:
+        remove(storage, found)
+    data = {
+        "removed": not dry_run,
+        "objects": [key for key, _ in found.parts],
+        "size_bytes": found.size_bytes,
+        "uploads": [upload.key for upload in found.uploads],
+    }
+    told = f"{len(found.parts)} objects of {found.size_bytes / 2**20:.1f} MiB, {len(found.uploads)} open uploads"
+    emit(data, f"{'would remove' if dry_run else 'removed'} {told}", as_json)
 
 
 def _duration(status: "JobStatus") -> str:

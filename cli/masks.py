@@ -57,10 +57,11 @@ def build(
     for warning in result.warnings:
         note(f"warning: {warning}")
     index = result.index
+    window = "" if index.resolution else " --window 128"
     lines = [
         f"{_label(index)} {'was already there' if result.already_there else 'built'} from {index.dataset}",
         _classes(index),
-        f"next: agan masks preview {index.name} --dataset {index.dataset} -o preview.png",
+        f"next: agan masks preview {index.name} --dataset {index.dataset}{window} -o preview.png",
     ]
     data = _summary(index) | {"already_there": result.already_there, "warnings": result.warnings}
     emit(data, "\n".join(lines), as_json)
@@ -133,11 +134,13 @@ def score(
 def show(
     pool: PoolArgument,
     output: SheetOption,
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Elements of a class.")] = 16,
+    per_class: Annotated[
+        int, typer.Option("--per-class", min=1, help="Elements of a class, and as many drawn ones.")
+    ] = 16,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a pool's elements by class; those that experts did not admit are grey.
+    """Draw a pool's elements by class, the drawn ones with their ids; those that experts did not admit are grey.
 
     agan masks show tiles -o elements.png
     """

@@ -1,4 +1,4 @@
-"""`agan results show|pull`: what a job made, once it has succeeded."""
+"""`agan results`: what a job made, once it has succeeded: list it, fetch it, make it again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.options import JsonOption, StoreOption, settings_from
-from cli.output import emit, table
+from cli.output import emit, table, write_file
+from infra.errors import DataError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,3 +42,31 @@ def pull(
     target = folder or Path(job)
     paths = pull_results(open_storage(settings_from(store)), job, target)
     emit({"folder": str(target), "files": [str(p) for p in paths]}, f"{len(paths)} files in {target}", as_json)
+
+
+@app.command()
+def rebuild(
+    job: Annotated[str, typer.Argument(help="Id of a generate job that succeeded.")],
+    index: Annotated[int, typer.Argument(min=0, help="Number of the image.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG file to write.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one image again from the job's record, and compare it with what was published.
+
+    agan results rebuild generate-20260101-130000-cd34 17 -o 17.png
+    """
+    from jobs.rebuild import picture
+    from jobs.rebuild import rebuild as rebuild_image
+
+    made = rebuild_image(settings_from(store), job, index)
+    if output is not None:
+        write_file(output, picture(made))
+    same = not made.differing
+    data = {"job_id": job, "index": index, "key": made.key, "identical": same, "differing": made.differing}
+    told = "identical bytes" if same else f"differs in {', '.join(made.differing)}"
+    emit(data, f"{made.key}: {told}", as_json)
+    if not same:
+        raise DataError(
+            f"job {job}: image {index} came out differently; expected on another kind of hardware or other versions"
+        )

@@ -1,5 +1,6 @@
 """The one seam to the store: the protocol that S3, a local folder and the tests' memory share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,20 @@ from infra.settings import Settings
 class StoredObject:
     key: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload that was begun and never completed; no reader sees it, but it takes room.
+
+    Attributes:
+        id: what the store calls it.
+        begun_at: seconds since 1970.
+    """
+
+    key: str
+    id: str
+    begun_at: float
 
 
 class Storage(Protocol):
@@ -45,6 +60,12 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove; no error where there is nothing."""
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        """Uploads to keys that start with `prefix`, sorted by key, then by when they began."""
+
+    def abandon(self, upload: Unfinished) -> None:
+        """Free what an unfinished upload takes; no error where it is gone."""
 
     def url(self, key: str) -> str:
         """How a person or another program names the object."""

@@ -3,12 +3,12 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import NotFoundError, StorageError
-from infra.storage import StoredObject, check_key, check_prefix
+from infra.storage import StoredObject, Unfinished, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
 """Begins the name of a file that is still being written; never listed."""
@@ -96,6 +96,21 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         with _translated(self._path(key)):
             self._path(key).unlink(missing_ok=True)
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        base = self.root / check_prefix(prefix).rpartition("/")[0]
+        found = []
+        with _translated(base):
+            for path in base.rglob(f"{TEMPORARY}*"):
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix):
+                    with suppress(FileNotFoundError):  # completed since
+                        found.append(Unfinished(key, key, path.stat().st_mtime))
+        return sorted(found, key=lambda upload: (upload.key, upload.begun_at))
+
+    def abandon(self, upload: Unfinished) -> None:
+        with _translated(self._path(upload.id)):
+            self._path(upload.id).unlink(missing_ok=True)
 
     def url(self, key: str) -> str:
         return str(self._path(key))

@@ -1,7 +1,7 @@
 """The store in S3 (or a service that speaks its protocol), by boto3."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
-from infra.storage import StoredObject, check_key, check_prefix
+from infra.storage import StoredObject, Unfinished, check_key, check_prefix
 
-MISSING = {"NoSuchKey", "404", "NotFound"}
+MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
 CONFLICT_ATTEMPTS = 5
@@ -125,6 +125,20 @@ class S3Storage:
     def delete(self, key: str) -> None:
         with self._translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        found = []
+        with self._translated(prefix):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + check_prefix(prefix)):
+                for entry in page.get("Uploads", []):
+                    key = entry["Key"][len(self._prefix) :]
+                    found.append(Unfinished(key, entry["UploadId"], entry["Initiated"].timestamp()))
+        return sorted(found, key=lambda upload: (upload.key, upload.begun_at))
+
+    def abandon(self, upload: Unfinished) -> None:
+        with suppress(NotFoundError), self._translated(upload.key):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._name(upload.key), UploadId=upload.id)
 
     def url(self, key: str) -> str:
         return f"{self.uri}/{check_key(key)}"

@@ -47,7 +47,7 @@ def _settle(storage: Storage, status: JobStatus, cluster: Cluster | None) -> Job
     word, message, answered = "UNKNOWN", "", False
     if cluster is not None:
         try:
-            word, message = cluster.job_state(status.job_id)
+            word, message = cluster.job_state(status.submission_id)
             answered = True
         except ClusterError as err:
             message = str(err)
@@ -92,13 +92,13 @@ def cancel(storage: Storage, job_id: str) -> JobStatus:
     cluster = find(status.cluster)
     if cluster is None:
         raise ClusterError(f"job {job_id}: its record names no cluster; end it in that cluster's dashboard")
-    cluster.stop(job_id)
+    cluster.stop(status.submission_id)
     deadline = time.monotonic() + CANCEL_TIMEOUT_SEC
     while time.monotonic() < deadline:
         status = load_status(storage, job_id)
         if status.state.is_final:
             return status
-        if cluster.job_state(job_id)[0] in RAY_FINAL:
+        if cluster.job_state(status.submission_id)[0] in RAY_FINAL:
             time.sleep(POLL_SEC)
             return _settle(storage, load_status(storage, job_id), cluster)
         time.sleep(POLL_SEC)

@@ -1,126 +1,113 @@
-"""The generate job: shards made by actors on the cluster, each a pure function of (spec, shard number)."""
+"""The generate job: a driver that hands tasks to actors, and publishes what they committed."""
 
 import json
-import time
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, cast
 
 import ray
-import torch
 from ray.util import ActorPool
 
-from anomaly_gan.coco_export import coco_document, coco_rows
-from anomaly_gan.data import encode_png, encode_sample
-from anomaly_gan.generation import Generated
-from anomaly_gan.generation import generate as generate_images
-from anomaly_gan.metrics.mask_change import MaskChange, summarise
+from anomaly_gan.data import Sample, decode_sample, encode_png
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
-from infra.digest import sha256
-from infra.shards import write_shard
+from infra.shards import read_shard
 from jobs.context import JobContext, context_from_plain
-from jobs.inputs import load_training_split
-from jobs.manifest import Output, OutputWriter
-from jobs.models import load_model
-from jobs.record import job_key
+from jobs.manifest import Output, OutputWriter, read_output
+from jobs.shard_maker import ShardMaker, plan_of
 from jobs.spec import GenerateSpec
+from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total
 
 SHEET_TILES = 24
 SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
+THREADS = 2
+"""Tasks that an actor does at a time: one encodes and writes while the other has the network."""
 
 SHARD_PREFIX = "shards/"
 
 
-def shard_name(number: int) -> str:
-    return f"{SHARD_PREFIX}generated-{number:06d}.tar"
+def shard_name(task: int) -> str:
+    return f"{SHARD_PREFIX}generated-{task:06d}.tar"
 
 
 def generate(context: JobContext) -> None:
-    """Make all shards, then the COCO file, the sheet and the summary; visible only when complete."""
-    spec = cast(GenerateSpec, context.spec)
-    resources = spec.resources
-    reporter, outputs = context.reporter(), OutputWriter(context.storage, context.job_id)
+    """Do the tasks that are not yet done, then publish shards, sheet and summary; visible only when complete."""
+    plan = open_plan(context.storage, context.job_id, plan_of(context))
+    done = committed(context.storage, context.job_id)
+    todo = [task for task in range(plan.tasks) if task not in done]
+    commits = read_commits(context.storage, context.job_id, sorted(done)) if done else []
+    commits += _make(context, plan, todo, sum(one.items for one in commits))
+    publish(context, sorted(commits, key=lambda one: one.task))
+
+
+def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done: int) -> list[TaskCommit]:
+    """The commits of the tasks, in the order in which they were done."""
+    resources = context.spec.resources
     maker = ray.remote(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         max_restarts=resources.max_failures,
         max_task_retries=resources.max_failures,
-    )(ShardMaker)
-    numbers = range(-(-spec.count // spec.images_per_shard))
-    workers = min(resources.workers, len(numbers))
-    pool = ActorPool([maker.remote(context.to_plain()) for _ in range(workers)])
-    results: dict[int, dict[str, Any]] = {}
-    done = 0
-    reporter.update("generating", 0, spec.count, "images")
-    for result in pool.map_unordered(lambda actor, number: actor.make.remote(number), list(numbers)):
-        results[result["number"]] = result
-        outputs.add(Output.model_validate(result["output"]))
-        done += result["images"]
-        reporter.update("generating", done, spec.count, "images", images_per_sec=result["images_per_sec"] * workers)
-        print(f"shard {result['number']}: {done}/{spec.count} images", flush=True)
-    _finish(outputs, [results[number] for number in numbers], spec)
+    )(ShardActor).options(max_concurrency=THREADS)
+    workers = min(resources.workers, len(todo))
+    actors = [maker.remote(context.to_plain()) for _ in range(workers)]
+    pool, reporter = ActorPool(actors * THREADS), context.reporter()
+    commits: list[TaskCommit] = []
+    if images_done:
+        print(f"{images_done} of {plan.count} images were done before", flush=True)
+    reporter.update("generating", images_done, plan.count, "images")
+    for raw, images_per_sec in pool.map_unordered(lambda actor, task: actor.make.remote(task), list(todo)):
+        commits.append(TaskCommit.model_validate(raw))
+        images_done += commits[-1].items
+        speed = images_per_sec * workers * THREADS
+        reporter.update("generating", images_done, plan.count, "images", images_per_sec=speed)
+        print(f"task {commits[-1].task}: {images_done}/{plan.count} images", flush=True)
+    return commits
 
 
-def _finish(outputs: OutputWriter, results: list[dict[str, Any]], spec: GenerateSpec) -> None:
-    rows = [row for result in results for row in result["coco"]]
-    outputs.write("annotations.coco.json", json.dumps(coco_document(rows), separators=(",", ":")).encode())
-    measures = [MaskChange(**values) for result in results for values in result["measures"]]
+class ShardActor:
+    """A `ShardMaker` on the cluster; plain values in and out."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self._maker = ShardMaker(context_from_plain(raw))
+
+    def make(self, task: int) -> tuple[dict[str, Any], float]:
+        done, images_per_sec = self._maker.make(task)
+        return done.model_dump(), images_per_sec
+
+
+def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
+    """Write what describes the whole, then the manifest; the same commits give the same manifest."""
+    spec = cast(GenerateSpec, context.spec)
+    outputs = OutputWriter(context.storage, context.job_id)
+    shards = [
+        outputs.add(Output(name=shard_name(one.task), size_bytes=one.size_bytes, sha256=one.sha256, stored=one.part))
+        for one in commits
+    ]
+    first = _first_samples(context, shards)
+    meta = first[0].meta
     summary = {
         "model": spec.model,
-        "class_name": results[0]["class_name"],
-        "dataset": results[0]["dataset"],
-        "images": len(measures),
-        "shards": [result["output"] for result in results],
-        "measures": summarise(measures),
+        "class_name": meta["class"],
+        "dataset": meta["dataset"],
+        "images": sum(one.items for one in commits),
+        "measures": {
+            name: {"mean": value / number if number else None, "n": number}
+            for name, (value, number) in total(commits).items()
+        },
     }
     outputs.write("summary.json", json.dumps(summary, indent=1).encode())
-    tiles = [tile for result in results for tile in result["tiles"]][:SHEET_TILES]
+    colors = class_colors([meta["class"]])
+    tiles = [sample_tile(sample, SHEET_TILE_PX, colors) for sample in first]
     outputs.write("sheet.png", encode_png(contact_sheet(tiles, SHEET_COLUMNS, SHEET_TILE_PX)))
     outputs.commit()
 
 
-class ShardMaker:
-    """One actor: the generator and the normal images stay in memory; work comes by shard number."""
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self.context = context_from_plain(raw)
-        self.spec = cast(GenerateSpec, self.context.spec)
-        torch.set_num_threads(self.spec.resources.cpus_per_worker)
-        device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
-        self.snapshot = load_model(self.context.storage, self.spec.model, device)
-        split = load_training_split(
-            self.context.storage, self.snapshot.record["dataset"], self.snapshot.class_name, self.spec.mask_pool
-        )
-        self.plan = split.plan(self.snapshot.view, self.spec.masks, self.spec.generation)
-
-    def make(self, number: int) -> dict[str, Any]:
-        """Write shard `number`; made twice it is written twice, byte for byte the same."""
-        started = time.perf_counter()
-        made = self._images(number)
-        shard = write_shard((one.sample.key, encode_sample(one.sample)) for one in made)
-        name = shard_name(number)
-        self.context.storage.write(job_key(self.context.job_id, f"out/{name}"), shard.data)
-        colors = class_colors([self.snapshot.class_name])
-        return {
-            "number": number,
-            "images": len(made),
-            "images_per_sec": len(made) / (time.perf_counter() - started),
-            "output": {"name": name, "size_bytes": len(shard.data), "sha256": sha256(shard.data)},
-            "class_name": self.snapshot.class_name,
-            "dataset": self.snapshot.record["dataset"],
-            "coco": coco_rows([one.sample for one in made], name),
-            "measures": [one.sample.meta["measures"] for one in made],
-            "tiles": [sample_tile(one.sample, SHEET_TILE_PX, colors) for one in made[:SHEET_TILES]]
-            if number * self.spec.images_per_shard < SHEET_TILES
-            else [],
-        }
-
-    def _images(self, number: int) -> list[Generated]:
-        first = number * self.spec.images_per_shard
-        indices = range(first, min(first + self.spec.images_per_shard, self.spec.count))
-        size = self.spec.generation.batch_size
-        return [
-            one
-            for start in range(0, len(indices), size)
-            for one in generate_images(self.plan, indices[start : start + size], self.snapshot.generator)
-        ]
+def _first_samples(context: JobContext, shards: Sequence[Output]) -> list[Sample]:
+    samples = (
+        decode_sample(key, members)
+        for shard in shards
+        for key, members in read_shard(read_output(context.storage, context.job_id, shard), shard.name)
+    )
+    return list(islice(samples, SHEET_TILES))

@@ -13,13 +13,22 @@ SCHEMA_VERSION = 1
 
 
 class Output(BaseModel):
-    """One result; `name` is relative to jobs/<id>/out/."""
+    """One result.
+
+    Attributes:
+        name: what readers call it, relative to jobs/<id>/out/.
+        stored: where it is, relative to jobs/<id>/; None = below out/ under its name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     size_bytes: int
     sha256: str
+    stored: str | None = None
+
+    def key(self, job_id: str) -> str:
+        return job_key(job_id, self.stored or f"out/{self.name}")
 
 
 class Manifest(BaseModel):
@@ -82,7 +91,7 @@ def read_output(storage: Storage, job_id: str, output: Output) -> bytes:
     Raises:
         DataError: its sha256 is not the manifest's.
     """
-    data = storage.read(job_key(job_id, f"out/{output.name}"))
+    data = storage.read(output.key(job_id))
     if sha256(data) != output.sha256:
         raise DataError(f"job {job_id}: out/{output.name}: sha256 differs from the manifest; run the job again")
     return data

@@ -23,9 +23,10 @@ from anomaly_gan.masks.index import (
     PoolClass,
     region_key,
 )
-from anomaly_gan.masks.pool import Element, Mask, MaskPool, build_pool, crop_element
+from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, crop_element
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.masks.severity import Severity
 from infra.digest import sha256
 from infra.errors import DataError, UsageError
 from infra.settings import Settings
@@ -108,11 +109,16 @@ def build_mask_pool(
     gathered = _Gathered()
     for done, class_name in enumerate(dataset.classes, start=1):
         prior = build_pool(samples, class_name)
-        learnt = _learnt(samples, class_name, sources.seed, gathered.warnings)
+        learnt = fit_rationality(samples, class_name, seed=sources.seed)
+        if learnt.auc is None:
+            gathered.warnings.append(
+                f"class {class_name}: its training pictures are one group, so that what was learnt of its places could"
+                " not be checked; import more groups, or set rationality to 0 in --rules"
+            )
         gathered.classes[class_name] = PoolClass(
             rules=_rules(rules.get(class_name, {}), class_name, places, learnt),
             part_counts=prior.part_counts,
-            severity=_known(prior),
+            severity=_severity(prior),
             rationality=learnt,
         )
         gathered.elements[class_name] = [*prior.elements, *drawn[class_name]]
@@ -127,7 +133,7 @@ def build_mask_pool(
 
 
 def _read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Class -> what a file says of its rules."""
+    """Class -> what a file says of its rules, each key checked."""
     if file is None:
         return {}
     try:
@@ -138,36 +144,35 @@ def _read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[s
         raise UsageError(f"--rules {file}: not valid YAML ({str(err).splitlines()[0]}); correct it") from err
     if not isinstance(raw, dict) or not all(isinstance(keys, dict) for keys in raw.values()):
         raise UsageError(f"--rules {file}: expected classes with keys below them, such as crack: {{pose: fixed}}")
-    unknown = sorted(set(map(str, raw)) - set(classes))
+    rules = {str(class_name): keys for class_name, keys in raw.items()}
+    unknown = sorted(set(rules) - set(classes))
     if unknown:
         raise UsageError(f"--rules {file}: the data set has no class {unknown[0]!r}, only {', '.join(classes)}")
-    return raw
+    for class_name, keys in rules.items():
+        try:
+            MaskConfig.model_validate(keys)
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join((class_name, *map(str, first["loc"])))
+            wrong = f"{first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+            if first["type"] == "extra_forbidden":
+                wrong = f"no such key; there are {', '.join(MaskConfig.model_fields)}"
+            elif first["type"] == "value_error":
+                wrong = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"--rules {file}: {where}: {wrong}") from err
+    return rules
 
 
-def _rules(given: Mapping[str, Any], class_name: str, places: Places, learnt: Rationality | None) -> MaskConfig:
+def _rules(given: Mapping[str, Any], class_name: str, places: Places, learnt: Rationality) -> MaskConfig:
     """What a file says, over what suits the class: anchored elements are fixed, what was learnt is used."""
-    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if learnt and learnt.knows_place else 0.0}
+    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if learnt.knows_place else 0.0}
     if any(anchored == class_name for _, anchored in places.anchors):
         suited["pose"] = "fixed"
-    try:
-        return MaskConfig.model_validate({**suited, **given})
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join((class_name, *map(str, first["loc"])))
-        raise UsageError(f"--rules: {where}: {first['msg'].removeprefix('Value error, ')}") from err
+    return MaskConfig.model_validate({**suited, **given})
 
 
-def _learnt(samples: Sequence[Sample], class_name: str, seed: int, warnings: list[str]) -> Rationality | None:
-    having = [sample for sample in samples if class_name in sample.masks]
-    try:
-        return fit_rationality(having, class_name, seed=seed)
-    except DataError as err:
-        warnings.append(f"{err}; placements of class {class_name} are not weighed")
-        return None
-
-
-def _known(pool: MaskPool) -> Any:
-    assert pool.severity is not None
+def _severity(pool: MaskPool) -> Severity:
+    assert pool.severity is not None  # known of every pool that is cut from pictures
     return pool.severity
 
 
@@ -175,7 +180,7 @@ def _read_experts(folders: Sequence[str], dataset: DatasetIndex, settings: Setti
     """Class -> elements at the data set's scale.
 
     Raises:
-        DataError: a mask loses all its pixels at that scale, or is there twice.
+        DataError: a mask is a speck at that scale, or is there twice.
     """
     elements: dict[str, list[Element]] = {name: [] for name in dataset.classes}
     known: set[str] = set()
@@ -184,8 +189,11 @@ def _read_experts(folders: Sequence[str], dataset: DatasetIndex, settings: Setti
         for drawn in read_expert_masks(tree, dataset.classes):
             where = f"{tree.url}/{drawn.source}"
             mask = resize_nearest(drawn.mask, dataset.resolution)
-            if not mask.any():
-                raise DataError(f"{where}: no pixel is left at {dataset.resolution} px; draw it larger")
+            area = np.count_nonzero(mask)
+            if area < MIN_ELEMENT_PX:
+                raise DataError(
+                    f"{where}: covers {area} px at the data set's scale, a shape needs {MIN_ELEMENT_PX}; draw it larger"
+                )
             element = crop_element(f"{tree.url.rpartition('/')[2]}/{drawn.source}", mask, is_expert=True)
             if element.id in known:
                 raise DataError(f"{where}: was read from another folder of that name already; rename one")
@@ -228,8 +236,9 @@ def _pack(
 
 
 def _members(gathered: _Gathered, places: Places) -> Iterator[tuple[str, Members]]:
-    for elements in gathered.elements.values():
-        yield from ((element.id, {MASK_MEMBER: element.png}) for element in elements)
+    every = (element for elements in gathered.elements.values() for element in elements)
+    masks = {element.id: element.png for element in every}  # two classes may share an element
+    yield from ((key, {MASK_MEMBER: png}) for key, png in masks.items())
     if places.region is not None:
         yield REGION_KEY, {MASK_MEMBER: _png(places.region)}
     yield from ((region_key(key), {MASK_MEMBER: _png(mask)}) for key, mask in sorted(places.regions.items()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from anomaly_gan.masks.index import ElementEntry, MaskPoolIndex
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import Mask
 from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
-from anomaly_gan.sheets import Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
+from anomaly_gan.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
 from infra.errors import DataError
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
@@ -21,7 +22,11 @@ from jobs.maskpools import check_pool, load_pool, read_masks
 
 DARK, LEFT_OUT = 40, (110, 110, 110)
 TILE_PX = 192
+ELEMENT_PX = 144
+"""Wide enough for the id of an expert mask below it."""
 SHAPE_PX = 128
+COLUMNS = 8
+ORIGINS: tuple[Literal["prior", "expert"], ...] = ("prior", "expert")
 MARGIN_PX = 32
 
 
@@ -52,29 +57,37 @@ def spread_evenly(entries: Sequence[ElementEntry], wanted: int) -> list[ElementE
 
 
 def draw_elements(storage: Storage, index: MaskPoolIndex, *, per_class: int) -> NDArray[np.uint8]:
-    """Contact sheet [H, W, 3] RGB: rows of each class, prior elements before experts', those left out in grey."""
+    """Contact sheet [H, W, 3] RGB: of each class rows of prior elements, then of experts', those left out in grey."""
     masks, colors = read_masks(storage, index), class_colors(index.classes)
+    columns = min(per_class, COLUMNS)
     tiles: list[Tile] = []
     for name in index.classes:
-        chosen = spread_evenly(index.select(name), per_class)
-        tiles += [_element_tile(entry, masks[entry.id], colors[name]) for entry in chosen]
-        tiles += [("", np.full((2, 2), DARK, np.uint8))] * (-len(chosen) % min(per_class, 8))
-    return contact_sheet(tiles, min(per_class, 8), SHAPE_PX)
+        for origin in ORIGINS:
+            chosen = spread_evenly(index.select(name, origin), per_class)
+            tiles += [_element_tile(entry, masks[entry.id], colors[name]) for entry in chosen]
+            tiles += [("", np.full((1, 1, 3), BACKGROUND, np.uint8))] * (-len(chosen) % columns)
+    return contact_sheet(tiles, columns, ELEMENT_PX)
 
 
 def _element_tile(entry: ElementEntry, mask: Mask, color: Color) -> Tile:
-    state = entry.origin if entry.admitted else f"{entry.origin}, left out"
-    shape = _shape(mask, SHAPE_PX, color if entry.admitted else LEFT_OUT)
-    return f"{entry.class_name} {state} {entry.area_px} px", shape
+    """An expert's bears its id, by which it is rated."""
+    label = entry.id if entry.origin == "expert" else f"{entry.class_name}, {entry.area_px} px"
+    return label, _shape(mask, ELEMENT_PX, color if entry.admitted else LEFT_OUT)
 
 
 def _shape(mask: Mask, side: int, color: Color) -> NDArray[np.uint8]:
     """[side, side, 3]: the shape as large as it fits, in the middle."""
     inner = fit(mask, side - 8, is_mask=True)
-    drawn = np.full((side, side, 3), DARK, np.uint8)
-    top, left = (side - inner.shape[0]) // 2, (side - inner.shape[1]) // 2
-    drawn[top : top + inner.shape[0], left : left + inner.shape[1]][inner > 0] = color
-    return drawn
+    return _framed(np.where(inner[:, :, None], np.array(color, np.uint8), np.uint8(DARK)), side)
+
+
+def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """[side, side, 3]: a smaller picture [h, w, 3] in the middle."""
+    height, width = picture.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    framed = np.full((side, side, 3), DARK, np.uint8)
+    framed[top : top + height, left : left + width] = picture
+    return framed
 
 
 def draw_rating_sheet(storage: Storage, index: MaskPoolIndex) -> tuple[str, int]:
@@ -99,19 +112,22 @@ def draw_rating_sheet(storage: Storage, index: MaskPoolIndex) -> tuple[str, int]
 
 
 def _on_picture(normal: Sample, entry: ElementEntry, mask: Mask, color: Color) -> NDArray[np.uint8]:
-    """[SHAPE_PX, SHAPE_PX, 3]: the mask's outline on a picture, with what lies around it."""
+    """[SHAPE_PX, SHAPE_PX, 3]: the mask's outline in a square of the picture, with what lies around it."""
     height, width = normal.image.shape[:2]
     rows, columns = min(entry.height, height), min(entry.width, width)
-    top, left = (max(min(at, limit), 0) for at, limit in ((entry.top, height - rows), (entry.left, width - columns)))
+    top, left = _within(entry.top, height - rows), _within(entry.left, width - columns)
     whole = np.zeros((height, width), np.uint8)
     whole[top : top + rows, left : left + columns] = mask[:rows, :columns]
-    drawn = outline(normal.image, whole, color)
-    margin = max(MARGIN_PX, rows // 2, columns // 2)
-    cut = drawn[max(top - margin, 0) : top + rows + margin, max(left - margin, 0) : left + columns + margin]
-    fitted = fit(cut, SHAPE_PX)
-    framed = np.full((SHAPE_PX, SHAPE_PX, 3), DARK, np.uint8)
-    framed[: fitted.shape[0], : fitted.shape[1]] = fitted
-    return framed
+    side = max(rows, columns) + 2 * max(MARGIN_PX, rows // 2, columns // 2)
+    y, x = _within(top + (rows - side) // 2, height - side), _within(left + (columns - side) // 2, width - side)
+    cut = np.s_[y : y + side, x : x + side]
+    around, shape = fit(normal.image[cut], SHAPE_PX), fit(whole[cut], SHAPE_PX, is_mask=True)
+    return _framed(outline(around, shape, color), SHAPE_PX)
+
+
+def _within(start: int, last: int) -> int:
+    """The start itself, moved to 0..last; 0 where there is no room."""
+    return max(min(start, last), 0)
 
 
 def draw_preview(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> NDArray[np.uint8]:
@@ -135,7 +151,7 @@ def _previews(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> Iter
         normal = normals[int(rng.integers(len(normals)))]
         planned = planner.plan(normal, rng)
         score = "" if planned.rationality is None else f", rationality {planned.rationality:.2f}"
-        yield f"{plan.class_name} {cv2.countNonZero(planned.mask)} px{score}", _whole_picture(normal, planned, color)
+        yield f"{cv2.countNonZero(planned.mask)} px{score}", _whole_picture(normal, planned, color)
 
 
 def _whole_picture(normal: Sample, planned: PlannedMask, color: Color) -> NDArray[np.uint8]:

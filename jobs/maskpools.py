@@ -44,16 +44,19 @@ def view_of(index: MaskPoolIndex, window: int | None) -> ViewConfig:
     """Windows, or the whole frame of the pool's resolution.
 
     Raises:
-        UsageError: native sizes without a window, or a side that is no power of two.
+        UsageError: a side that is no power of two, or native sizes without a window.
     """
-    if window is None and index.resolution is None:
-        raise UsageError(f"mask pool {index.name}: is of native sizes; see it through windows (--window 128)")
     try:
         if window is not None:
             return ViewConfig(kind="window", size=window)
         return ViewConfig.model_validate({"size": index.resolution})
     except ValidationError as err:
-        raise UsageError(f"--window: a power of two from 64 to 1024, got {window or index.resolution}") from err
+        if window is not None:
+            raise UsageError(f"--window: a power of two from 64 to 1024, got {window}") from err
+        raise UsageError(
+            f"mask pool {index.name}: is of {_pixels(index.resolution)}, which no whole view has;"
+            " see it through windows (--window 128)"
+        ) from err
 
 
 def check_pool(index: MaskPoolIndex, class_name: str, dataset: DatasetIndex) -> None:
@@ -69,7 +72,7 @@ def check_pool(index: MaskPoolIndex, class_name: str, dataset: DatasetIndex) -> 
     label = f"{dataset.name}@{dataset.version}"
     if index.dataset != label:
         raise UsageError(
-            f"mask pool {index.name}: was built from {index.dataset}, the job uses {label}, whose split may differ;"
+            f"mask pool {index.name}: was built from {index.dataset}, not from {label}, whose split may differ;"
             f" build it again with --dataset {label}"
         )
 
@@ -82,7 +85,7 @@ def load_pool(storage: Storage, index: MaskPoolIndex, class_name: str) -> MaskPo
     """The admitted elements of a class, its rules' knowledge, regions and anchors.
 
     Raises:
-        DataError: a shard differs from its digest or misses something, or no element is admitted.
+        DataError: a shard differs from its digest, or misses something that the index lists.
     """
     stored = read_masks(storage, index)
     entries = [entry for entry in index.select(class_name) if entry.admitted]

@@ -108,6 +108,11 @@ def list_models(storage: Storage) -> list[ModelEntry]:
     return [ModelEntry(key.split("/")[1], storage.read(key)) for key in keys]
 
 
+def model_digest(storage: Storage, model_id: str) -> str:
+    """SHA-256 of a model's weights."""
+    return sha256(storage.read(f"models/{model_id}/{WEIGHTS}"))
+
+
 def load_model(storage: Storage, model_id: str, device: torch.device) -> Snapshot:
     """A model, ready to generate.
 

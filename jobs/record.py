@@ -5,6 +5,8 @@ jobs/<id>/status.json     state; written by the job's supervisor, or by the CLI 
 jobs/<id>/progress.json   how far, how fast, losses; written by the work itself
 jobs/<id>/cancel.json     somebody asked for an end
 jobs/<id>/failure.txt     an error of the training that a restart would only repeat
+jobs/<id>/plan.json       generate only: how the work is cut into tasks (`jobs.tasks`)
+jobs/<id>/commits/        generate only: the tasks that are done
 jobs/<id>/checkpoints/    what a restarted training goes on from
 jobs/<id>/trials/         the trials of a tune job, each laid out like a train job
 jobs/<id>/logs/NNNNNN.log pieces of the log, in order
@@ -52,7 +54,11 @@ EXIT_CODES = {
 
 
 class JobStatus(BaseModel):
-    """status.json; times are seconds since 1970."""
+    """status.json; times are seconds since 1970.
+
+    Attributes:
+        attempt: 1, and one more each time that the job is resumed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,6 +73,12 @@ class JobStatus(BaseModel):
     heartbeat_at: float
     cluster: str | None = None
     error: str | None = None
+    attempt: int = 1
+
+    @property
+    def submission_id(self) -> str:
+        """What the cluster calls this attempt; a cluster takes each name once."""
+        return self.job_id if self.attempt == 1 else f"{self.job_id}-{self.attempt}"
 
     def seconds_silent(self) -> float:
         return time.time() - self.heartbeat_at

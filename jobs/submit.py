@@ -76,7 +76,10 @@ def _complete_generation(resolved: ResolvedSpec, storage: Storage) -> ResolvedSp
     if spec.mask_pool is not None:
         resolved = _with_pool(resolved, spec.mask_pool, snapshot.class_name, index, "masks", storage)
     else:
-        changes = {"mask_pool": snapshot.record.get("mask_pool"), **_rules(resolved, "masks", snapshot.config.masks)}
+        pool = snapshot.record.get("mask_pool")
+        if pool is not None:
+            load_pool_index(storage, pool)
+        changes = {"mask_pool": pool, **_rules(resolved, "masks", snapshot.config.masks)}
         resolved = _changed(resolved, changes, "model")
     checked = resolved.spec
     assert isinstance(checked, GenerateSpec)
@@ -264,8 +267,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
         "sources": resolved.sources,
         "versions": {"ray": ray.__version__, "torch": torch.__version__},
     }
-    spec_key = job_key(job_id, "spec.json")
-    storage.write(spec_key, json.dumps(document, indent=1).encode())
+    storage.write(job_key(job_id, "spec.json"), json.dumps(document, indent=1).encode())
     now = time.time()
     status = JobStatus(
         job_id=job_id,
@@ -277,14 +279,24 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
         cluster=cluster.url,
     )
     save_status(storage, status)
+    start(status, storage, settings, cluster)
+    return job_id
+
+
+def start(status: JobStatus, storage: Storage, settings: Settings, cluster: Cluster) -> None:
+    """Hand a recorded job to the cluster.
+
+    Raises:
+        ClusterError: the cluster refused; the job's record then says failed.
+    """
     python = sys.executable if settings.cluster is None else "python"
-    entrypoint = shlex.join([python, "-m", "jobs.run", f"{storage.uri}/{spec_key}"])
+    spec_uri = f"{storage.uri}/{job_key(status.job_id, 'spec.json')}"
+    entrypoint = shlex.join([python, "-m", "jobs.run", spec_uri])
     try:
-        cluster.submit(job_id, entrypoint, settings.environment() | JOB_ENVIRONMENT)
+        cluster.submit(status.submission_id, entrypoint, settings.environment() | JOB_ENVIRONMENT)
     except ClusterError as err:
         save_status(storage, status.finished(JobState.FAILED, str(err)))
         raise
-    return job_id
 
 
 def title(spec: JobSpec) -> str:

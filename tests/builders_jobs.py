@@ -104,7 +104,9 @@ def put_status(
 
 
 def put_spec(storage: Storage, job_id: str, spec: JobSpec) -> None:
-    storage.write(job_key(job_id, "spec.json"), json.dumps({"spec": spec.model_dump(mode="json")}).encode())
+    storage.write(
+        job_key(job_id, "spec.json"), json.dumps({"spec": spec.model_dump(mode="json"), "sources": {}}).encode()
+    )
 
 
 def put_results(storage: Storage, job_id: str, **outputs: bytes) -> None:

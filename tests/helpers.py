@@ -2,11 +2,12 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from infra.errors import NotFoundError
-from infra.storage import StoredObject, check_key, check_prefix
+from infra.storage import StoredObject, Unfinished, check_key, check_prefix
 
 TEST_DATA = Path(
     os.environ.get("AGAN_TEST_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
@@ -14,11 +15,12 @@ TEST_DATA = Path(
 
 
 class MemoryStorage:
-    """A `Storage` in a dict, for tests; assert on `objects`."""
+    """A `Storage` in a dict, for tests; assert on `objects`, and put into `uploads` what nobody completed."""
 
     def __init__(self, uri: str = "memory://store") -> None:
         self.uri = uri
         self.objects: dict[str, bytes] = {}
+        self.uploads: list[Unfinished] = []
         self._lock = threading.Lock()
 
     def read(self, key: str) -> bytes:
@@ -52,6 +54,12 @@ class MemoryStorage:
 
     def delete(self, key: str) -> None:
         self.objects.pop(check_key(key), None)
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        return [upload for upload in self.uploads if upload.key.startswith(prefix)]
+
+    def abandon(self, upload: Unfinished) -> None:
+        self.uploads.remove(upload)
 
     def url(self, key: str) -> str:
         return f"{self.uri}/{check_key(key)}"

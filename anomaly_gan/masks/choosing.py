@@ -44,9 +44,8 @@ def choose_element(
     if not fitting:
         raise DataError(
             f"mask pool: no element can have {low:.0f} to {high:.0f} px, as masks.area {config.area} of {count} parts"
-            " asks for; allow more scales, fewer parts or another area"
+            " asks for; allow more scales, another number of parts or another area"
         )
     element = fitting[int(rng.integers(len(fitting)))]
-    smallest = max(least, float(np.sqrt(low / element.area_px)))
-    largest = min(most, float(np.sqrt(high / element.area_px)))
+    smallest, largest = (min(max(float(np.sqrt(limit / element.area_px)), least), most) for limit in (low, high))
     return element, float(rng.uniform(smallest, largest))

@@ -1,8 +1,8 @@
 """Expert masks: elements of the pool, repositioned, rotated, scaled and combined (paper, Sec. 4.1.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -13,6 +13,9 @@ from anomaly_gan.masks.choosing import area_limits, choose_element
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.transform import cut_to_view, random_pixel, transform
 from infra.errors import DataError
+
+ARRANGEMENTS = 10
+"""Of several parts, before a part is refused for which the others left no room."""
 
 
 class PlacementError(DataError):
@@ -92,12 +95,6 @@ class Ground:
     allowed: NDArray[np.uint8] | None = None
     anchors: Sequence[tuple[int, int]] | None = None
 
-    @cached_property
-    def allowed_pixels(self) -> NDArray[np.intp]:
-        """Their numbers, row by row."""
-        assert self.allowed is not None
-        return np.flatnonzero(self.allowed)
-
 
 EVERYWHERE = Ground()
 
@@ -126,22 +123,51 @@ def place(
 
     Raises:
         PlacementError: `config.tries` tries broke a rule; the message names the element and the rule.
+        DataError: the pool has no element, or none that can have the area that is asked for.
     """
     elements = pool.prior_elements if config.pool == "prior_only" else pool.elements
+    if not elements:
+        raise DataError(f"mask pool: has no element of class {pool.class_name} for masks.pool {config.pool}; add some")
     counts = pool.part_counts if like_real else range(config.min_parts, config.max_parts + 1)
     count = min(max(counts[int(rng.integers(len(counts)))], config.min_parts), config.max_parts)
     limits = area_limits(pool, config)
     for _ in range(config.tries):
-        mask, placed = np.zeros((size, size), np.uint8), []
-        for _ in range(count):
-            chosen = choose_element(elements, count, limits, config, rng)
-            placed.append(_place_part(mask, *chosen, config, ground, rng))
-        if limits is None or limits[0] <= cv2.countNonZero(mask) <= limits[1]:
-            placements, parts = zip(*placed, strict=True)
-            return PlacedMask(mask, placements, parts)
+        draw = partial(choose_element, elements, count, limits, config, rng)
+        placed = _place_parts(draw, count, size, config, ground, rng)
+        if limits is None or limits[0] <= cv2.countNonZero(placed.mask) <= limits[1]:
+            return placed
     raise _unmet(
         elements[0], f"area {config.area}", "every mask has another area; allow more scales or fewer parts", config
     )
+
+
+def _place_parts(
+    draw: Callable[[], tuple[Element, float]],
+    count: int,
+    size: int,
+    config: MaskConfig,
+    ground: Ground,
+    rng: np.random.Generator,
+) -> PlacedMask:
+    """Elements as drawn, one after the other; where the first ones leave no room, the same ones once more."""
+    drawn: list[tuple[Element, float]] = []
+    refused: PlacementError | None = None
+    for _ in range(ARRANGEMENTS):
+        mask, placed = np.zeros((size, size), np.uint8), []
+        try:
+            for number in range(count):
+                if number == len(drawn):
+                    drawn.append(draw())
+                placed.append(_place_part(mask, *drawn[number], config, ground, rng))
+        except PlacementError as err:
+            if not placed:
+                raise
+            refused = err
+        else:
+            placements, parts = zip(*placed, strict=True)
+            return PlacedMask(mask, placements, parts)
+    assert refused is not None
+    raise refused
 
 
 def _place_part(
@@ -185,13 +211,17 @@ def _position(
             raise _unmet(element, "anchors", "the view holds none; use pictures that have some", config)
         x, y = ground.anchors[int(rng.integers(len(ground.anchors)))]
         return x - width // 2, y - height // 2
-    if ground.allowed is not None:
-        if not len(ground.allowed_pixels):
-            raise _unmet(element, "region", "no pixel of the view is allowed; draw a larger region", config)
-        y, x = divmod(int(ground.allowed_pixels[int(rng.integers(len(ground.allowed_pixels)))]), size)
-        row, column = random_pixel(shape, rng)
-        return x - column, y - row
     over_x, over_y = (int((1 - config.keep_inside) * length) for length in (width, height))
+    if ground.allowed is not None:
+        if not ground.allowed.any():
+            raise _unmet(element, "region", "no pixel of the view is allowed; draw a larger region", config)
+        row, column = random_pixel(shape, rng)
+        top, left = max(row - over_y, 0), max(column - over_x, 0)
+        room = ground.allowed[top : row + size - height + over_y + 1, left : column + size - width + over_x + 1]
+        if not room.any():  # the part will hang over the border
+            top, left, room = 0, 0, ground.allowed
+        y, x = random_pixel(room, rng)
+        return left + x - column, top + y - row
     left = int(rng.integers(-over_x, size - width + over_x + 1))
     return left, int(rng.integers(-over_y, size - height + over_y + 1))
 

@@ -61,7 +61,7 @@ class MaskPlanner:
         """
         if not self._anchored:
             return normals
-        fitting = [normal for normal in normals if normal.key in self._pool.anchors]
+        fitting = [normal for normal in normals if self._pool.anchors.get(normal.key)]
         if not fitting:
             raise DataError(
                 f"mask pool: none of {len(normals)} normal pictures has an anchor of class"

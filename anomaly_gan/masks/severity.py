@@ -64,17 +64,17 @@ def _edges(values: Sequence[float]) -> Edges:
     return low, first, second, high
 
 
-def gain_for(normal: NDArray[np.uint8], raw: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: float) -> float:
-    """What to multiply a generated change by, 0 to MAX_GAIN, so that the anomaly's contrast comes near `wanted`.
+def gain_for(normal: NDArray[np.uint8], pasted: NDArray[np.uint8], mask: NDArray[np.uint8], wanted: float) -> float:
+    """What to multiply a pasted change by, 0 to MAX_GAIN, so that the anomaly's contrast comes near `wanted`.
 
     The change keeps its direction: what was generated darker stays darker. 1 where nothing was generated.
 
     Args:
-        normal, raw: [H, W] or [H, W, 3] uint8, before and after the generator.
+        normal, pasted: [H, W] or [H, W, 3] uint8, without the anomaly and with it.
         wanted: grey levels, see `contrast`.
     """
     around = surroundings(mask)
-    before, after = (difference(image.astype(np.float32), mask, around) for image in (normal, raw))
+    before, after = (difference(image.astype(np.float32), mask, around) for image in (normal, pasted))
     change = after - before
     if abs(change) < LEAST_CHANGE:
         return 1.0

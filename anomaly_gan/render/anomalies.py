@@ -82,6 +82,21 @@ def draw_paper_scrap(scene: Scene, rng: np.random.Generator) -> Overlay:
     return Overlay(blend.astype(np.uint8), overlay.cover)
 
 
+def whole_bolts(scene: Scene) -> list[Bolt]:
+    """The bolts whose washer print lies within the frame."""
+    side = scene.canvas.shape[0]
+    return [
+        bolt
+        for bolt in scene.bolts
+        if np.all(bolt.centre > print_radius(bolt)) and np.all(bolt.centre < side - print_radius(bolt))
+    ]
+
+
+def print_radius(bolt: Bolt) -> float:
+    """Of the clean print that a bolt leaves where it is missing, in canvas pixels."""
+    return _PRINT_RATIO * bolt.radius
+
+
 def draw_missing_bolt(scene: Scene, rng: np.random.Generator) -> Overlay:
     """Replace a bolt of `scene` by its dark threaded hole within the clean print of the washer."""
     overlay = _copy(scene)
@@ -229,13 +244,7 @@ def _print_lines(rng: np.random.Generator, centre: Points, radius: float, side: 
 
 
 def _pick_bolt(scene: Scene, rng: np.random.Generator) -> Bolt:
-    """Return a bolt whose washer print lies within the frame."""
-    side = scene.canvas.shape[0]
-    inside = [
-        bolt
-        for bolt in scene.bolts
-        if np.all(bolt.centre > _PRINT_RATIO * bolt.radius) and np.all(bolt.centre < side - _PRINT_RATIO * bolt.radius)
-    ]
+    inside = whole_bolts(scene)
     return inside[int(rng.integers(len(inside)))]
 
 
@@ -251,8 +260,8 @@ def _pick_axis(scene: Scene, bolt: Bolt, rng: np.random.Generator) -> Points:
 def _draw_print(overlay: Overlay, bolt: Bolt) -> None:
     """Draw the light print that a washer leaves, within a rim of dirt."""
     outer = WASHER_RATIO * bolt.radius
-    fill_disc(overlay.cover, bolt.centre, _PRINT_RATIO * bolt.radius, 255)
-    fill_disc(overlay.canvas, bolt.centre, _PRINT_RATIO * bolt.radius, 0.5 * bolt.tone)
+    fill_disc(overlay.cover, bolt.centre, print_radius(bolt), 255)
+    fill_disc(overlay.canvas, bolt.centre, print_radius(bolt), 0.5 * bolt.tone)
     fill_disc(overlay.canvas, bolt.centre, 0.96 * outer, 1.12 * bolt.tone)
 
 

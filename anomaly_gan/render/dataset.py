@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.render.anomalies import DRAWERS, composite
-from anomaly_gan.render.scene import POSITIONS, Scene, render_scene
+from anomaly_gan.render.anomalies import DRAWERS, composite, print_radius, whole_bolts
+from anomaly_gan.render.scene import POSITIONS, SUPERSAMPLING, Scene, render_scene
 from infra.errors import UsageError
 
 CLASSES = ("cloth_strip", "paper_scrap", "screw_a", "screw_b")
 MIN_SIZE = 64
 _NORMAL = "good"
+_MISSING_SCREW = "screw_a"
 _STREAMS = {None: 0} | {name: number for number, name in enumerate(CLASSES, start=1)}
 _ORDER_STREAM = 101
 
@@ -26,7 +27,8 @@ _ORDER_STREAM = 101
 class RenderedSample:
     """One picture: `image` uint8 [H, W] in 0..255; `mask` uint8 [H, W] in {0, 255}, or None for a normal one.
 
-    `group` names the camera position; `class_name` is None for a normal picture.
+    `group` names the camera position; `class_name` is None for a normal picture. `screws` of a normal picture are
+    the boxes (left, top, width, height) in px of what a missing screw would leave bare.
     """
 
     key: str
@@ -34,6 +36,7 @@ class RenderedSample:
     class_name: str | None
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
+    screws: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def render_samples(
@@ -61,20 +64,27 @@ def sample_scene(class_name: str | None, index: int, *, size: int = 256, seed: i
 def write_mvtec(samples: Iterable[RenderedSample], root: Path) -> int:
     """Write `samples` as an MVTec-AD folder and return their number.
 
-    The layout is train/good/KEY.png, test/CLASS/KEY.png, ground_truth/CLASS/KEY_mask.png, and groups.csv with
-    the columns path (relative to `root`), class and group. Raises UsageError if `root` exists and is not an
-    empty folder.
+    The layout is train/good/KEY.png, test/CLASS/KEY.png, ground_truth/CLASS/KEY_mask.png, groups.csv with the
+    columns path (relative to `root`), class and group, and anchors.csv with the screws of the normal pictures, where
+    missing ones can be put. Raises UsageError if `root` exists and is not an empty folder.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"{root}: is not an empty folder, choose a new or an empty folder for the rendered data set")
-    rows = []
+    groups: list[tuple[str, ...]] = [("path", "class", "group")]
+    anchors: list[tuple[object, ...]] = [("image", "class", "left", "top", "width", "height")]
     for sample in samples:
-        path = _write_sample(sample, root)
-        rows.append((path.as_posix(), sample.class_name or _NORMAL, sample.group))
+        path = _write_sample(sample, root).as_posix()
+        groups.append((path, sample.class_name or _NORMAL, sample.group))
+        anchors += [(path, _MISSING_SCREW, *(f"{value:.1f}" for value in box)) for box in sample.screws]
     root.mkdir(parents=True, exist_ok=True)
-    with (root / "groups.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "class", "group"), *rows])
-    return len(rows)
+    _write_csv(root / "groups.csv", groups)
+    _write_csv(root / "anchors.csv", anchors)
+    return len(groups) - 1
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _refuse_bad_request(normal: int, per_class: int, classes: Sequence[str], size: int, seed: int) -> None:
@@ -95,9 +105,18 @@ def _render_sample(class_name: str | None, index: int, *, size: int, seed: int) 
     key = f"{class_name or _NORMAL}_{index:05d}"
     group = f"position_{position:02d}"
     if class_name is None:
-        return RenderedSample(key, group, None, scene.photograph(), None)
+        return RenderedSample(key, group, None, scene.photograph(), None, _screw_boxes(scene))
     image, mask = composite(scene, DRAWERS[class_name](scene, rng))
     return RenderedSample(key, group, class_name, image, mask)
+
+
+def _screw_boxes(scene: Scene) -> tuple[tuple[float, float, float, float], ...]:
+    boxes = []
+    for bolt in whole_bolts(scene):
+        left, top = (bolt.centre - print_radius(bolt)) / SUPERSAMPLING
+        side = 2 * print_radius(bolt) / SUPERSAMPLING
+        boxes.append((float(left), float(top), side, side))
+    return tuple(boxes)
 
 
 def _start_sample(

@@ -12,7 +12,8 @@ from torch import Tensor
 from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.crops import number_parts
-from anomaly_gan.masks.pool import build_pool
+from anomaly_gan.data import Sample
+from anomaly_gan.masks.pool import Element, MaskPool, build_pool
 from infra.errors import DataError
 from tests.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
 
@@ -116,6 +117,57 @@ def test_expert_masks_follow_the_masks_section() -> None:
     [element] = build_pool([abnormal_sample(0)], CLASS).elements
     source = batch_source(abnormals=[abnormal_sample(0)], masks=MaskConfig(pose="fixed", max_parts=1), batch_size=8)
     assert source.batch(0).expert_mask.sum((1, 2, 3)).tolist() == [element.mask.sum()] * 8
+
+
+@pytest.mark.parametrize("kind", ["whole", "window"])
+def test_an_expert_mask_lies_in_the_allowed_region_also_after_windows_and_flips(kind: str) -> None:
+    """The region is painted into the pictures, so that it can be seen wherever it goes."""
+    side = 64 if kind == "whole" else 90
+    region = np.zeros((side, side), np.uint8)
+    region[4:30, 10:50] = 1
+    normals = [Sample(f"n{i}", region * np.uint8(200), meta={"group": "g"}) for i in range(2)]
+    pool = MaskPool(CLASS, build_pool([abnormal_sample(0)], CLASS).elements, region=region)
+    view = ViewConfig.model_validate({"kind": kind, "size": 64})
+    batch = batch_source(normals=normals, pool=pool, view=view, batch_size=40).batch(0)
+    assert (batch.normal_image[:, :1][batch.expert_mask == 1] == 200).all()
+    if kind == "whole":
+        corners = {(int(image[0, :30].sum()) > int(image[0, 34:].sum())) for image in batch.normal_image}
+        assert corners == {False, True}
+
+
+def test_a_fixed_element_stands_at_its_anchor_also_after_windows_and_flips() -> None:
+    image = np.zeros((90, 100), np.uint8)
+    image[20, 30] = 255
+    element = Element("a", np.ones((7, 7), np.uint8), 0, 0)
+    source = batch_source(
+        normals=[Sample("n", image), Sample("without", image)],
+        pool=MaskPool(CLASS, (element,), anchors={"n": ((28.0, 18.0, 5.0, 5.0),)}),
+        view=ViewConfig(kind="window", size=64),
+        masks=MaskConfig(pose="fixed", max_parts=1),
+        batch_size=30,
+    )
+    batch = source.batch(0)
+    for shown, mask in zip(batch.normal_image[:, 0], batch.expert_mask[:, 0], strict=True):
+        [[row, column]] = torch.nonzero(shown == 255).tolist()
+        assert mask[row - 3 : row + 4, column - 3 : column + 4].sum() == mask.sum() == 49
+
+
+@pytest.mark.parametrize(("pool", "areas"), [("whole", {9, 25}), ("prior_only", {9})])
+def test_training_draws_from_the_whole_pool_unless_it_is_to_leave_out_the_experts(pool: str, areas: set[int]) -> None:
+    elements = (
+        Element("cut", np.ones((3, 3), np.uint8), 0, 0),
+        Element("drawn", np.ones((5, 5), np.uint8), 0, 0, is_expert=True),
+    )
+    masks = MaskConfig.model_validate({"pool": pool, "pose": "fixed", "max_parts": 1})
+    batch = batch_source(pool=MaskPool(CLASS, elements), masks=masks, batch_size=24).batch(0)
+    assert set(batch.expert_mask.sum((1, 2, 3)).tolist()) == areas
+
+
+def test_training_masks_have_as_many_parts_as_real_ones() -> None:
+    dot = Element("dot", np.ones((2, 2), np.uint8), 0, 0)
+    pool = MaskPool(CLASS, (dot,), part_counts=(3,))
+    masks = MaskConfig(max_parts=4, min_distance_px=3, pose="fixed")
+    assert batch_source(pool=pool, masks=masks, batch_size=8).batch(0).expert_mask.sum((1, 2, 3)).tolist() == [12] * 8
 
 
 def test_parts_of_masks_are_numbered_where_they_are_to_be_told_apart() -> None:

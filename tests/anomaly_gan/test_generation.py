@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from anomaly_gan.config import ModelConfig
+from anomaly_gan.config import Bin, MaskConfig, ModelConfig
 from anomaly_gan.data import decode_sample, encode_sample
-from anomaly_gan.generation import Generated, generate, paste
+from anomaly_gan.generation import Generated, GenerationPlan, generate, paste
+from anomaly_gan.masks.severity import MAX_GAIN, Severity, contrast
 from anomaly_gan.networks.generator import UNet
+from infra.errors import DataError
 from tests.builders import CLASS, generation_plan, picture, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,6 +84,74 @@ def test_pasting_blends_every_channel_and_rounds() -> None:
     full, none = np.ones_like(mask), np.zeros_like(mask)
     assert np.array_equal(paste(normal, 255 - normal, full, 4), 255 - normal)
     assert np.array_equal(paste(normal, 255 - normal, none, 4), normal)
+
+
+def test_a_gain_multiplies_the_change_and_stops_at_the_ends_of_the_range() -> None:
+    normal, mask = np.array([[100, 100, 250, 5, 100]], np.uint8), np.array([[1, 1, 1, 1, 0]], np.uint8)
+    raw = np.array([[110, 80, 255, 1, 0]], np.uint8)
+    assert paste(normal, raw, mask, 0, 1.5).tolist() == [[115, 70, 255, 0, 100]]
+    assert paste(normal, raw, mask, 0, 0.5).tolist() == [[105, 90, 252, 3, 100]]
+    assert np.array_equal(paste(normal, raw, mask, 0, 0), normal)
+    feathered = paste(np.full((1, 6), 100, np.uint8), np.full((1, 6), 130, np.uint8), np.eye(1, 6, dtype=np.uint8), 2, 2)
+    assert feathered.tolist() == [[160, 140, 120, 100, 100, 100]]
+
+
+SEVERITY = Severity(area_px=(40, 100, 150, 300), contrast=(2, 8, 16, 30))
+
+
+def severe_plan(contrast: Bin = "any", area: Bin = "any") -> GenerationPlan:
+    plan = generation_plan(masks=MaskConfig(contrast=contrast, area=area))
+    return replace(plan, pool=replace(plan.pool, severity=SEVERITY))
+
+
+def test_severity_is_measured_on_the_image_and_recorded_with_it() -> None:
+    for made in generate(severe_plan(area="medium"), range(6), tiny_generator(blend=False)):
+        severity = made.sample.meta["severity"]
+        levels = contrast(made.sample.image, made.mask)
+        assert severity == {
+            "contrast_levels": levels,
+            "gain": 1,
+            "area": "medium",
+            "contrast": SEVERITY.third("contrast", levels),
+        }
+        assert 100 <= made.mask.sum() <= 150
+
+
+@pytest.mark.parametrize("blend", [False, True], ids=["whole image changed", "mask's surroundings kept"])
+@pytest.mark.parametrize(("which", "least", "most"), [("low", 2, 8), ("medium", 8, 16), ("high", 16, 30)])
+def test_an_anomaly_has_the_contrast_that_is_asked_for_as_far_as_gains_go(
+    which: Bin, least: float, most: float, blend: bool
+) -> None:
+    reached = 0
+    for made in generate(severe_plan(contrast=which), range(16), tiny_generator(blend=blend)):
+        severity = made.sample.meta["severity"]
+        assert 0 <= severity["gain"] <= MAX_GAIN
+        if 0 < severity["gain"] < MAX_GAIN:
+            assert least - 0.5 <= severity["contrast_levels"] <= most + 0.5
+            reached += 1
+    assert reached > 4
+
+
+def test_high_contrast_is_higher_than_low_on_the_same_masks_and_beyond_the_feather_nothing_changes() -> None:
+    low, high = (generate(severe_plan(contrast=which), range(12), tiny_generator()) for which in ("low", "high"))
+    for weak, strong in zip(low, high, strict=True):
+        assert np.array_equal(weak.mask, strong.mask) and np.array_equal(weak.raw, strong.raw)
+        assert contrast(weak.sample.image, weak.mask) < contrast(strong.sample.image, strong.mask)
+        beyond = cv2.distanceTransform(1 - weak.mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > 4
+        for made in (weak, strong):
+            assert np.array_equal(made.sample.image[beyond], made.normal[beyond])
+
+
+def test_a_contrast_needs_a_pool_that_knows_the_real_ones() -> None:
+    plan = severe_plan(contrast="low")
+    with pytest.raises(DataError, match=r"^mask pool: knows no real contrasts of class hole; leave contrast at any"):
+        replace(plan, pool=replace(plan.pool, severity=None)).planned(0)
+
+
+def test_without_known_severity_contrast_alone_is_recorded() -> None:
+    plan = generation_plan()
+    [made] = generate(replace(plan, pool=replace(plan.pool, severity=None)), [0], tiny_generator())
+    assert set(made.sample.meta["severity"]) == {"contrast_levels", "gain"}
 
 
 @pytest.mark.parametrize("shape", [(80, 96), (80, 96, 3)], ids=["grey", "colour"])

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from anomaly_gan.formats.anchors import match_anchors, read_anchors_csv
 from anomaly_gan.render.dataset import (
     CLASSES,
     RenderedSample,
@@ -164,6 +165,25 @@ def test_write_mvtec_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not an empty folder"):
         write_mvtec(render_samples(normal=1, per_class=0, size=64), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_anchors_are_the_screws_that_a_missing_one_can_replace(samples: list[RenderedSample], tmp_path: Path) -> None:
+    write_mvtec(samples, tmp_path)
+    text = (tmp_path / "anchors.csv").read_text()
+    anchors = read_anchors_csv(text, "anchors.csv", CLASSES)
+    normals = [sample for sample in samples if sample.class_name is None]
+    sources = {sample.key: (f"train/good/{sample.key}.png", SIZE, SIZE) for sample in normals}
+    matched = match_anchors(anchors, sources)
+    assert set(matched) == {sample.key for sample in normals}
+    missing = [_mask_of(sample) for sample in samples if sample.class_name == "screw_a"]
+    widest = max(cv2.boundingRect(mask)[2] for mask in missing)
+    for sample in normals:
+        assert len(matched[sample.key]) == len(sample.screws) > 0
+        for class_name, left, top, width, height in matched[sample.key]:
+            assert class_name == "screw_a"
+            assert 0 <= left < left + width <= SIZE and 0 <= top < top + height <= SIZE
+            assert 0.5 * widest < width < 2 * widest
+            assert width == pytest.approx(height, abs=0.2)
 
 
 def test_write_mvtec_refuses_a_root_that_is_a_file(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from infra.storage_local import LocalStorage
 from jobs.record import JobProgress, JobState
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_status
+from jobs.spec import GenerateSpec
+from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 from tests.helpers import run_cli
 
 CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 4, JobState.LOST: 5}
@@ -134,3 +135,44 @@ def test_a_job_that_is_not_there_ends_with_exit_3_and_one_sentence(command: list
     result = run_cli(["jobs", *command, "gone"], exit_code=3)
     assert re.fullmatch(r"error: job gone: not in \S+; see `agan jobs list`\n", result.stderr)
     assert result.stdout == ""
+
+
+# --- going on, starting anew, cleaning up
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    cluster = FakeCluster()
+    monkeypatch.setattr("infra.cluster.connect", lambda settings: cluster)
+    return cluster
+
+
+def test_resume_goes_on_and_retry_starts_anew(storage: LocalStorage, connected: FakeCluster) -> None:
+    put_spec(storage, GENERATE_JOB, GenerateSpec(model=TRAIN_JOB))
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    assert run_cli(["jobs", "resume", GENERATE_JOB]).stdout.splitlines() == [
+        f"{GENERATE_JOB}: attempt 2",
+        f"watch:  agan jobs logs -f {GENERATE_JOB}",
+    ]
+    assert run_cli(["jobs", "resume", GENERATE_JOB], 2).stderr.startswith(f"error: job {GENERATE_JOB}: is pending")
+    told = json.loads(run_cli(["jobs", "retry", GENERATE_JOB, "--json"]).stdout)
+    assert told["retry_of"] == GENERATE_JOB
+    assert list(connected.jobs) == [f"{GENERATE_JOB}-2", told["job_id"]]
+
+
+def test_gc_tells_what_it_would_remove_and_removes_it(storage: LocalStorage) -> None:
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    orphan = f"jobs/{GENERATE_JOB}/out/parts/part-00000001-dead.tar"
+    storage.write(orphan, bytes(2**20))
+    told = "1 objects of 1.0 MiB, 0 open uploads\n"
+    assert run_cli(["jobs", "gc", "--dry-run"]).stdout == f"would remove {told}"
+    assert storage.exists(orphan)
+    assert json.loads(run_cli(["jobs", "gc", GENERATE_JOB, "--json"]).stdout) == {
+        "removed": True,
+        "objects": [orphan],
+        "size_bytes": 2**20,
+        "uploads": [],
+    }
+    assert not storage.exists(orphan)
+    assert run_cli(["jobs", "gc"]).stdout == "removed 0 objects of 0.0 MiB, 0 open uploads\n"
+    run_cli(["jobs", "gc", "nobody"], 3)

@@ -1,6 +1,7 @@
 """One contract for every store; what only one of them can do follows after it."""
 
 import io
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,18 @@ def local(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "store")
 
 
+def test_a_temporary_file_that_was_left_is_found_and_given_up(local: LocalStorage) -> None:
+    local.write("jobs/a/x", b"whole")
+    left = local.root / "jobs" / "a" / f"{storage_local.TEMPORARY}123"
+    left.write_bytes(b"half")
+    [found] = local.unfinished("jobs/a")
+    assert (found.key, found.begun_at) == (f"jobs/a/{left.name}", left.stat().st_mtime)
+    assert local.unfinished("jobs/b") == []
+    for _ in range(2):
+        local.abandon(found)
+    assert not left.exists() and keys(local) == ["jobs/a/x"]
+
+
 def test_temporary_files_are_never_listed(local: LocalStorage) -> None:
     local.write("a/b", b"")
     (local.root / "a" / f"{storage_local.TEMPORARY}1").touch()
@@ -287,6 +300,22 @@ def no_backoff(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pauses.append))
     return pauses
+
+
+@pytest.mark.s3
+def test_an_upload_that_was_never_completed_is_found_and_given_up(bucket: str, s3_settings: Settings) -> None:
+    client = s3_client(s3_settings)
+    for key in ("runs/jobs/a/part.tar", "other/jobs/a/part.tar"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    storage = S3Storage(f"s3://{bucket}/runs", s3_settings)
+    [found] = storage.unfinished("")
+    assert (found.key, found.id != "") == ("jobs/a/part.tar", True)
+    assert 0 < found.begun_at < time.time()
+    assert storage.unfinished("jobs/b") == []
+    for _ in range(2):
+        storage.abandon(found)
+    assert storage.unfinished("") == []
+    assert len(client.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
 
 
 @pytest.mark.s3

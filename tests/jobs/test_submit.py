@@ -8,17 +8,20 @@ import pytest
 import ray
 import torch
 
+from anomaly_gan.config import MaskConfig
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
 from jobs.checkpoints import CheckpointStore
 from jobs.context import context_from_plain, load_context
+from jobs.maskpools import full_name, load_pool_index
 from jobs.record import JobState, list_statuses, load_status
 from jobs.resolve import ResolvedSpec, resolve
 from jobs.run import parse_spec_uri
-from jobs.spec import EvaluateSpec, TrainSpec, TuneSpec
+from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
 from jobs.submit import check_cluster, complete, gpu_hint, needed, submit
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model, put_spec
+from tests.builders_masks import POOL, built, put_model_of_pool, put_pool
 from tests.helpers import MemoryStorage
 
 SMALL = {"train.batch_size": 2, "train.total_images": 4}
@@ -419,3 +422,110 @@ def test_idle_gpus_are_worth_a_word() -> None:
     assert "--gpus-per-worker 1" in (gpu_hint(asked().spec, FakeCluster(gpus=2).capacity()) or "")
     assert gpu_hint(asked(resources__gpus_per_worker=1).spec, FakeCluster(gpus=2).capacity()) is None
     assert gpu_hint(asked().spec, FakeCluster().capacity()) is None
+
+
+# --- a mask pool
+
+RULES = "crack: {pose: fixed, max_parts: 3, rationality: 0.5}"
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> MemoryStorage:
+    """A store with a data set and a pool of it that has rules of its own for `crack`."""
+    storage = MemoryStorage()
+    put_dataset(storage)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    put_pool(storage, tmp_path, rules=tmp_path / "rules.yaml")
+    return storage
+
+
+def pool_name(storage: Storage, name: str = POOL) -> str:
+    return full_name(load_pool_index(storage, name))
+
+
+@pytest.mark.parametrize("kind", ["train", "tune"])
+def test_a_pool_is_named_with_its_version_and_gives_the_rules_that_nobody_set(kind: str, pooled: MemoryStorage) -> None:
+    resolved = completed(pooled, kind, mask_pool=POOL, train__masks__max_parts=4)
+    spec = resolved.spec
+    assert isinstance(spec, TrainSpec | TuneSpec)
+    assert spec.mask_pool == pool_name(pooled)
+    masks = spec.train.masks
+    assert (masks.pose, masks.max_parts, masks.rationality) == ("fixed", 4, 0.5)
+    sources = {key: source for key, _, source in resolved.rows()}
+    assert sources["mask_pool"] == sources["train.masks.pose"] == sources["train.masks.rationality"] == "mask pool"
+    assert sources["train.masks.max_parts"] == "flag"
+
+
+def test_a_named_version_of_a_pool_stays_that_version(pooled: MemoryStorage) -> None:
+    older = pool_name(pooled)
+    newer = full_name(built(pooled).index)
+    assert trained(completed(pooled, mask_pool=POOL)).mask_pool == newer != older
+    spec = trained(completed(pooled, mask_pool=older))
+    assert spec.mask_pool == older and spec.train.masks.pose == "fixed"
+
+
+def test_without_a_pool_no_rule_changes_and_rationality_is_refused(pooled: MemoryStorage) -> None:
+    assert trained(completed(pooled)).mask_pool is None
+    put_model(pooled)
+    for kind, section in (("train", "train.masks"), ("tune", "train.masks"), ("generate", "masks")):
+        with pytest.raises(UsageError) as caught:
+            completed(pooled, kind, **{f"{section}.rationality": 0.5})
+        assert str(caught.value) == (
+            f"{section}.rationality: nothing is known of where class crack lies; build a mask pool with"
+            " `agan masks build` and name it with --mask-pool, or set it to 0"
+        )
+
+
+def test_a_pool_that_does_not_fit_is_refused(pooled: MemoryStorage) -> None:
+    with pytest.raises(NotFoundError, match="mask pool gone: not in memory://store; there are: drawn"):
+        completed(pooled, mask_pool="gone")
+    put_dataset(pooled, "other")
+    with pytest.raises(UsageError, match=r"mask pool drawn: was built from tiles@\w+, not from other@"):
+        completed(pooled, dataset="other", mask_pool=POOL)
+    put_dataset(pooled, "large", resolution=128)
+    with pytest.raises(UsageError, match="mask pool drawn: is of 64 px, data set large of 128 px; build it for that"):
+        completed(pooled, dataset="large", mask_pool=POOL)
+
+
+def test_a_rule_that_contradicts_the_pools_is_refused(pooled: MemoryStorage) -> None:
+    with pytest.raises(UsageError, match="^mask pool: train.masks: min_parts must not be above max_parts, got 4 and 3"):
+        completed(pooled, mask_pool=POOL, train__masks__min_parts=4)
+
+
+def test_generation_takes_the_pool_and_the_rules_of_its_model(pooled: MemoryStorage) -> None:
+    index = load_pool_index(pooled, POOL)
+    put_model_of_pool(pooled, index, MaskConfig(max_parts=5, rationality=0.25))
+    built(pooled)  # a newer version, which the model did not see
+    resolved = completed(pooled, "generate", masks__area="low")
+    spec = resolved.spec
+    assert isinstance(spec, GenerateSpec) and spec.mask_pool == full_name(index)
+    assert (spec.masks.max_parts, spec.masks.rationality, spec.masks.area) == (5, 0.25, "low")
+    sources = {key: source for key, _, source in resolved.rows()}
+    assert sources["mask_pool"] == sources["masks.max_parts"] == "model" and sources["masks.area"] == "flag"
+
+
+def test_generation_with_a_pool_of_its_own_takes_that_pools_rules(pooled: MemoryStorage) -> None:
+    put_model_of_pool(pooled, built(pooled, name="other").index, MaskConfig(max_parts=5))
+    resolved = completed(pooled, "generate", mask_pool=POOL, masks__rationality=0)
+    spec = resolved.spec
+    assert isinstance(spec, GenerateSpec) and spec.mask_pool == pool_name(pooled)
+    assert (spec.masks.pose, spec.masks.max_parts, spec.masks.rationality) == ("fixed", 3, 0)
+    sources = {key: source for key, _, source in resolved.rows()}
+    assert sources["masks.pose"] == "mask pool" and sources["masks.rationality"] == "flag"
+
+
+def test_generation_by_a_model_whose_pool_is_gone_is_refused(pooled: MemoryStorage) -> None:
+    index = load_pool_index(pooled, POOL)
+    put_model_of_pool(pooled, index, MaskConfig())
+    pooled.delete(f"maskpools/drawn/{index.version}/index.json")
+    with pytest.raises(NotFoundError, match=f"mask pool {full_name(index)}: not in memory://store"):
+        completed(pooled, "generate")
+
+
+def test_a_run_goes_on_with_the_pool_it_began_with(pooled: MemoryStorage, tmp_path: Path) -> None:
+    earlier = stopped_job(pooled, tmp_path / "checkpoint.pt", mask_pool=POOL)
+    assert trained(completed(pooled, resume=earlier, mask_pool=POOL)).resume == earlier
+    built(pooled, name="other")
+    for other in ({}, {"mask_pool": "other"}):
+        with pytest.raises(UsageError, match=f"^resume: mask_pool differs from job {earlier}'s"):
+            completed(pooled, resume=earlier, **other)

@@ -1,0 +1,55 @@
+"""An auditor's question: does one image of a generate job come out the same again, from nothing but its record?"""
+
+from dataclasses import dataclass
+
+from anomaly_gan.data import IMAGE_MEMBER, encode_sample
+from infra.errors import NotFoundError, UsageError
+from infra.settings import Settings
+from infra.shards import read_shard
+from jobs.context import load_context
+from jobs.generate import shard_name
+from jobs.manifest import load_manifest, read_output
+from jobs.shard_maker import ShardMaker, plan_of
+from jobs.spec import GenerateSpec
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A rebuilt sample.
+
+    Attributes:
+        members: file name -> bytes, as in the shard.
+        differing: the members whose bytes are not those of the job; empty = the same.
+    """
+
+    key: str
+    members: dict[str, bytes]
+    differing: tuple[str, ...]
+
+
+def rebuild(settings: Settings, job_id: str, index: int) -> Rebuilt:
+    """Make image `index` again, and compare it with what the job published.
+
+    Raises:
+        NotFoundError: no such job, or it has not succeeded.
+        UsageError: it is no generate job, or has no such image.
+    """
+    context = load_context(settings, job_id)
+    if not isinstance(context.spec, GenerateSpec):
+        raise UsageError(f"job {job_id}: is a {context.spec.kind} job; name a generate job")
+    if not 0 <= index < context.spec.count:
+        raise UsageError(f"index: job {job_id} has images 0 to {context.spec.count - 1}, got {index}")
+    name = shard_name(index // plan_of(context).per_task)
+    output = next((one for one in load_manifest(context.storage, job_id).outputs if one.name == name), None)
+    if output is None:
+        raise NotFoundError(f"job {job_id}: its manifest has no {name}")
+    made = ShardMaker(context).rebuild(index).sample
+    members = encode_sample(made)
+    stored = dict(read_shard(read_output(context.storage, job_id, output), name))[made.key]
+    differing = tuple(member for member in sorted({*members, *stored}) if members.get(member) != stored.get(member))
+    return Rebuilt(made.key, members, differing)
+
+
+def picture(rebuilt: Rebuilt) -> bytes:
+    """Its PNG."""
+    return rebuilt.members[IMAGE_MEMBER]

@@ -1,0 +1,103 @@
+"""What one worker of a generate job does: a task's images, encoded, written and committed."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from anomaly_gan.coco_export import part_boxes
+from anomaly_gan.data import encode_sample
+from anomaly_gan.generation import Generated
+from anomaly_gan.generation import generate as generate_images
+from infra.digest import sha256
+from infra.shards import write_shard
+from jobs.context import JobContext
+from jobs.datasets import load_index
+from jobs.inputs import load_training_split
+from jobs.models import load_model, model_digest
+from jobs.spec import GenerateSpec
+from jobs.tasks import TaskCommit, TaskPlan, commit
+
+
+def plan_of(context: JobContext) -> TaskPlan:
+    """The tasks of a generate job; what changes no image is no part of the digest."""
+    spec = cast(GenerateSpec, context.spec)
+    decisive = spec.model_dump_json(exclude={"resources": {"workers", "max_failures"}})
+    return TaskPlan(digest=sha256(decisive.encode()), count=spec.count, per_task=spec.images_per_shard)
+
+
+class ShardMaker:
+    """The generator and the normal images stay in memory; work comes by task number.
+
+    Several threads may make tasks: one has the network while others encode and write.
+    """
+
+    def __init__(self, context: JobContext) -> None:
+        self.context = context
+        self.spec = cast(GenerateSpec, context.spec)
+        self._tasks = plan_of(context)
+        self._network = threading.Lock()
+        torch.set_num_threads(self.spec.resources.cpus_per_worker)
+        device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
+        snapshot = load_model(context.storage, self.spec.model, device)
+        index = load_index(context.storage, snapshot.record["dataset"])
+        split = load_training_split(
+            context.storage, snapshot.record["dataset"], snapshot.class_name, self.spec.mask_pool
+        )
+        self._generator = snapshot.generator
+        self._plan = split.plan(snapshot.view, self.spec.masks, self.spec.generation)
+        self._normal_sha256 = {entry.key: entry.image_sha256 for entry in index.samples}
+        self._made_by = {
+            "model": self.spec.model,
+            "model_sha256": model_digest(context.storage, self.spec.model),
+            "dataset": snapshot.record["dataset"],
+            "mask_pool": self.spec.mask_pool,
+        }
+
+    def make(self, task: int) -> tuple[TaskCommit, float]:
+        """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
+        started = time.perf_counter()
+        made = self.images(task)
+        shard = write_shard((one.sample.key, encode_sample(one.sample)) for one in made)
+        done = commit(self.context.storage, self.context.job_id, task, shard.data, len(made), _sums(made))
+        return done, len(made) / (time.perf_counter() - started)
+
+    def images(self, task: int) -> list[Generated]:
+        """The images of a task, with all that an auditor needs in their meta."""
+        return [self._documented(one) for batch in self.batches(task) for one in self._generated(batch)]
+
+    def batches(self, task: int) -> Iterator[Sequence[int]]:
+        """A task's indices as the network takes them: an image's last bits can depend on its neighbours."""
+        items, size = self._tasks.items(task), self.spec.generation.batch_size
+        return (items[start : start + size] for start in range(0, len(items), size))
+
+    def rebuild(self, index: int) -> Generated:
+        """One image, made among the same neighbours as in the job."""
+        batch = next(batch for batch in self.batches(index // self._tasks.per_task) if index in batch)
+        return self._documented(self._generated(batch)[index - batch[0]])
+
+    def _generated(self, batch: Sequence[int]) -> list[Generated]:
+        with self._network:
+            return generate_images(self._plan, batch, self._generator)
+
+    def _documented(self, made: Generated) -> Generated:
+        meta = {
+            **made.sample.meta,
+            **self._made_by,
+            "normal_sha256": self._normal_sha256[made.sample.meta["normal"]],
+            "boxes": part_boxes(made.mask),
+        }
+        return replace(made, sample=replace(made.sample, meta=meta))
+
+
+def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
+    """Measure -> (sum, number of images where it is defined)."""
+    sums: dict[str, tuple[float, int]] = {}
+    for one in made:
+        for name, value in one.sample.meta["measures"].items():
+            total, number = sums.get(name, (0.0, 0))
+            sums[name] = (total, number) if value is None else (total + value, number + 1)
+    return sums

@@ -1,0 +1,136 @@
+"""Work in tasks that is done at least once and seen exactly once, whoever does it and however often.
+
+    jobs/<id>/plan.json                            how the work is cut; created once
+    jobs/<id>/out/parts/part-<task>-<attempt>.tar  what an attempt made; no attempt writes over another's
+    jobs/<id>/commits/<task>.json                  which attempt counts; created once, the first one wins
+
+A driver that starts again asks for the commits and goes on with what is missing. Readers trust the manifest alone,
+which is written from the commits of all tasks. What no commit names is garbage (`jobs.garbage`).
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.digest import sha256
+from infra.errors import DataError, UsageError
+from infra.storage import Storage
+from jobs.record import job_key
+
+READERS = 32
+"""Commits that are read at a time."""
+
+PARTS = "out/parts/"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskPlan(_Frozen):
+    """How `count` items, 0 to count - 1, are cut into tasks.
+
+    Attributes:
+        digest: of the spec that decides every item.
+        per_task: items of each task; the last one may have fewer.
+    """
+
+    digest: str
+    count: int = Field(ge=1)
+    per_task: int = Field(ge=1)
+
+    @property
+    def tasks(self) -> int:
+        return -(-self.count // self.per_task)
+
+    def items(self, task: int) -> range:
+        return range(task * self.per_task, min((task + 1) * self.per_task, self.count))
+
+
+class TaskCommit(_Frozen):
+    """The attempt of a task that counts.
+
+    Attributes:
+        part: name of its file below the job.
+        sums: measure -> (sum, number of items where it is defined).
+    """
+
+    task: int
+    part: str
+    size_bytes: int
+    sha256: str
+    items: int
+    sums: dict[str, tuple[float, int]]
+
+
+def open_plan(storage: Storage, job_id: str, plan: TaskPlan) -> TaskPlan:
+    """Record the plan, or find that it is already recorded.
+
+    Raises:
+        UsageError: the job was begun with another plan.
+    """
+    key = job_key(job_id, "plan.json")
+    if storage.create(key, plan.model_dump_json(indent=1).encode()):
+        return plan
+    try:
+        recorded = TaskPlan.model_validate_json(storage.read(key))
+    except ValidationError as err:
+        raise DataError(f"job {job_id}: plan.json is damaged; start it anew with `agan jobs retry {job_id}`") from err
+    if recorded != plan:
+        raise UsageError(f"job {job_id}: was begun with another plan; start it anew with `agan jobs retry {job_id}`")
+    return recorded
+
+
+def commit(
+    storage: Storage, job_id: str, task: int, data: bytes, items: int, sums: Mapping[str, tuple[float, int]]
+) -> TaskCommit:
+    """Write what an attempt made, and let it count unless another attempt already does; returns the one that counts."""
+    part = f"{PARTS}part-{task:08d}-{secrets.token_hex(4)}.tar"
+    storage.write(job_key(job_id, part), data)
+    mine = TaskCommit(task=task, part=part, size_bytes=len(data), sha256=sha256(data), items=items, sums=dict(sums))
+    if storage.create(_commit_key(job_id, task), mine.model_dump_json().encode()):
+        return mine
+    winner = _read(storage, job_id, task)
+    if winner.part != part:  # else our own request was answered twice
+        storage.delete(job_key(job_id, part))
+    return winner
+
+
+def committed(storage: Storage, job_id: str) -> set[int]:
+    """The tasks that are done."""
+    prefix = job_key(job_id, "commits/")
+    names = (entry.key.removeprefix(prefix).removesuffix(".json") for entry in storage.list(prefix))
+    return {int(name) for name in names}
+
+
+def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> list[TaskCommit]:
+    """Commits in the order of the tasks.
+
+    Raises:
+        NotFoundError, DataError: one is missing or damaged.
+    """
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(lambda task: _read(storage, job_id, task), tasks))
+
+
+def total(commits: Sequence[TaskCommit]) -> dict[str, tuple[float, int]]:
+    """The sums of all commits, in the order of the tasks, so that rounding is the same every time."""
+    sums: dict[str, tuple[float, int]] = {}
+    for one in sorted(commits, key=lambda each: each.task):
+        for name, (value, number) in one.sums.items():
+            before = sums.get(name, (0.0, 0))
+            sums[name] = (before[0] + value, before[1] + number)
+    return sums
+
+
+def _commit_key(job_id: str, task: int) -> str:
+    return job_key(job_id, f"commits/{task:08d}.json")
+
+
+def _read(storage: Storage, job_id: str, task: int) -> TaskCommit:
+    try:
+        return TaskCommit.model_validate_json(storage.read(_commit_key(job_id, task)))
+    except ValidationError as err:
+        raise DataError(f"job {job_id}: commits/{task:08d}.json is damaged; remove it and resume the job") from err

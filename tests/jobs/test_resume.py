@@ -1,0 +1,107 @@
+"""Going on with a job, and starting the same one anew."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.errors import ClusterError, NotFoundError, UsageError
+from infra.settings import Settings
+from infra.storage_local import LocalStorage
+from jobs.context import load_spec
+from jobs.control import cancel
+from jobs.record import JobState, job_key, load_status
+from jobs.resume import resume_job, retry_job
+from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec
+from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
+
+EVALUATE_JOB = "evaluate-20260101-140000-ef56"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    storage = LocalStorage(tmp_path / "store")
+    put_spec(storage, GENERATE_JOB, GenerateSpec(model=TRAIN_JOB, count=5))
+    put_spec(storage, TRAIN_JOB, TrainSpec(dataset="tiles@abc", class_name="crack"))
+    put_spec(storage, EVALUATE_JOB, EvaluateSpec(dataset="tiles@abc", generated=GENERATE_JOB))
+    return storage
+
+
+@pytest.fixture
+def settings(storage: LocalStorage) -> Settings:
+    return Settings(store=storage.uri)
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.LOST])
+@pytest.mark.parametrize("job_id", [GENERATE_JOB, TRAIN_JOB])
+def test_a_job_goes_on_under_its_id_by_another_name_for_the_cluster(
+    storage: LocalStorage, settings: Settings, state: JobState, job_id: str
+) -> None:
+    put_status(storage, job_id, state, error="why")
+    for name in ("cancel.json", "failure.txt", "commits/00000000.json"):
+        storage.write(job_key(job_id, name), b"{}")
+    cluster = FakeCluster()
+    told = resume_job(job_id, settings, cluster)
+    assert told == load_status(storage, job_id)
+    assert (told.state, told.attempt, told.error, told.finished_at) == (JobState.PENDING, 2, None, None)
+    [(name, (entrypoint, _))] = cluster.jobs.items()
+    assert name == f"{job_id}-2" == told.submission_id
+    assert entrypoint.endswith(f"-m jobs.run {storage.uri}/jobs/{job_id}/spec.json")
+    left = {entry.key for entry in storage.list(job_key(job_id, ""))}
+    assert job_key(job_id, "commits/00000000.json") in left
+    assert not {job_key(job_id, "cancel.json"), job_key(job_id, "failure.txt")} & left
+
+
+def test_a_resumed_job_is_stopped_by_the_name_of_its_attempt(
+    storage: LocalStorage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = FakeCluster()
+    monkeypatch.setattr("jobs.control.find", lambda url: cluster)
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    resume_job(GENERATE_JOB, settings, cluster)
+    assert cancel(storage, GENERATE_JOB).state is JobState.CANCELLED
+    assert cluster.states == {f"{GENERATE_JOB}-2": ("STOPPED", "")}
+
+
+@pytest.mark.parametrize(
+    ("job_id", "state", "message"),
+    [
+        (GENERATE_JOB, JobState.RUNNING, "is running; wait for it, or end it with `agan jobs cancel"),
+        (GENERATE_JOB, JobState.SUCCEEDED, "has succeeded; see `agan results show"),
+        (
+            EVALUATE_JOB,
+            JobState.FAILED,
+            r"is a kind that cannot go on \(evaluate\); start it anew with `agan jobs retry",
+        ),
+    ],
+)
+def test_what_cannot_go_on_says_what_can_be_done(
+    storage: LocalStorage, settings: Settings, job_id: str, state: JobState, message: str
+) -> None:
+    status = put_status(storage, job_id, state, heartbeat_at=9e9)
+    with pytest.raises(UsageError, match=f"^job {job_id}: {message}"):
+        resume_job(job_id, settings, FakeCluster())
+    assert load_status(storage, job_id) == status
+
+
+def test_resume_leaves_the_record_where_the_cluster_is_too_small(storage: LocalStorage, settings: Settings) -> None:
+    status = put_status(storage, GENERATE_JOB, JobState.FAILED)
+    with pytest.raises(ClusterError, match="the cluster has 0"):
+        resume_job(GENERATE_JOB, settings, FakeCluster(cpus=0.0))
+    assert load_status(storage, GENERATE_JOB) == status
+
+
+def test_retry_is_a_new_job_of_the_same_spec(storage: LocalStorage, settings: Settings) -> None:
+    put_status(storage, EVALUATE_JOB, JobState.FAILED)
+    cluster = FakeCluster()
+    again = retry_job(EVALUATE_JOB, settings, cluster)
+    assert again != EVALUATE_JOB and again.startswith("evaluate-")
+    assert load_spec(storage, again) == load_spec(storage, EVALUATE_JOB)
+    assert list(cluster.jobs) == [again]
+    assert load_status(storage, EVALUATE_JOB).state is JobState.FAILED
+
+
+@pytest.mark.parametrize("act", [resume_job, retry_job])
+def test_an_unknown_job_is_not_found(settings: Settings, act: object) -> None:
+    assert callable(act)
+    with pytest.raises(NotFoundError, match="nobody"):
+        act("nobody", settings, FakeCluster())
