@@ -1,7 +1,7 @@
 """Synthetic samples: a pure function of plan and index, pasted back, with their provenance."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -13,7 +13,7 @@ from anomaly_gan.config import Bin, MaskConfig, ModelConfig
 from anomaly_gan.data import decode_sample, encode_sample
 from anomaly_gan.generation import Generated, GenerationPlan, generate, paste
 from anomaly_gan.masks.severity import MAX_GAIN, Severity, contrast
-from anomaly_gan.networks.generator import UNet
+from anomaly_gan.networks.generator import Generator, UNet
 from infra.errors import DataError
 from tests.builders import CLASS, generation_plan, picture, tiny_generator
 
@@ -92,7 +92,9 @@ def test_a_gain_multiplies_the_change_and_stops_at_the_ends_of_the_range() -> No
     assert paste(normal, raw, mask, 0, 1.5).tolist() == [[115, 70, 255, 0, 100]]
     assert paste(normal, raw, mask, 0, 0.5).tolist() == [[105, 90, 252, 3, 100]]
     assert np.array_equal(paste(normal, raw, mask, 0, 0), normal)
-    feathered = paste(np.full((1, 6), 100, np.uint8), np.full((1, 6), 130, np.uint8), np.eye(1, 6, dtype=np.uint8), 2, 2)
+    feathered = paste(
+        np.full((1, 6), 100, np.uint8), np.full((1, 6), 130, np.uint8), np.eye(1, 6, dtype=np.uint8), 2, 2
+    )
     assert feathered.tolist() == [[160, 140, 120, 100, 100, 100]]
 
 
@@ -117,13 +119,26 @@ def test_severity_is_measured_on_the_image_and_recorded_with_it() -> None:
         assert 100 <= made.mask.sum() <= 150
 
 
-@pytest.mark.parametrize("blend", [False, True], ids=["whole image changed", "mask's surroundings kept"])
+class Darkening(UNet):
+    """A generator of holes 19 grey levels deep."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return image - 0.15 * mask
+
+
+def darkening() -> Darkening:
+    return Darkening(ModelConfig(generator_widths=(4, 4)))
+
+
+@pytest.mark.parametrize(
+    "build", [darkening, lambda: tiny_generator(blend=False)], ids=["keeps the surroundings", "changes them"]
+)
 @pytest.mark.parametrize(("which", "least", "most"), [("low", 2, 8), ("medium", 8, 16), ("high", 16, 30)])
 def test_an_anomaly_has_the_contrast_that_is_asked_for_as_far_as_gains_go(
-    which: Bin, least: float, most: float, blend: bool
+    which: Bin, least: float, most: float, build: Callable[[], Generator]
 ) -> None:
     reached = 0
-    for made in generate(severe_plan(contrast=which), range(16), tiny_generator(blend=blend)):
+    for made in generate(severe_plan(contrast=which), range(16), build()):
         severity = made.sample.meta["severity"]
         assert 0 <= severity["gain"] <= MAX_GAIN
         if 0 < severity["gain"] < MAX_GAIN:
@@ -133,7 +148,7 @@ def test_an_anomaly_has_the_contrast_that_is_asked_for_as_far_as_gains_go(
 
 
 def test_high_contrast_is_higher_than_low_on_the_same_masks_and_beyond_the_feather_nothing_changes() -> None:
-    low, high = (generate(severe_plan(contrast=which), range(12), tiny_generator()) for which in ("low", "high"))
+    low, high = (generate(severe_plan(contrast=which), range(12), darkening()) for which in ("low", "high"))
     for weak, strong in zip(low, high, strict=True):
         assert np.array_equal(weak.mask, strong.mask) and np.array_equal(weak.raw, strong.raw)
         assert contrast(weak.sample.image, weak.mask) < contrast(strong.sample.image, strong.mask)

@@ -191,9 +191,7 @@ def test_pictures_of_which_none_has_an_anchor_are_refused() -> None:
 
 def rightwards() -> Rationality:
     """A score that grows to the right of the picture."""
-    terms = [
-        Term(feature=name, mean=0, deviation=1, linear=2.0 if name == "x" else 0.0, square=0) for name in TERMS
-    ]
+    terms = [Term(feature=name, mean=0, deviation=1, linear=2.0 if name == "x" else 0.0, square=0) for name in TERMS]
     return Rationality(
         class_name=CLASS,
         masks=9,

@@ -52,7 +52,9 @@ def test_contrast_of_colour_is_the_mean_over_its_channels() -> None:
 def test_contrast_sees_neither_the_soft_edge_nor_what_is_far_away() -> None:
     image = painted(40)
     rows, columns = np.indices(image.shape)
-    away = np.hypot(np.maximum(np.maximum(20 - rows, rows - 29), 0), np.maximum(np.maximum(20 - columns, columns - 34), 0))
+    away = np.hypot(
+        np.maximum(np.maximum(20 - rows, rows - 29), 0), np.maximum(np.maximum(20 - columns, columns - 34), 0)
+    )
     image[((away > 0) & (away <= GAP_PX)) | (away > RING_PX)] = 255
     assert contrast(image, MASK) == 60
     assert np.array_equal(surroundings(MASK), (away > GAP_PX) & (away <= RING_PX))
@@ -79,7 +81,16 @@ def test_limits_of_a_third_are_its_least_and_largest_value() -> None:
 
 @pytest.mark.parametrize(
     ("value", "third"),
-    [(0, "low"), (10, "low"), (19.9, "low"), (20, "medium"), (29.9, "medium"), (30, "high"), (40, "high"), (99, "high")],
+    [
+        (0, "low"),
+        (10, "low"),
+        (19.9, "low"),
+        (20, "medium"),
+        (29.9, "medium"),
+        (30, "high"),
+        (40, "high"),
+        (99, "high"),
+    ],
 )
 def test_a_value_lies_in_one_third_beyond_the_real_ones_in_the_nearest(value: float, third: str) -> None:
     known = Severity(area_px=(10, 20, 30, 40), contrast=(110, 120, 130, 140))

@@ -426,7 +426,7 @@ def test_idle_gpus_are_worth_a_word() -> None:
 
 # --- a mask pool
 
-RULES = "crack: {pose: fixed, max_parts: 3, rationality: 0.5}"
+RULES = "crack: {pose: fixed, max_parts: 3, rationality: 0.5}\nhole: {max_parts: 1}"
 
 
 @pytest.fixture
@@ -488,8 +488,10 @@ def test_a_pool_that_does_not_fit_is_refused(pooled: MemoryStorage) -> None:
 
 
 def test_a_rule_that_contradicts_the_pools_is_refused(pooled: MemoryStorage) -> None:
-    with pytest.raises(UsageError, match="^mask pool: train.masks: min_parts must not be above max_parts, got 4 and 3"):
-        completed(pooled, mask_pool=POOL, train__masks__min_parts=4)
+    with pytest.raises(
+        UsageError, match=r"^mask pool: train\.masks: min_parts must not be above max_parts, got 2 and 1"
+    ):
+        completed(pooled, mask_pool=POOL, class_name="hole", train__masks__min_parts=2)
 
 
 def test_generation_takes_the_pool_and_the_rules_of_its_model(pooled: MemoryStorage) -> None:
