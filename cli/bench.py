@@ -153,6 +153,19 @@ def masks(
     _show(figures, {**about, "configuration": {"repeats": repeats, "count": count}}, as_json)
 
 
+@app.command()
+def encoding(repeats: RepeatsOption = 5, as_json: JsonOption = False) -> None:
+    """Grey pictures of 512 px written as PNG per second on one core.
+
+    agan bench encoding
+    """
+    from anomaly_gan.benchmarks.encoding import measure_encoding
+
+    with _measuring("cpu", 1) as (_, update, about):
+        figures = measure_encoding(repeats, update)
+    _show(figures, {**about, "configuration": {"repeats": repeats}}, as_json)
+
+
 def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
     """As `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS

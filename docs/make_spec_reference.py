@@ -1,6 +1,7 @@
 """Prints docs/spec.md from the models that check a spec: `python docs/make_spec_reference.py > docs/spec.md`."""
 
 import json
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
@@ -28,8 +29,10 @@ Where a value comes from, the later winning:
 5. the options of the command, and over these `--set train.loss.lambda_1=0.5`.
 
 Then the data set fills in what only it knows: its version, `train.model.gray`, and `view.size` of a whole view;
-the last two only where nobody set them. `agan submit KIND ... --dry-run` prints every key with its value and
-source, and starts nothing. Each job keeps the same list in `jobs/<id>/spec.json`.
+the last two only where nobody set them. A mask pool (`mask_pool`) gives its version and, where nobody set them, the
+rules of placement of the class (`train.masks`, `masks`); a generate job without a pool takes those of its model.
+`agan submit KIND ... --dry-run` prints every key with its value and source, and starts nothing. Each job keeps the
+same list in `jobs/<id>/spec.json`.
 
 A value of `--set` or of the environment is read as JSON where it is JSON (`0.5`, `true`, `[32, 64]`), else as text.
 An unknown key, a value out of bounds, NaN or infinity is refused, all of them at once, each with its source.
@@ -48,6 +51,8 @@ RULES = """\
 - `class_name` is a class of the data set.
 - `space.lambda_1_min` is below `space.lambda_1_max`, and `space.lr_min` below `space.lr_max`.
 - The class that `generated` holds is a class of `dataset`.
+- `mask_pool` was built from the very version of the data set, and has the class. Without one, `rationality` is 0.
+- `masks.min_parts` is not above `masks.max_parts`, nor `masks.angle_min` above `masks.angle_max`.
 """
 
 KINDS = {
@@ -123,6 +128,8 @@ def _text(value: Any) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     kind = field.annotation
+    if isinstance(kind, UnionType):  # with None, which needs no word
+        kind = next(each for each in get_args(kind) if each is not NoneType)
     if get_origin(kind) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(kind))
     if kind is bool:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.data import Sample
+from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.index import ElementEntry, MaskPoolIndex
-from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
-from anomaly_gan.masks.pool import Mask
+from anomaly_gan.masks.planning import PlannedMask
+from anomaly_gan.masks.pool import Mask, MaskPool
 from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
 from anomaly_gan.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
 from infra.errors import DataError
@@ -21,6 +22,8 @@ from jobs.datasets import load_index, load_samples
 from jobs.maskpools import check_pool, load_pool, read_masks
 
 DARK, LEFT_OUT = 40, (110, 110, 110)
+FRAME, REGION = (200, 200, 200), (110, 160, 110)
+"""Colours of windows, and of regions and anchors."""
 TILE_PX = 192
 ELEMENT_PX = 144
 """Wide enough for the id of an expert mask below it."""
@@ -35,12 +38,12 @@ class PreviewPlan:
     """What `agan masks preview` draws.
 
     Attributes:
-        dataset: NAME or NAME@VERSION; its normal pictures of the training split, as generation takes them.
+        dataset: NAME or NAME@VERSION; its normal pictures of the training split.
         class_name: of the pool.
         view: as a training or generation would see the pictures.
         masks: the rules of placement.
         count: how many masks.
-        seed: with the number of the mask, decides it.
+        seed: of the generate job whose first masks these would be.
     """
 
     dataset: str
@@ -131,7 +134,7 @@ def _within(start: int, last: int) -> int:
 
 
 def draw_preview(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> NDArray[np.uint8]:
-    """Contact sheet [H, W, 3] RGB of normal pictures with planned masks and, where there are any, their windows.
+    """Contact sheet [H, W, 3] RGB of normal pictures with planned masks, and what is known of where they may go.
 
     Raises:
         UsageError: the pool was not made for the data set, or has no such class.
@@ -144,26 +147,29 @@ def _previews(storage: Storage, index: MaskPoolIndex, plan: PreviewPlan) -> Iter
     dataset = load_index(storage, plan.dataset)
     check_pool(index, plan.class_name, dataset)
     pool, color = load_pool(storage, index, plan.class_name), class_colors(index.classes)[plan.class_name]
-    planner = MaskPlanner(pool, plan.view, plan.masks)
-    normals = planner.fitting(load_samples(storage, dataset, split="train", classes=()))
+    normals = load_samples(storage, dataset, split="train", classes=())
+    generation = GenerationPlan(normals, pool, plan.view, plan.masks, GenerationConfig(seed=plan.seed))
     for number in range(plan.count):
-        rng = np.random.default_rng([plan.seed, number])
-        normal = normals[int(rng.integers(len(normals)))]
-        planned = planner.plan(normal, rng)
-        score = "" if planned.rationality is None else f", rationality {planned.rationality:.2f}"
-        yield f"{cv2.countNonZero(planned.mask)} px{score}", _whole_picture(normal, planned, color)
+        image = generation.planned(number)
+        score = "" if image.mask.rationality is None else f", rationality {image.mask.rationality:.2f}"
+        yield f"{cv2.countNonZero(image.mask.mask)} px{score}", _whole_picture(image.normal, image.mask, pool, color)
 
 
-def _whole_picture(normal: Sample, planned: PlannedMask, color: Color) -> NDArray[np.uint8]:
-    """[H, W, 3]: the mask outlined where it lies in the whole picture, and the window's frame."""
+def _whole_picture(normal: Sample, planned: PlannedMask, pool: MaskPool, color: Color) -> NDArray[np.uint8]:
+    """[H, W, 3]: the mask outlined where it lies in the whole picture; the region, the anchors and the window."""
     mask = planned.mask
     left, top, size = planned.view.meta.get("window", (0, 0, len(mask)))
     height, width = normal.image.shape[:2]
     whole = np.zeros((max(height, top + size), max(width, left + size)), np.uint8)
     whole[top : top + size, left : left + size] = mask
     scale = TILE_PX / max(height, width)
-    image = to_rgb(fit(normal.image, TILE_PX))
+    image, allowed = to_rgb(fit(normal.image, TILE_PX)), pool.allowed(normal)
+    if allowed is not None:
+        image = outline(image, 1 - fit(1 - allowed, TILE_PX, is_mask=True), REGION)
+    frames = [(box, REGION) for box in pool.anchors.get(normal.key, ())]
     if "window" in planned.view.meta:
-        corners = [(round(x * scale), round(y * scale)) for x, y in ((left, top), (left + size, top + size))]
-        cv2.rectangle(image, corners[0], corners[1], (200, 200, 200), 1)
+        frames.append(((left, top, size, size), FRAME))
+    for (x, y, wide, high), line in frames:
+        first, last = ((round(a * scale), round(b * scale)) for a, b in ((x, y), (x + wide, y + high)))
+        cv2.rectangle(image, first, last, line, 1)
     return outline(image, fit(whole[:height, :width], TILE_PX, is_mask=True), color)

@@ -9,8 +9,8 @@ def transform(shape: NDArray[np.uint8], angle_deg: float, scale: float) -> NDArr
     """Rotate and scale a shape without losing a corner; the result is cut to its box and never empty.
 
     The pixels that the turned shape covers most are taken, as many as its area asks for. So a line of 2 px or more
-    stays in one piece; one of 1 px does if it is enlarged to 1.2 or more and its pixels touch at their sides. Else it
-    may have fewer pixels than its new way needs, and gets gaps.
+    stays in one piece but for one in thousands, and so does one of 1 px if it is enlarged to 1.2 or more and its
+    pixels touch at their sides. Other lines of 1 px may have fewer pixels than their new way needs, and get gaps.
 
     Args:
         shape: [h, w] uint8 {0, 1}.

@@ -90,6 +90,13 @@ def test_masks_are_counted_by_the_second_and_planning_by_its_memory() -> None:
     assert data["medians"]["planning"]["growth_mib"] >= 0
 
 
+def test_encoding_is_counted_by_the_picture() -> None:
+    data = json.loads(run_cli(["bench", "encoding", "--repeats", "1", "--json"]).stdout)
+    assert list(data) == KEYS
+    assert data["medians"]["picture"]["images_per_sec"] > 0
+    assert 0 < data["medians"]["picture"]["bytes"] < 512 * 512
+
+
 def test_help_measures_processes_and_needs_no_spec() -> None:
     data = json.loads(run_cli(["bench", "help", "--repeats", "1", "--json"]).stdout)
     assert list(data) == KEYS

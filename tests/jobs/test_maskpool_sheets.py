@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.data import decode_png
 from anomaly_gan.masks.index import MaskPoolIndex
-from anomaly_gan.sheets import GAP_PX, LABEL_PX, class_colors
+from anomaly_gan.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet
 from infra.errors import DataError, UsageError
-from jobs import maskpool_sheets
 from jobs.maskpool_score import score_pool
 from jobs.maskpool_sheets import (
     ELEMENT_PX,
+    FRAME,
     LEFT_OUT,
+    REGION,
     SHAPE_PX,
     TILE_PX,
     PreviewPlan,
@@ -97,13 +98,12 @@ def test_an_experts_element_bears_the_id_by_which_it_is_rated(
 ) -> None:
     index = put_pool(storage, tmp_path)
     labels: list[str] = []
-    draw = maskpool_sheets.contact_sheet
 
     def remember(tiles: list[tuple[str, Sheet]], columns: int, tile_px: int) -> Sheet:
         labels.extend(label for label, _ in tiles)
-        return draw(tiles, columns, tile_px)
+        return contact_sheet(tiles, columns, tile_px)
 
-    monkeypatch.setattr(maskpool_sheets, "contact_sheet", remember)
+    monkeypatch.setattr("jobs.maskpool_sheets.contact_sheet", remember)
     draw_elements(storage, index, per_class=3)
     assert [label for label in labels if label.startswith("expert-")] == experts_of(index)
     assert labels[:3] == ["crack, 256 px"] * 3
@@ -184,6 +184,7 @@ def test_masks_lie_inside_the_region(storage: MemoryStorage, tmp_path: Path) -> 
     index = put_pool(storage, tmp_path, allowed=str(tmp_path / "left.png"))
     masks = MaskConfig(scale_min=0.5, scale_max=1)
     lines = outlined(preview(storage, index, masks=masks), 12)
+    assert has(preview(storage, index, masks=masks), REGION)
     assert lines[:, :, : TILE_PX // 2].any(axis=(1, 2)).all()
     assert not lines[:, :, TILE_PX // 2 + 2 :].any()  # the line is drawn just outside the mask
 
@@ -203,7 +204,7 @@ def test_windows_are_framed_on_the_whole_picture(tmp_path: Path) -> None:
     put_dataset(storage, resolution=128)
     view = ViewConfig(kind="window", size=64)
     sheet = preview(storage, built(storage).index, 6, view=view)
-    assert all(has(tile(sheet, 0, column, TILE_PX), (200, 200, 200)) for column in range(6))
+    assert all(has(tile(sheet, 0, column, TILE_PX), FRAME) for column in range(6))
     assert outlined(sheet, 6).any(axis=(1, 2)).all()
 
 
