@@ -81,7 +81,7 @@ def test_a_crack_stays_in_one_piece(width: int, joined_by: int, least: float, mo
     whole = 0
     for _ in range(1000):
         points = [(int(x), int(y)) for x, y in rng.integers(5, 91, (rng.integers(2, 6), 2))]
-        angle = float(rng.choice([rng.uniform(0, 360), 45 * rng.integers(8)]))
+        angle = float(rng.uniform(0, 360)) if rng.random() < 0.5 else 45.0 * int(rng.integers(8))
         whole += pieces(transform(crack(points, width, joined_by), angle, float(rng.uniform(least, most)))) == 1
     assert whole > 995
 

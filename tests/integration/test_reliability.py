@@ -2,6 +2,7 @@
 
 import json
 import signal
+from functools import partial
 
 import psutil
 import pytest
@@ -32,6 +33,10 @@ def published(storage: Storage, job_id: str) -> dict[str, str]:
     return {output.name: output.sha256 for output in load_manifest(storage, job_id).outputs}
 
 
+def _are_done(storage: Storage, job_id: str, tasks: int) -> bool:
+    return len(committed(storage, job_id)) >= tasks
+
+
 def _driver_of(suite: Suite, job_id: str) -> psutil.Process:
     """The process that hands out the job's tasks: the child of its supervisor."""
     [driver] = [
@@ -50,9 +55,9 @@ def test_killed_workers_and_a_killed_driver_leave_what_an_undisturbed_run_leaves
 
     shaken = suite.submit("generate", *generate)
     for done in (5, 20):
-        until(lambda done=done: len(committed(suite.storage, shaken)) >= done, 90, f"{done} tasks")
+        until(partial(_are_done, suite.storage, shaken, done), 90, f"{done} tasks")
         suite.worker_processes("ShardActor")[0].send_signal(signal.SIGKILL)
-    until(lambda: len(committed(suite.storage, shaken)) >= 60, 90, "60 tasks")
+    until(partial(_are_done, suite.storage, shaken, 60), 90, "60 tasks")
     _driver_of(suite, shaken).send_signal(signal.SIGKILL)
     suite.wait(shaken, exit_code=1)
     before = committed(suite.storage, shaken)
