@@ -12,17 +12,17 @@ from infra.errors import DataError
 
 
 def read_region(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode a region to [H, W] uint8 {0, 1}: 1 = allowed, where its grey level is at least 128.
+    """Decode a region, allowed or forbidden, to [H, W] uint8 {0, 1}: 1 = white, a grey level of at least 128.
 
     Raises:
-        DataError: unreadable, or nothing is allowed; begins with `name`.
+        DataError: unreadable, or nothing is white; begins with `name`.
     """
     levels = decode_levels(data, name)
     region = (levels >= MASK_THRESHOLD).astype(np.uint8)
     if not region.any():
         raise DataError(
-            f"{name}: the region allows no pixel, its highest level is {levels.max()} and allowed pixels need"
-            f" {MASK_THRESHOLD}; paint white where an anomaly may be"
+            f"{name}: no pixel of the region is white, its highest level is {levels.max()} and white begins at"
+            f" {MASK_THRESHOLD}; paint the region white"
         )
     return region
 

@@ -17,7 +17,7 @@ def test_a_region_is_one_where_its_level_is_at_least_128() -> None:
 
 
 def test_a_region_that_allows_nothing_is_refused_with_its_highest_level() -> None:
-    told = r"^r.png: the region allows no pixel, its highest level is 127 and allowed pixels need 128; paint white"
+    told = r"^r.png: no pixel of the region is white, its highest level is 127 and white begins at 128; paint the region"
     with pytest.raises(DataError, match=told):
         read_region(png(blob(level=127)), "r.png")
 
@@ -59,7 +59,7 @@ def test_regions_are_found_by_path_or_stem_and_resized_to_their_sample() -> None
             "000.png: '000.png' fits 2 pictures of the data set, such as train/good/000.jpg and",
         ),
         ({"a/x.png": png(blob()), "b/x.png": png(blob())}, "b/x.png: is a second region of x.jpg after a/x.png; keep"),
-        ({"x.png": png(gray() // 2)}, "x.png: the region allows no pixel"),
+        ({"x.png": png(gray() // 2)}, "x.png: no pixel of the region is white"),
         ({"README.md": b""}, "memory://source: holds no region"),
     ],
 )

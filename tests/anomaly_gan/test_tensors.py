@@ -26,4 +26,4 @@ def test_what_lies_between_two_levels_is_rounded_and_what_lies_beyond_is_cut(lev
 
 def test_each_conversion_exists_once() -> None:
     sources = {path for name in ("anomaly_gan", "jobs") for path in (PACKAGES / name).rglob("*.py")}
-    assert {path.name for path in sources if "127.5" in path.read_text()} == {"data.py"}
+    assert {path.name for path in sources if "127.5" in path.read_text()} == {"tensors.py"}

@@ -327,7 +327,7 @@ def test_a_region_that_leaves_nothing_is_refused(storage: MemoryStorage, tmp_pat
 
 def test_bad_regions_are_refused_by_path(storage: MemoryStorage, tmp_path: Path) -> None:
     put_files(tmp_path, {"black.png": left_half(127), "regions/other.png": left_half()})
-    with pytest.raises(DataError, match=r"black.png: the region allows no pixel, its highest level is 127"):
+    with pytest.raises(DataError, match=r"black.png: no pixel of the region is white, its highest level is 127"):
         built(storage, allowed=str(tmp_path / "black.png"))
     with pytest.raises(DataError, match=r"other.png: 'other.png' fits no picture of the data set"):
         built(storage, allowed=str(tmp_path / "regions"))
