@@ -113,7 +113,7 @@ def build_mask_pool(
         if learnt.auc is None:
             gathered.warnings.append(
                 f"class {class_name}: its training pictures are one group, so that what was learnt of its places could"
-                " not be checked; import more groups, or set rationality to 0 in --rules"
+                " not be checked and is not used; import more groups, or set rationality in --rules"
             )
         gathered.classes[class_name] = PoolClass(
             rules=_rules(rules.get(class_name, {}), class_name, places, learnt),
@@ -164,8 +164,9 @@ def _read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[s
 
 
 def _rules(given: Mapping[str, Any], class_name: str, places: Places, learnt: Rationality) -> MaskConfig:
-    """What a file says, over what suits the class: anchored elements are fixed, what was learnt is used."""
-    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if learnt.knows_place else 0.0}
+    """What a file says, over what suits the class: anchored elements are fixed, places that were proved are used."""
+    proved = learnt.auc is not None and learnt.knows_place
+    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if proved else 0.0}
     if any(anchored == class_name for _, anchored in places.anchors):
         suited["pose"] = "fixed"
     return MaskConfig.model_validate({**suited, **given})

@@ -40,8 +40,8 @@ class Rationality(_Plain):
             by models that have not seen its group, mean over the groups. None where there are fewer than 2.
         placement_auc: the same against placements random in position, turn, scale and number of parts, by the score
             as it is used.
-        knows_place: `auc` is above chance by more than three standard errors over the groups. Otherwise, or where it
-            is None, the score leaves the place alone: nothing shows that the class prefers one.
+        knows_place: `auc` is above chance by more than three standard errors over the groups, or is None. Otherwise the
+            score leaves the place alone: nothing shows that the class prefers one.
     """
 
     class_name: str

@@ -91,7 +91,7 @@ def fit_rationality(samples: Sequence[Sample], class_name: str, *, seed: int = 0
     rng = np.random.default_rng(seed)
     examples = [example for sample in real for example in _examples(sample, elements, rng)]
     aucs = _held_out_aucs(examples, ALL)
-    auc, placement_auc, knows_place = None, None, False
+    auc, placement_auc, knows_place = None, None, True
     if len(aucs) > 1:
         auc, placement_auc = aucs.mean(axis=0).tolist()
         error = float(aucs[:, 0].std(ddof=1)) / len(aucs) ** 0.5

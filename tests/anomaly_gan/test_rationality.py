@@ -144,7 +144,7 @@ def test_it_survives_json_and_refuses_that_of_other_terms() -> None:
 
 def test_of_one_group_nothing_can_be_held_out() -> None:
     learnt = fit_rationality(samples_of(at_the_rim, groups=1, of_group=6), "flaw")
-    assert (learnt.auc, learnt.placement_auc, learnt.groups, learnt.knows_place) == (None, None, 1, False)
+    assert (learnt.auc, learnt.placement_auc, learnt.groups, learnt.knows_place) == (None, None, 1, True)
     context = describe_picture(striped(np.random.default_rng(99)))
     assert learnt.score(context, [block(0, 40)]) > learnt.score(context, [block(56, 40)])
 

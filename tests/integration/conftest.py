@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,13 @@ import pytest
 
 from infra.settings import Settings, load_settings
 from infra.storage import Storage, open_storage
+from jobs.control import current_status
+from jobs.manifest import load_manifest
+from jobs.tasks import committed
 
 AGAN = [sys.executable, "-m", "cli.main"]
 COMMAND_TIMEOUT_SEC = 280
+POLL_SEC = 0.2
 
 
 @dataclass
@@ -58,7 +63,28 @@ class Suite:
         try:
             self.agan("jobs", "wait", job_id, exit_code=exit_code)
         except AssertionError as err:
-            raise AssertionError(f"{err}\n{self.agan('jobs', 'logs', job_id)[-6000:]}") from err
+            raise AssertionError(f"{err}\n{self.log_tail(job_id)}") from err
+
+    def log_tail(self, job_id: str) -> str:
+        return self.agan("jobs", "logs", job_id)[-6000:]
+
+    def is_running(self, job_id: str) -> bool:
+        """Or is about to."""
+        return not current_status(self.storage, job_id).state.is_final
+
+    def await_tasks(self, job_id: str, tasks: int) -> None:
+        """Wait until so many are done, however slow the machine is; asserts that the job does not end before."""
+        while len(committed(self.storage, job_id)) < tasks:
+            assert self.is_running(job_id), f"{job_id} ended before {tasks} tasks were done\n{self.log_tail(job_id)}"
+            time.sleep(POLL_SEC)
+
+    def published(self, job_id: str) -> dict[str, str]:
+        """Visible name -> sha256."""
+        return {output.name: output.sha256 for output in load_manifest(self.storage, job_id).outputs}
+
+    def drivers(self, job_id: str) -> list[psutil.Process]:
+        """The process that hands out the job's tasks, the child of its supervisor, if it is there."""
+        return [process for process in psutil.process_iter() if _title(process).endswith(f" jobs.work {job_id}")]
 
     def worker_processes(self, name: str) -> list[psutil.Process]:
         """Ray workers of our own head node whose title names what they run."""
@@ -99,12 +125,11 @@ Until = Callable[[Callable[[], bool], float, str], None]
 @pytest.fixture
 def until() -> Until:
     """Wait for a condition, or fail saying for what."""
-    import time
 
     def wait(condition: Callable[[], bool], timeout_sec: float, what: str) -> None:
         deadline = time.monotonic() + timeout_sec
         while not condition():
             assert time.monotonic() < deadline, f"{what}: not within {timeout_sec} s"
-            time.sleep(0.2)
+            time.sleep(POLL_SEC)
 
     return wait

@@ -1,44 +1,42 @@
 """Generate jobs whose workers, driver and node are killed at random times; all publish what an undisturbed one does.
 
-Each run is decided by its number. `AGAN_TEST_KILL_RUNS=20 python -m pytest -m slow -s` with this file prints a line for
-each of 20 runs.
+`AGAN_TEST_KILL_RUNS=20 python -m pytest -m slow -s tests/integration/test_kill_series.py` makes 20 runs and prints a
+line of each; the kills of a run are decided by its number.
 """
 
-import json
 import os
 import random
-import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
 
-from infra.local_head import OBJECT_STORE_BYTES, head_environment
+from infra.cluster import RayCluster
+from infra.local_head import LocalHead, head_environment
 from infra.ray_program import ray_program
 from infra.shards import read_shard
-from infra.storage import Storage
-from jobs.garbage import find_garbage
+from jobs.control import current_status
+from jobs.garbage import Garbage, find_garbage
 from jobs.generate import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
-from jobs.record import JobState, job_key, load_status
-from jobs.tasks import PARTS
+from jobs.record import JobState, job_key
+from jobs.tasks import PARTS, committed
 from tests.builders_jobs import put_dataset, put_model
-from tests.integration.conftest import Suite, Until
+from tests.integration.conftest import POLL_SEC, Suite, Until
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
 RUNS = int(os.environ.get("AGAN_TEST_KILL_RUNS", "3"))
 COUNT, PER_TASK = 400, 2
-KILLS = 4
-"""At most, in a run."""
-PAUSE_SEC = (0.2, 4.0)
-"""Between a job that makes images and the next kill."""
-NODE_EVERY = 2
-"""Every so many runs a third worker has a node of its own, which is lost."""
-START_SEC = 90.0
+KILLS = ("worker", "worker", "driver", "worker")
+"""In this order in every run, at random times, with the loss of the node at a random place among them."""
+PAUSE_SEC = (0.1, 2.0)
+"""Between a sign of life and a kill."""
+NODE_START_SEC = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -49,52 +47,118 @@ def model(suite: Suite) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(suite: Suite, model: str) -> dict[str, str]:
-    """What a run without kills publishes, on one worker."""
-    job_id = submit(suite, model, 1)
+    """What a run without kills publishes."""
+    job_id = submit(suite, model, workers=1)
     suite.wait(job_id)
-    return published(suite.storage, job_id)
+    return suite.published(job_id)
 
 
 def submit(suite: Suite, model: str, workers: int) -> str:
-    cut = ("--count", str(COUNT), "--set", f"images_per_shard={PER_TASK}", "--set", "resources.max_failures=10")
-    return suite.submit("generate", "--model", model, "--workers", str(workers), *cut)
-
-
-def published(storage: Storage, job_id: str) -> dict[str, str]:
-    """Visible name -> sha256."""
-    return {output.name: output.sha256 for output in load_manifest(storage, job_id).outputs}
+    more = ("--workers", str(workers), "--set", f"images_per_shard={PER_TASK}", "--set", "resources.max_failures=9")
+    return suite.submit("generate", "--model", model, "--count", str(COUNT), *more)
 
 
 class Node:
-    """A second node of the suite's cluster, on the same machine: one CPU."""
+    """A second node of the suite's cluster, on this machine, with one CPU."""
 
     def __init__(self, suite: Suite) -> None:
-        head = json.loads(suite.agan("cluster", "status", "--json"))
-        token = {"RAY_AUTH_TOKEN_PATH": str(suite.folder / "home" / "token")}
-        self._suite = suite
-        self._cpus = head["cpus"] + 1
-        self._process = subprocess.Popen(
-            [
-                *(ray_program(), "start", "--block", "--disable-usage-stats", f"--address={head['address']}"),
-                *("--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"),
-            ],
-            env={**head_environment(), **token},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        home = suite.folder / "home"
+        head = LocalHead.model_validate_json((home / "head.json").read_text())
+        self._cluster = RayCluster(head.dashboard, (home / "token").read_text().strip())
+        self._cpus = head.cpus + 1
+        self._root: subprocess.Popen[bytes] | None = None
+        self._command = [
+            *(ray_program(), "start", "--block", "--disable-usage-stats", f"--address={head.address}"),
+            *("--node-ip-address=127.0.0.1", "--num-cpus=1", "--object-store-memory=100000000"),
+        ]
+        self._environment = {**head_environment(), "RAY_AUTH_TOKEN_PATH": str(home / "token")}
 
-    def is_ready(self) -> bool:
-        from infra.cluster import RayCluster
-
-        head = json.loads(self._suite.agan("cluster", "status", "--json"))
-        token = (self._suite.folder / "home" / "token").read_text().strip()
-        return RayCluster(head["dashboard"], token).capacity().cpus >= self._cpus
+    def start(self, until: Until) -> None:
+        """Unless it runs."""
+        if self._root is None:
+            self._root = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL)
+            until(lambda: self._cluster.capacity().cpus >= self._cpus, NODE_START_SEC, "a second node")
 
     def kill(self) -> None:
-        """All of it at once, as a machine that loses its power."""
-        processes = [psutil.Process(self._process.pid)]
-        processes += processes[0].children(recursive=True)
-        for process in processes:
-            if process.is_running():
-                process.kill()
-        self._process.wait()
+        """All its processes, as when a machine loses its power; nothing where it is gone."""
+        if self._root is not None:
+            root = psutil.Process(self._root.pid)
+            for process in [root, *root.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._root.wait()
+            self._root = None
+
+
+@contextmanager
+def second_node(suite: Suite) -> Iterator[Node]:
+    node = Node(suite)
+    try:
+        yield node
+    finally:
+        node.kill()
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does(
+    suite: Suite, model: str, undisturbed: dict[str, str], until: Until, number: int
+) -> None:
+    chance = random.Random(number)
+    plan, with_node = list(KILLS), number % 2 == 1
+    if with_node:
+        plan.insert(chance.randrange(len(plan) + 1), "node")
+    started, killed = time.monotonic(), Counter[str]()
+    with second_node(suite) as node:
+        if with_node:
+            node.start(until)
+        job_id = submit(suite, model, workers=3 if with_node else 2)
+        for kind in plan:
+            if not gets_on(suite, job_id):
+                break
+            time.sleep(chance.uniform(*PAUSE_SEC))
+            found = kill(kind, suite, job_id, node)
+            killed[kind] += found
+            if kind == "driver" and found:
+                until(lambda: not suite.is_running(job_id), NODE_START_SEC, "the end of a job without a driver")
+                if with_node:
+                    node.start(until)
+                suite.agan("jobs", "resume", job_id)
+        suite.wait(job_id)
+    suite.agan("jobs", "gc")
+    check(suite, job_id, undisturbed)
+    print(f"run {number}: killed {dict(killed)}, {time.monotonic() - started:.0f} s")
+
+
+def gets_on(suite: Suite, job_id: str) -> bool:
+    """Wait until one more task is done; False where the job has ended."""
+    before = len(committed(suite.storage, job_id))
+    while len(committed(suite.storage, job_id)) == before:
+        if not suite.is_running(job_id):
+            return False
+        time.sleep(POLL_SEC)
+    return True
+
+
+def kill(kind: str, suite: Suite, job_id: str, node: Node) -> int:
+    """How many were killed: a process that has just been lost may not be there again."""
+    if kind == "node":
+        node.kill()
+        return 1
+    there = suite.drivers(job_id) if kind == "driver" else suite.worker_processes("ShardActor")
+    for process in there[:1]:
+        process.kill()
+    return len(there[:1])
+
+
+def check(suite: Suite, job_id: str, undisturbed: dict[str, str]) -> None:
+    """The same names and digests, every image once, and nothing else in the store."""
+    assert current_status(suite.storage, job_id).state is JobState.SUCCEEDED
+    assert suite.published(job_id) == undisturbed
+    outputs = load_manifest(suite.storage, job_id).outputs
+    shards = [output for output in outputs if output.name.startswith(SHARD_PREFIX)]
+    keys = [key for shard in shards for key, _ in read_shard(read_output(suite.storage, job_id, shard), shard.name)]
+    assert keys == [f"gen-{index:08d}" for index in range(COUNT)]
+    stored = {entry.key for entry in suite.storage.list(job_key(job_id, PARTS))}
+    assert stored == {shard.key(job_id) for shard in shards}
+    assert find_garbage(suite.storage) == Garbage((), ())
+    assert suite.storage.unfinished("") == []

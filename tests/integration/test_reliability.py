@@ -1,18 +1,14 @@
 """Killed workers, a killed driver, and what is visible in the end: that of an undisturbed run."""
 
-import json
 import signal
-from functools import partial
 
-import psutil
 import pytest
 
-from infra.storage import Storage
 from jobs.manifest import load_manifest
 from jobs.record import JobState, job_key, load_status
 from jobs.tasks import committed
 from tests.builders_jobs import put_dataset, put_model
-from tests.integration.conftest import Suite, Until
+from tests.integration.conftest import Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
@@ -28,37 +24,19 @@ def generate(suite: Suite) -> tuple[str, ...]:
     return ("--model", model, "--count", str(COUNT), "--workers", "2", "--set", f"images_per_shard={PER_TASK}")
 
 
-def published(storage: Storage, job_id: str) -> dict[str, str]:
-    """Visible name -> sha256."""
-    return {output.name: output.sha256 for output in load_manifest(storage, job_id).outputs}
-
-
-def _are_done(storage: Storage, job_id: str, tasks: int) -> bool:
-    return len(committed(storage, job_id)) >= tasks
-
-
-def _driver_of(suite: Suite, job_id: str) -> psutil.Process:
-    """The process that hands out the job's tasks: the child of its supervisor."""
-    [driver] = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"] and process.info["cmdline"][-2:] == ["jobs.work", job_id]
-    ]
-    return driver
-
-
 def test_killed_workers_and_a_killed_driver_leave_what_an_undisturbed_run_leaves(
-    suite: Suite, generate: tuple[str, ...], until: Until
+    suite: Suite, generate: tuple[str, ...]
 ) -> None:
     calm = suite.submit("generate", *generate)
     suite.wait(calm)
 
     shaken = suite.submit("generate", *generate)
     for done in (5, 20):
-        until(partial(_are_done, suite.storage, shaken, done), 90, f"{done} tasks")
+        suite.await_tasks(shaken, done)
         suite.worker_processes("ShardActor")[0].send_signal(signal.SIGKILL)
-    until(partial(_are_done, suite.storage, shaken, 60), 90, "60 tasks")
-    _driver_of(suite, shaken).send_signal(signal.SIGKILL)
+    suite.await_tasks(shaken, 60)
+    [driver] = suite.drivers(shaken)
+    driver.send_signal(signal.SIGKILL)
     suite.wait(shaken, exit_code=1)
     before = committed(suite.storage, shaken)
     assert 60 <= len(before) < TASKS
@@ -68,13 +46,10 @@ def test_killed_workers_and_a_killed_driver_leave_what_an_undisturbed_run_leaves
     suite.wait(shaken)
     assert f"{len(before) * PER_TASK} of {COUNT} images were done before" in suite.agan("jobs", "logs", shaken)
     assert load_status(suite.storage, shaken).state is JobState.SUCCEEDED
-    assert published(suite.storage, shaken) == published(suite.storage, calm)
+    assert suite.published(shaken) == suite.published(calm)
 
     suite.agan("jobs", "gc")
     for job_id in (calm, shaken):
         named = {output.key(job_id) for output in load_manifest(suite.storage, job_id).outputs}
         stored = {entry.key for entry in suite.storage.list(job_key(job_id, "out/parts/"))}
         assert stored <= named and len(stored) == TASKS
-    assert suite.storage.unfinished("") == []
-    told = json.loads(suite.agan("results", "rebuild", shaken, "7", "--json"))
-    assert told["identical"]

@@ -199,7 +199,9 @@ def test_a_class_whose_training_pictures_are_one_group_is_warned_of() -> None:
     table = "\n".join(["path,group", *(f"{path},{name}" for path, name in group.items() if "truth" not in path)])
     tree = MemoryTree(files | {"groups.csv": table.encode()})
     import_dataset(storage, tree, name="tiles", fmt="mvtec", resolution=64, groups="groups.csv")
-    first, second = built(storage).warnings
+    result = built(storage)
+    assert {about.rules.rationality for about in result.index.classes.values()} == {0.0}
+    first, second = result.warnings
     assert first.startswith("class crack: its training pictures are one group, so that what was learnt of its places")
     assert second.startswith("class hole: ")
 
