@@ -231,17 +231,55 @@ class TrainConfig(Config):
         return -(-self.total_images // self.batch_size)
 
 
+class LightConfig(Config):
+    """Random light on the whole generated picture, background and anomaly together; 0 = as it was."""
+
+    max_gain: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of the brightness")
+    max_gradient: float = Field(
+        default=0.0, ge=0, lt=1, description="largest relative change from the middle of the picture to a side"
+    )
+    max_exposure: float = Field(default=0.0, ge=0, le=2, description="largest lift or fall of middle tones in stops")
+
+
+class QualityConfig(Config):
+    """Which generated samples are kept."""
+
+    gate: bool = Field(default=True, description="hold samples against limits from the real images of the class")
+    tolerance: float = Field(
+        default=0.5, ge=0, lt=1, description="share by which limits lie beyond the real images' 5 and 95 percent"
+    )
+    tries: int = Field(default=4, ge=1, le=64, description="most tries of an image until enough of them are kept")
+    best_of: int = Field(
+        default=1, ge=1, le=64, description="kept tries of which the one with the best mask_hit is taken"
+    )
+
+    @model_validator(mode="after")
+    def _enough_tries(self) -> "QualityConfig":
+        if self.best_of > self.tries:
+            raise ValueError(f"best_of must not be above tries, got {self.best_of} and {self.tries}")
+        return self
+
+
 class GenerationConfig(Config):
     """How a trained generator is used."""
 
     seed: int = Field(default=0, ge=0, description="with the index, decides each image")
     batch_size: int = Field(default=8, ge=1, le=1024, description="images per forward pass")
+    memory_gib: float = Field(
+        default=2.0, gt=0, le=1024, description="that a forward pass may take, where batch_size is not given"
+    )
+    output: Literal["view", "frame"] = Field(
+        default="view",
+        description="what a sample is: the view, or the full normal picture with a window of it changed",
+    )
     feather_px: int = Field(
         default=4,
         ge=0,
         le=64,
         description="width of the blend around the mask; beyond it pixels stay untouched",
     )
+    light: LightConfig = LightConfig()
+    quality: QualityConfig = QualityConfig()
 
 
 PRESETS: dict[str, dict[str, Any]] = {

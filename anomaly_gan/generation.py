@@ -1,8 +1,9 @@
 """Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,11 @@ from anomaly_gan.data import Sample, from_planes, to_planes
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
-from anomaly_gan.metrics.mask_change import measure
+from anomaly_gan.metrics.mask_change import MaskChange, measure
 from anomaly_gan.networks.generator import Generator
+from anomaly_gan.pasting import centred, into_frame, paste
+from anomaly_gan.quality import QualityGate, Verdict
+from anomaly_gan.relighting import Light, draw_light, relight
 from anomaly_gan.tensors import to_model_range, to_uint8
 from infra.errors import DataError
 
@@ -29,6 +33,7 @@ class GenerationPlan:
     Attributes:
         normals: the training split's normal samples, in the index's order.
         pool: elements of the class to generate.
+        gate: what decides whether a sample is kept; None = the first try is taken.
     """
 
     normals: Sequence[Sample]
@@ -36,19 +41,28 @@ class GenerationPlan:
     view: ViewConfig
     masks: MaskConfig
     config: GenerationConfig
+    gate: QualityGate | None = None
 
-    def planned(self, index: int) -> "PlannedImage":
-        """The view, the mask and how strong the anomaly is to be, of one index.
+    def planned(self, index: int, attempt: int = 0) -> "PlannedImage":
+        """The view, the mask, the light and how strong the anomaly is to be, of one try of an index.
 
         Raises:
             DataError: no picture or no place takes an element; names what and why.
         """
-        rng = np.random.default_rng([self.config.seed, index])
+        rng = np.random.default_rng([self.config.seed, index, *([attempt] if attempt else [])])
         normal = self._fitting[int(rng.integers(len(self._fitting)))]
         mask = self._planner.plan(normal, rng)
-        if self.masks.contrast == "any":
-            return PlannedImage(normal, mask, None)
-        return PlannedImage(normal, mask, float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast))))
+        if self.in_frames:
+            mask = centred(mask, normal)
+        wanted = None
+        if self.masks.contrast != "any":
+            wanted = float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast)))
+        return PlannedImage(index, attempt, normal, mask, wanted, draw_light(self.config.light, rng))
+
+    @property
+    def in_frames(self) -> bool:
+        """Whether samples are whole pictures of which a window was changed."""
+        return self.config.output == "frame" and self.view.kind == "window"
 
     @cached_property
     def severity(self) -> Severity:
@@ -60,7 +74,16 @@ class GenerationPlan:
 
     @cached_property
     def _fitting(self) -> Sequence[Sample]:
-        return self._planner.fitting(self.normals)
+        fitting, size = self._planner.fitting(self.normals), self.view.size
+        if not self.in_frames:
+            return fitting
+        large = [normal for normal in fitting if min(normal.image.shape[:2]) >= size]
+        if not large:
+            raise DataError(
+                f"generation.output frame: all {len(fitting)} normal pictures are smaller than the window of"
+                f" {size} px; set generation.output=view"
+            )
+        return large
 
     @cached_property
     def _planner(self) -> MaskPlanner:
@@ -69,17 +92,22 @@ class GenerationPlan:
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """One image before the generator.
+    """One try of an image before the generator.
 
     Attributes:
+        attempt: 0 first.
         normal: the picture that it begins with.
         mask: the view of it, and where the anomaly is to be.
         contrast: grey levels that the anomaly is to stand out by; None = as generated.
+        light: what the finished picture is lit by; None = as it is.
     """
 
+    index: int
+    attempt: int
     normal: Sample
     mask: PlannedMask
     contrast: float | None
+    light: Light | None
 
 
 @dataclass(frozen=True)
@@ -87,51 +115,116 @@ class Generated:
     """One synthetic sample with what it was made from.
 
     Attributes:
-        sample: the pasted image, its mask, and in `meta` its provenance and measures.
-        normal: [H, W] or [H, W, 3] uint8, what it began with.
+        sample: the finished picture, its mask, and in `meta` its provenance and measures.
+        normal: [H, W] or [H, W, 3] uint8, the view that it began with.
         raw: of the same shape, what the generator returned before pasting.
-        mask: [H, W] uint8 {0, 1}.
+        pasted: of the same shape, after pasting; still without another light.
+        mask: [H, W] uint8 {0, 1}, in the view.
+        change: measures of the view.
+        verdict: None where there is no gate.
     """
 
     sample: Sample
     normal: NDArray[np.uint8]
     raw: NDArray[np.uint8]
+    pasted: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+    change: MaskChange
+    verdict: Verdict | None
+
+    @property
+    def is_kept(self) -> bool:
+        return self.verdict is None or not self.verdict.failed
 
 
 def generate(plan: GenerationPlan, indices: Sequence[int], generator: Generator) -> list[Generated]:
-    """Make the images of these indices, in one forward pass."""
-    planned = [plan.planned(index) for index in indices]
+    """Make the images of these indices; one forward pass for each try.
+
+    With a gate, an image that is not kept is planned anew, `quality.tries` times at most, and the best of
+    `quality.best_of` kept ones is taken. Where none is kept, that which breaks the fewest limits is there, and its meta
+    says that it is not kept.
+    """
+    quality = plan.config.quality
+    tries: dict[int, list[Generated]] = {index: [] for index in indices}
+    for attempt in range(quality.tries if plan.gate else 1):
+        wanting = [index for index, made in tries.items() if sum(one.is_kept for one in made) < quality.best_of]
+        if not wanting:
+            break
+        for index, made in zip(wanting, _make(plan, wanting, attempt, generator), strict=True):
+            tries[index].append(made)
+    return [_chosen(tries[index]) for index in indices]
+
+
+def _chosen(tries: Sequence[Generated]) -> Generated:
+    """The best try, with what became of the others."""
+
+    def badness(made: Generated) -> tuple[int, float]:
+        broken = len(made.verdict.failed) if made.verdict else 0
+        return broken, -(made.change.mask_hit or 0.0)
+
+    best = min(tries, key=badness)
+    if best.verdict is None:
+        return best
+    quality = {
+        "kept": best.is_kept,
+        "failed": best.verdict.failed,
+        "attempt": best.sample.meta["attempt"],
+        "tries": [made.verdict.failed for made in tries if made.verdict is not None],
+        "sharpness": best.verdict.sharpness,
+        "nearest_real": best.verdict.nearest_real,
+        "nearest_key": best.verdict.nearest_key,
+    }
+    return replace(best, sample=replace(best.sample, meta={**best.sample.meta, "quality": quality}))
+
+
+def _make(plan: GenerationPlan, indices: Sequence[int], attempt: int, generator: Generator) -> list[Generated]:
+    planned = [plan.planned(index, attempt) for index in indices]
     device = next(generator.parameters()).device
     images = torch.from_numpy(np.stack([to_planes(one.mask.view.image) for one in planned])).to(device)
     masks = torch.from_numpy(np.stack([one.mask.mask for one in planned])[:, None]).to(device)
     with torch.inference_mode():
         raw_planes = to_uint8(generator(to_model_range(images), masks.float())).cpu().numpy()
-    return [_finished(plan, *each) for each in zip(indices, planned, raw_planes, strict=True)]
+    return [_finished(plan, *each) for each in zip(planned, raw_planes, strict=True)]
 
 
-def _finished(plan: GenerationPlan, index: int, planned: PlannedImage, planes: NDArray[np.uint8]) -> Generated:
+def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.uint8]) -> Generated:
     view, mask = planned.mask.view, planned.mask.mask
     raw = from_planes(planes, gray=view.image.ndim == 2)
     gain, pasted = 1.0, paste(view.image, raw, mask, plan.config.feather_px)
     if planned.contrast is not None:
         gain = gain_for(view.image, pasted, mask, planned.contrast)
         pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
+    change = measure(view.image, raw, pasted, mask, plan.config.feather_px)
     meta = {
-        "index": index,
+        "index": planned.index,
+        "attempt": planned.attempt,
         "seed": plan.config.seed,
         "class": plan.pool.class_name,
         "normal": planned.normal.key,
         "group": str(planned.normal.meta.get("group", planned.normal.key)),
+        "output": plan.config.output,
         "window": view.meta.get("window"),
         "mask_area_px": cv2.countNonZero(mask),
         "placements": [asdict(placement) for placement in planned.mask.placements],
         "rationality": planned.mask.rationality,
         "severity": _severity(plan.pool, pasted, mask, gain),
-        "measures": asdict(measure(view.image, raw, pasted, mask, plan.config.feather_px)),
+        "light": planned.light.to_plain() if planned.light else None,
+        "measures": asdict(change),
     }
-    sample = Sample(f"gen-{index:0{KEY_DIGITS}d}", pasted, {plan.pool.class_name: mask}, meta=meta)
-    return Generated(sample, view.image, raw, mask)
+    verdict = plan.gate.judge(pasted, mask, change) if plan.gate else None
+    return Generated(_sample(plan, planned, pasted, meta), view.image, raw, pasted, mask, change, verdict)
+
+
+def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint8], meta: dict[str, Any]) -> Sample:
+    """What others get: the view, or the frame with the view in its place; lit."""
+    image, mask = pasted, planned.mask.mask
+    if plan.in_frames:
+        left, top, _ = planned.mask.view.meta["window"]
+        image = into_frame(planned.normal.image, pasted, left, top)
+        mask = into_frame(np.zeros(planned.normal.image.shape[:2], np.uint8), mask, left, top)
+    if planned.light is not None:
+        image = relight(image, planned.light)
+    return Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, {plan.pool.class_name: mask}, meta=meta)
 
 
 def _severity(pool: MaskPool, image: NDArray[np.uint8], mask: NDArray[np.uint8], gain: float) -> dict[str, object]:
@@ -142,24 +235,3 @@ def _severity(pool: MaskPool, image: NDArray[np.uint8], mask: NDArray[np.uint8],
         known["area"] = pool.severity.third("area_px", cv2.countNonZero(mask))
         known["contrast"] = pool.severity.third("contrast", levels)
     return known
-
-
-def paste(
-    normal: NDArray[np.uint8], raw: NDArray[np.uint8], mask: NDArray[np.uint8], feather_px: int, gain: float = 1.0
-) -> NDArray[np.uint8]:
-    """The generated pixels in the mask, the normal ones beyond the feather, a blend between.
-
-    Args:
-        normal, raw: [H, W] or [H, W, 3] uint8.
-        mask: [H, W] uint8 {0, 1}.
-        feather_px: distance from the mask at which the normal image is untouched again; 0 = a hard edge.
-        gain: what the generated change is multiplied by.
-    """
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    alpha = np.clip(1 - distance / (feather_px + 1), 0, 1)
-    alpha[distance > feather_px] = 0
-    if normal.ndim == 3:
-        alpha = alpha[:, :, None]
-    before = normal.astype(np.float32)
-    blended = before + (raw.astype(np.float32) - before) * (gain * alpha)
-    return np.rint(np.clip(blended, 0, 255)).astype(np.uint8)

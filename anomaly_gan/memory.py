@@ -1,4 +1,4 @@
-"""How much memory a training step takes, found by running one without its numbers."""
+"""How much memory a training step or a generator takes, found by running it without its numbers."""
 
 import weakref
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from anomaly_gan.batches import Batch
-from anomaly_gan.config import TrainConfig
+from anomaly_gan.config import ModelConfig, TrainConfig
 from anomaly_gan.networks.aware import AwareNetwork
+from anomaly_gan.networks.generator import make_generator
 from anomaly_gan.train_state import build_state
 from anomaly_gan.train_step import train_step
+
+MOST_AT_A_TIME = 64
+"""Images of a forward pass; more are no faster."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,22 @@ def estimate_memory(config: TrainConfig, resolution: int, world_size: int = 1) -
         peak = live.peak
     joined = gradients if world_size > 1 else 0
     return MemoryEstimate(resting + joined, peak + joined)
+
+
+def images_within(memory_bytes: float, config: ModelConfig, resolution: int) -> int:
+    """How many images a generator can take at a time in so much memory beside its weights; 1 to MOST_AT_A_TIME."""
+    one, two = (_forward_bytes(config, resolution, count) for count in (1, 2))
+    return min(max(int(1 + (memory_bytes - one) // (two - one)), 1), MOST_AT_A_TIME)
+
+
+def _forward_bytes(config: ModelConfig, resolution: int, count: int) -> int:
+    """The most that a forward pass holds, without the weights."""
+    with FakeTensorMode(), torch.no_grad(), _LiveBytes() as live:
+        generator = make_generator(config).eval()
+        resting: int = live.bytes
+        generator(torch.zeros(count, 3, resolution, resolution), torch.zeros(count, 1, resolution, resolution))
+        peak: int = live.peak
+    return peak - resting
 
 
 def _pixels(count: int, planes: int, size: int) -> Tensor:

@@ -39,7 +39,7 @@ class Preview:
 
 
 def to_row(made: Generated) -> GridRow:
-    return GridRow(normal=made.normal, mask=made.mask, raw=made.raw, pasted=made.sample.image)
+    return GridRow(normal=made.normal, mask=made.mask, raw=made.raw, pasted=made.pasted)
 
 
 class Previewer:
@@ -64,7 +64,7 @@ class Previewer:
             defined = [v for made in images if (v := made.sample.meta["measures"][name]) is not None]
             if defined:
                 measures[name] = fmean(defined)
-        fake = self._features([made.sample.image for made in images], [made.mask for made in images])
+        fake = self._features([made.pasted for made in images], [made.mask for made in images])
         measures["crop_kid"] = kernel_distance(self._real, fake)
         measures["crop_spread"] = spread(fake) / spread(self._real)
         return Preview(images, measures)

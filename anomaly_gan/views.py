@@ -52,7 +52,7 @@ def take_view(sample: Sample, view: ViewConfig, rng: np.random.Generator, class_
         left = int(rng.integers(max(width - view.size, 0) + 1))
     return Sample(
         sample.key,
-        _cut(sample.image, top, left, view.size),
+        cut_window(sample.image, top, left, view.size),
         _cut_masks(sample.masks, top, left, view.size),
         _cut_masks(sample.instances, top, left, view.size),
         {**sample.meta, "window": [left, top, view.size]},
@@ -65,7 +65,8 @@ def _start_around(pixel: int, length: int, size: int, rng: np.random.Generator) 
     return int(rng.integers(low, high + 1))
 
 
-def _cut(image: NDArray[Pixels], top: int, left: int, size: int) -> NDArray[Pixels]:
+def cut_window(image: NDArray[Pixels], top: int, left: int, size: int) -> NDArray[Pixels]:
+    """[size, size] of a picture; what lies beyond its lower and right border is mirrored."""
     part = image[top : top + size, left : left + size]
     missing_rows, missing_columns = size - part.shape[0], size - part.shape[1]
     if not (missing_rows or missing_columns):
@@ -75,7 +76,7 @@ def _cut(image: NDArray[Pixels], top: int, left: int, size: int) -> NDArray[Pixe
 
 
 def _cut_masks(masks: Mapping[str, NDArray[Pixels]], top: int, left: int, size: int) -> dict[str, NDArray[Pixels]]:
-    cut = {name: _cut(mask, top, left, size) for name, mask in masks.items()}
+    cut = {name: cut_window(mask, top, left, size) for name, mask in masks.items()}
     return {name: mask for name, mask in cut.items() if mask.any()}
 
 

@@ -166,6 +166,22 @@ def encoding(repeats: RepeatsOption = 5, as_json: JsonOption = False) -> None:
     _show(figures, {**about, "configuration": {"repeats": repeats}}, as_json)
 
 
+@app.command()
+def commits(
+    tasks: Annotated[list[int], typer.Option("--tasks", min=1, help="Tasks of a job; repeatable.")] = [1000],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds and requests per task of a generate job but for its images, and the growth of its driver.
+
+    agan bench commits --tasks 1000 --tasks 100000
+    """
+    from jobs.commit_benchmark import measure_commits
+
+    with _measuring("cpu", None) as (_, update, about):
+        figures = measure_commits(tasks, update)
+    _show(figures, {**about, "configuration": {"repeats": 1, "tasks": tasks}}, as_json)
+
+
 def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
     """As `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS

@@ -1,6 +1,8 @@
 """`agan submit train|tune|generate|evaluate`: options in, one job (or one per class) on the cluster out."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,8 +123,16 @@ def tune(
 
 @app.command()
 def generate(
-    model: Annotated[str | None, typer.Option("--model", help="Id of a trained model; see `agan models list`.")] = None,
-    count: Annotated[int | None, typer.Option("--count", help="Images to make.")] = None,
+    model: Annotated[
+        list[str],
+        typer.Option("--model", help="Id of a trained model (`agan models list`); repeatable, each becomes a job."),
+    ] = [],  # noqa: B006
+    class_name: Annotated[
+        list[str],
+        typer.Option("--class", "--classes", help="Take the newest model of this class; repeatable, as --model."),
+    ] = [],  # noqa: B006
+    dataset: Annotated[str | None, typer.Option("--dataset", help="With --class: only models trained on it.")] = None,
+    count: Annotated[int | None, typer.Option("--count", "--per-class", help="Images to make with each model.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="With the index, decides each image.")] = None,
     mask_pool: Annotated[
         str | None, typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="the model's")
@@ -133,6 +143,13 @@ def generate(
     ] = None,
     area: Annotated[str | None, typer.Option("--area", help=SEVERITY)] = None,
     contrast: Annotated[str | None, typer.Option("--contrast", help=SEVERITY)] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="view, or frame: the full picture with a window of it changed."),
+    ] = None,
+    best_of: Annotated[
+        int | None, typer.Option("--best-of", help="Kept tries of each image of which the best is taken.")
+    ] = None,
     workers: WorkersOption = None,
     gpus: GpusOption = None,
     spec: SpecOption = None,
@@ -143,21 +160,24 @@ def generate(
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make anomalous images with exact masks.
+    """Make anomalous images with exact masks; several models become one job each.
 
     agan submit generate --model train-20260101-120000-ab12 --count 1600
     """
     flags = {
-        "model": model,
         "count": count,
         "generation.seed": seed,
         "mask_pool": mask_pool,
         "masks.rationality": rationality,
         "masks.area": area,
         "masks.contrast": contrast,
+        "generation.output": output,
+        "generation.quality.best_of": best_of,
         **_resources(workers, gpus),
     }
-    _submit("generate", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+    settings = settings_from(store, cluster)
+    many = [flags | {"model": one} for one in [*model, *_newest(class_name, dataset, settings)]] or [flags]
+    _submit("generate", many, spec, sets, settings, dry_run, follow, as_json)
 
 
 @app.command()
@@ -188,6 +208,16 @@ def evaluate(
         **_resources(workers, gpus),
     }
     _submit("evaluate", [flags], spec, sets, settings_from(store, cluster), dry_run, follow, as_json)
+
+
+def _newest(classes: list[str], dataset: str | None, settings: "Settings") -> list[str]:
+    """Ids of the models that --class means."""
+    if dataset is not None and not classes:
+        raise UsageError("--dataset: chooses among the models of a --class; name one, or leave it out")
+    from infra.storage import open_storage
+    from jobs.models import newest_model
+
+    return [newest_model(open_storage(settings), name, dataset) for name in classes]
 
 
 def _view(window: int | None) -> dict[str, Any]:
@@ -222,7 +252,7 @@ def _submit(
     if memory is not None:
         note(f"memory: {_gib(memory.peak)} GiB at the peak of a step, {_gib(memory.resting)} at rest, for each worker")
     if dry_run:
-        _print_resolved(resolved, settings, as_json)
+        _print_resolved(resolved, _forecasts(resolved, settings), settings, as_json)
         return
     if settings.cluster is None:
         note("no cluster configured: using the local head node (`agan cluster status`)")
@@ -242,22 +272,50 @@ def _gib(count: int) -> str:
     return f"{count / 2**30:.1f}"
 
 
-def _print_resolved(resolved: "list[ResolvedSpec]", settings: "Settings", as_json: bool) -> None:
+def _forecasts(resolved: "list[ResolvedSpec]", settings: "Settings") -> list[dict[str, Any] | None]:
+    """What each generate job will take; None for other kinds."""
+    from jobs.forecast import forecast
+    from jobs.spec import GenerateSpec
+
+    return [asdict(forecast(one.spec, settings)) if isinstance(one.spec, GenerateSpec) else None for one in resolved]
+
+
+def _print_resolved(
+    resolved: "list[ResolvedSpec]", forecasts: list[dict[str, Any] | None], settings: "Settings", as_json: bool
+) -> None:
     place = [
         (key, getattr(settings, key), source)
         for key, source in settings.sources.items()
         if getattr(settings, key) is not None
     ]
     parts = [table(("key", "value", "source"), [*place, *one.rows()]) for one in resolved]
+    parts += [_forecast_text(one) for one in forecasts if one is not None]
     data: list[Mapping[str, Any]] = [
         {
             "settings": settings.model_dump(exclude={"sources"}),
             "spec": one.spec.model_dump(mode="json"),
             "sources": {**settings.sources, **{key: source for key, _, source in one.rows()}},
+            "forecast": forecast,
         }
-        for one in resolved
+        for one, forecast in zip(resolved, forecasts, strict=True)
     ]
     emit(data, "\n\n".join(parts), as_json)
+
+
+def _forecast_text(forecast: dict[str, Any]) -> str:
+    rows = [
+        ("images", f"{forecast['images']:,}"),
+        ("shards", f"{forecast['tasks']:,}"),
+        ("size", f"{forecast['size_bytes'] / 2**20:,.1f} MiB ({forecast['bytes_per_image']:,} bytes an image)"),
+        (
+            "time",
+            f"{timedelta(seconds=round(forecast['seconds']))} with all workers, at the speed of this machine's CPU",
+        ),
+        ("speed", f"{forecast['images_per_sec']:.1f} images/s on each worker"),
+    ]
+    if forecast["gpu_hours"]:
+        rows.append(("GPU hours", f"at most {forecast['gpu_hours']:,.1f}; a GPU is faster than what was measured here"))
+    return table(("forecast", ""), rows)
 
 
 def _next_steps(kind: str, ids: list[str]) -> str:

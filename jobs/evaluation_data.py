@@ -9,6 +9,7 @@ from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.views import take_view
+from infra.errors import DataError
 from infra.shards import read_shard
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
@@ -16,7 +17,7 @@ from jobs.generate import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.spec import EvaluateSpec
 
-TRAIN_STREAM, TEST_STREAM = 1, 2
+TRAIN_STREAM, TEST_STREAM, GENERATED_STREAM = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,42 @@ class DetectorData:
 
 
 def load_detector_data(storage: Storage, spec: EvaluateSpec, snapshot: Snapshot) -> DetectorData:
-    """Real views of both splits, and the generated samples that the manifest names."""
+    """Real views of both splits, and of the generated samples those that are kept.
+
+    Raises:
+        DataError: none is kept.
+    """
     index = load_index(storage, spec.dataset)
     name, seed = snapshot.class_name, spec.detector.seed
     windows = spec.windows_per_image if snapshot.view.kind == "window" else 1
     train = load_samples(storage, index, split="train", classes=[name], normal=True)
     test = load_samples(storage, index, split="test", classes=[name], normal=True)
-    generated = [
-        decode_sample(key, members)
-        for output in load_manifest(storage, spec.generated).outputs
-        if output.name.startswith(SHARD_PREFIX)
-        for key, members in read_shard(read_output(storage, spec.generated, output), output.name)
-    ]
     return DetectorData(
         _views(train, name, snapshot.view, windows, [seed, TRAIN_STREAM]),
-        generated,
+        [
+            take_view(sample, snapshot.view, np.random.default_rng([seed, GENERATED_STREAM, number]), name)
+            for number, sample in enumerate(_kept(storage, spec.generated))
+        ],
         _views(test, name, snapshot.view, 1, [seed, TEST_STREAM]),
         (name,),
     )
+
+
+def _kept(storage: Storage, job_id: str) -> list[Sample]:
+    """What the quality gate kept, or all where there was none."""
+    samples = [
+        decode_sample(key, members)
+        for output in load_manifest(storage, job_id).outputs
+        if output.name.startswith(SHARD_PREFIX)
+        for key, members in read_shard(read_output(storage, job_id, output), output.name)
+    ]
+    kept = [sample for sample in samples if sample.meta.get("quality", {}).get("kept", True)]
+    if not kept:
+        raise DataError(
+            f"job {job_id}: none of its {len(samples)} images is kept by the quality gate; train the model for longer,"
+            " or generate with generation.quality.gate=false"
+        )
+    return kept
 
 
 def _views(samples: Sequence[Sample], name: str, view: ViewConfig, windows: int, seed: list[int]) -> list[Sample]:

@@ -6,14 +6,14 @@ from itertools import islice
 from typing import Any, cast
 
 import ray
-from ray.util import ActorPool
 
 from anomaly_gan.data import Sample, decode_sample, encode_png
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
 from infra.shards import read_shard
 from jobs.context import JobContext, context_from_plain
+from jobs.hand_out import hand_out
 from jobs.manifest import Output, OutputWriter, read_output
-from jobs.shard_maker import ShardMaker, plan_of
+from jobs.shard_maker import QUALITY, ShardMaker, plan_of
 from jobs.spec import GenerateSpec
 from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total
 
@@ -48,16 +48,15 @@ def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done:
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         max_restarts=resources.max_failures,
-        max_task_retries=resources.max_failures,
     )(ShardActor).options(max_concurrency=THREADS)
     workers = min(resources.workers, len(todo))
     actors = [maker.remote(context.to_plain()) for _ in range(workers)]
-    pool, reporter = ActorPool(actors * THREADS), context.reporter()
+    reporter = context.reporter()
     commits: list[TaskCommit] = []
     if images_done:
         print(f"{images_done} of {plan.count} images were done before", flush=True)
     reporter.update("generating", images_done, plan.count, "images")
-    for raw, images_per_sec in pool.map_unordered(lambda actor, task: actor.make.remote(task), list(todo)):
+    for raw, images_per_sec in hand_out(actors, todo, THREADS):
         commits.append(TaskCommit.model_validate(raw))
         images_done += commits[-1].items
         speed = images_per_sec * workers * THREADS
@@ -76,6 +75,10 @@ class ShardActor:
         done, images_per_sec = self._maker.make(task)
         return done.model_dump(), images_per_sec
 
+    @ray.method(max_task_retries=-1)
+    def ready(self) -> None:
+        """Answers once the model is there, however often the process is lost before."""
+
 
 def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
     """Write what describes the whole, then the manifest; the same commits give the same manifest."""
@@ -87,6 +90,7 @@ def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
     ]
     first = _first_samples(context, shards)
     meta = first[0].meta
+    totals = total(commits)
     summary = {
         "model": spec.model,
         "class_name": meta["class"],
@@ -94,7 +98,11 @@ def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
         "images": sum(one.items for one in commits),
         "measures": {
             name: {"mean": value / number if number else None, "n": number}
-            for name, (value, number) in total(commits).items()
+            for name, (value, number) in totals.items()
+            if not name.startswith(QUALITY)
+        },
+        "quality": {
+            name.removeprefix(QUALITY): int(value) for name, (value, _) in totals.items() if name.startswith(QUALITY)
         },
     }
     outputs.write("summary.json", json.dumps(summary, indent=1).encode())

@@ -1,11 +1,12 @@
 """What training and generation read from the store, the same way in every process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import MaskPool, build_pool
+from anomaly_gan.quality import learn_gate
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.maskpools import load_pool, load_pool_index
@@ -20,7 +21,16 @@ class TrainingSplit:
     pool: MaskPool
 
     def plan(self, view: ViewConfig, masks: MaskConfig, config: GenerationConfig) -> GenerationPlan:
+        """Without a gate: what a generator makes, not what is kept of it."""
         return GenerationPlan(self.normals, self.pool, view, masks, config)
+
+    def gated_plan(self, view: ViewConfig, masks: MaskConfig, config: GenerationConfig) -> GenerationPlan:
+        """With the gate that the config asks for."""
+        plan = self.plan(view, masks, config)
+        if not config.quality.gate:
+            return plan
+        gate = learn_gate(self.normals, self.abnormals, self.pool.class_name, view, config.quality)
+        return replace(plan, gate=gate)
 
 
 def load_training_split(storage: Storage, dataset: str, class_name: str, mask_pool: str | None = None) -> TrainingSplit:

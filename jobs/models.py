@@ -4,6 +4,7 @@ models/<id>/generator.safetensors   norm2abnl, averaged weights
 models/<id>/model.json              class, view, config and history; written last
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -106,6 +107,31 @@ def list_models(storage: Storage) -> list[ModelEntry]:
     """All visible models, by id."""
     keys = [entry.key for entry in storage.list("models/") if entry.key.endswith(f"/{DESCRIPTION}")]
     return [ModelEntry(key.split("/")[1], storage.read(key)) for key in keys]
+
+
+def newest_model(storage: Storage, class_name: str, dataset: str | None) -> str:
+    """Id of the newest model that a training of this class has made.
+
+    Args:
+        dataset: NAME or NAME@version that it was trained on; None = any.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    wanted = "" if dataset is None else dataset
+    found = [
+        entry.model_id
+        for entry in list_models(storage)
+        if (told := json.loads(entry.description))["class_name"] == class_name
+        and told["record"]["job_id"] == entry.model_id
+        and wanted in ("", told["record"]["dataset"], told["record"]["dataset"].partition("@")[0])
+    ]
+    if not found:
+        where = "" if dataset is None else f" trained on {dataset}"
+        raise NotFoundError(
+            f"class {class_name}: no model{where} makes it; see `agan models list`, or name one with --model"
+        )
+    return max(found)
 
 
 def model_digest(storage: Storage, model_id: str) -> str:

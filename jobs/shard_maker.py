@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -12,6 +13,7 @@ from anomaly_gan.coco_export import part_boxes
 from anomaly_gan.data import encode_sample
 from anomaly_gan.generation import Generated
 from anomaly_gan.generation import generate as generate_images
+from anomaly_gan.quality import LIMITS
 from infra.digest import sha256
 from infra.shards import write_shard
 from jobs.context import JobContext
@@ -20,6 +22,9 @@ from jobs.inputs import load_training_split
 from jobs.models import load_model, model_digest
 from jobs.spec import GenerateSpec
 from jobs.tasks import TaskCommit, TaskPlan, commit
+
+QUALITY = "quality: "
+"""Begins the names of sums that count what the gate did."""
 
 
 def plan_of(context: JobContext) -> TaskPlan:
@@ -48,7 +53,7 @@ class ShardMaker:
             context.storage, snapshot.record["dataset"], snapshot.class_name, self.spec.mask_pool
         )
         self._generator = snapshot.generator
-        self._plan = split.plan(snapshot.view, self.spec.masks, self.spec.generation)
+        self._plan = split.gated_plan(snapshot.view, self.spec.masks, self.spec.generation)
         self._normal_sha256 = {entry.key: entry.image_sha256 for entry in index.samples}
         self._made_by = {
             "model": self.spec.model,
@@ -60,14 +65,16 @@ class ShardMaker:
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
         started = time.perf_counter()
-        made = self.images(task)
+        made = [one for batch in self.batches(task) for one in self.images(batch)]
         shard = write_shard((one.sample.key, encode_sample(one.sample)) for one in made)
         done = commit(self.context.storage, self.context.job_id, task, shard.data, len(made), _sums(made))
         return done, len(made) / (time.perf_counter() - started)
 
-    def images(self, task: int) -> list[Generated]:
-        """The images of a task, with all that an auditor needs in their meta."""
-        return [self._documented(one) for batch in self.batches(task) for one in self._generated(batch)]
+    def images(self, batch: Sequence[int]) -> list[Generated]:
+        """The images of these indices, with all that an auditor needs in their meta."""
+        with self._network:
+            made = generate_images(self._plan, batch, self._generator)
+        return [self._documented(one) for one in made]
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:
         """A task's indices as the network takes them: an image's last bits can depend on its neighbours."""
@@ -77,27 +84,36 @@ class ShardMaker:
     def rebuild(self, index: int) -> Generated:
         """One image, made among the same neighbours as in the job."""
         batch = next(batch for batch in self.batches(index // self._tasks.per_task) if index in batch)
-        return self._documented(self._generated(batch)[index - batch[0]])
-
-    def _generated(self, batch: Sequence[int]) -> list[Generated]:
-        with self._network:
-            return generate_images(self._plan, batch, self._generator)
+        return self.images(batch)[index - batch[0]]
 
     def _documented(self, made: Generated) -> Generated:
         meta = {
             **made.sample.meta,
             **self._made_by,
             "normal_sha256": self._normal_sha256[made.sample.meta["normal"]],
-            "boxes": part_boxes(made.mask),
+            "boxes": part_boxes(made.sample.masks[made.sample.meta["class"]]),
         }
         return replace(made, sample=replace(made.sample, meta=meta))
 
 
 def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
-    """Measure -> (sum, number of images where it is defined)."""
+    """Measure -> (sum, number of images where it is defined); what the gate did begins with QUALITY."""
     sums: dict[str, tuple[float, int]] = {}
     for one in made:
-        for name, value in one.sample.meta["measures"].items():
+        for name, value in {**one.sample.meta["measures"], **_judged(one.sample.meta.get("quality"))}.items():
             total, number = sums.get(name, (0.0, 0))
             sums[name] = (total, number) if value is None else (total + value, number + 1)
     return sums
+
+
+def _judged(quality: Mapping[str, Any] | None) -> dict[str, float]:
+    """Whether an image is kept, how many tries it took, and how many of them broke which limit."""
+    if quality is None:
+        return {}
+    broken = Counter(name for failed in quality["tries"] for name in failed)
+    counts = {
+        "kept": quality["kept"],
+        "tries": len(quality["tries"]),
+        **{f"broke {name}": broken[name] for name in LIMITS},
+    }
+    return {QUALITY + name: float(count) for name, count in counts.items()}

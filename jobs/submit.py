@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.dataset import DatasetIndex
-from anomaly_gan.memory import MemoryEstimate, estimate_memory
+from anomaly_gan.memory import MemoryEstimate, estimate_memory, images_within
 from anomaly_gan.networks.generator import check_view
 from anomaly_gan.train_state import check_ranks
 from infra.cluster import Capacity, Cluster
@@ -84,7 +84,10 @@ def _complete_generation(resolved: ResolvedSpec, storage: Storage) -> ResolvedSp
     checked = resolved.spec
     assert isinstance(checked, GenerateSpec)
     _check_rationality(checked.masks, checked.mask_pool, snapshot.class_name, "masks", storage)
-    return resolved
+    if "generation.batch_size" in resolved.sources:
+        return resolved
+    fitting = images_within(checked.generation.memory_gib * 2**30, snapshot.config.model, snapshot.view.size)
+    return _changed(resolved, {"generation.batch_size": fitting}, "memory")
 
 
 def _with_pool(

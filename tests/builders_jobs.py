@@ -77,13 +77,20 @@ def put_dataset(storage: Storage, name: str = "tiles", resolution: int | None = 
     return import_dataset(storage, tree, name=name, fmt="mvtec", resolution=resolution).index
 
 
-def put_model(storage: Storage, model_id: str = TRAIN_JOB, dataset: str = "tiles", class_name: str = "crack") -> str:
-    """An untrained, very small model; returns its id."""
+def put_model(
+    storage: Storage,
+    model_id: str = TRAIN_JOB,
+    dataset: str = "tiles",
+    class_name: str = "crack",
+    *,
+    window: bool = False,
+) -> str:
+    """An untrained, very small model of whole frames or windows; returns its id."""
     config = TrainConfig(model=ModelConfig(generator_widths=(8, 8)))
     if storage.exists(f"datasets/{dataset}/latest.json"):
         dataset = f"{dataset}@{load_index(storage, dataset).version}"
     record = {"job_id": model_id, "dataset": dataset, "nimg": 640}
-    view = ViewConfig(size=RESOLUTION)
+    view = ViewConfig(kind="window" if window else "whole", size=RESOLUTION)
     snapshot = Snapshot(build_generator(config.model), class_name, view, config, record)
     for name, data in zip((WEIGHTS, DESCRIPTION), snapshot_bytes(snapshot), strict=True):
         storage.write(f"models/{model_id}/{name}", data)

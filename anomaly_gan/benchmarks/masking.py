@@ -1,15 +1,11 @@
 """How fast masks are placed, and what memory planning very many of them takes."""
 
-import resource
-import sys
-from collections.abc import Callable
 from functools import partial
 from statistics import median
 
 import numpy as np
-import psutil
 
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, growth_mib, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import FRAME_PX, synthetic_source
 from anomaly_gan.config import MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.masks.placement import place
@@ -43,16 +39,8 @@ def measure_masks(count: int, repeats: int, told: Told) -> Figures:
 
     seconds = in_turn({name: timed(partial(place_many, rules)) for name, rules in RULES.items()}, repeats, told)
     rounds = {name: {"masks_per_sec": [ROUND / value for value in values]} for name, values in seconds.items()}
-    grown_mib, planning_sec = _growth_mib(timed(plan_many))
+    grown_mib, planning_sec = growth_mib(timed(plan_many))
     rounds["planning"] = {"masks_per_sec": [count / planning_sec], "growth_mib": [grown_mib]}
     slowest = min(median(rounds[name]["masks_per_sec"]) for name in RULES)
     ratios = {"masks per second": Ratio(slowest, "at least 2000"), "growth, MiB": Ratio(grown_mib, "below 500")}
     return Figures(rounds, ratios)
-
-
-def _growth_mib(run: Callable[[], float]) -> tuple[float, float]:
-    """(MiB by which the process was larger at its largest than before, what `run` returned)."""
-    before = psutil.Process().memory_info().rss
-    returned = run()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before, 0) / 2**20, returned

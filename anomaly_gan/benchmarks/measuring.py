@@ -1,5 +1,7 @@
 """How everything is measured: in turn, after a warm-up, by medians."""
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
+import psutil
 import torch
 
 K = TypeVar("K", bound=Hashable)
@@ -73,6 +76,14 @@ def timed(run: Callable[[], object], device: torch.device = CPU) -> Callable[[],
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def growth_mib(run: Callable[[], T]) -> tuple[float, T]:
+    """(MiB by which the process was larger at its largest than before, what `run` returned)."""
+    before = psutil.Process().memory_info().rss
+    returned = run()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before, 0) / 2**20, returned
 
 
 @contextmanager

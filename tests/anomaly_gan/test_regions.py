@@ -17,7 +17,7 @@ def test_a_region_is_one_where_its_level_is_at_least_128() -> None:
 
 
 def test_a_region_that_allows_nothing_is_refused_with_its_highest_level() -> None:
-    told = r"^r.png: no pixel of the region is white, its highest level is 127 and white begins at 128; paint the region"
+    told = r"^r.png: no pixel of the region is white, its highest level is 127 and white begins at 128; paint"
     with pytest.raises(DataError, match=told):
         read_region(png(blob(level=127)), "r.png")
 

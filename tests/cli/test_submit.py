@@ -210,3 +210,44 @@ def test_the_memory_of_a_training_is_told_before_it_starts(cluster: EndingCluste
     told = "memory: 2.5 GiB at the peak of a step, 1.0 at rest, for each worker"
     assert told in run_cli([*TRAIN, *dry]).stderr
     assert "memory:" not in run_cli(["submit", "generate", "--model", TRAIN_JOB, *dry]).stderr
+
+
+@pytest.mark.usefixtures("storage", "no_cluster")
+def test_a_dry_run_of_a_generation_tells_images_bytes_time_and_gpu_hours() -> None:
+    args = ["submit", "generate", "--model", TRAIN_JOB, "--count", "1000000", "--gpus-per-worker", "1", "--dry-run"]
+    shown = run_cli(args).stdout
+    assert re.search(r"^images +1,000,000$", shown, re.M) and re.search(r"^shards +10,000$", shown, re.M)
+    assert re.search(r"^size +[\d,.]+ MiB \([\d,]+ bytes an image\)$", shown, re.M)
+    assert re.search(r"^time +.*with all workers, at the speed of this machine's CPU$", shown, re.M)
+    assert re.search(r"^GPU hours +at most [\d,.]+;", shown, re.M)
+    (told,) = json.loads(run_cli([*args, "--json"]).stdout)
+    assert told["forecast"]["images"] == 1_000_000 and told["forecast"]["gpu_hours"] > 0
+    (training,) = json.loads(run_cli([*TRAIN, "--dry-run", "--json"]).stdout)
+    assert training["forecast"] is None
+
+
+def test_several_models_and_classes_become_a_generate_job_each(storage: LocalStorage, cluster: EndingCluster) -> None:
+    holes = put_model(storage, "train-20260301-120000-0000", class_name="hole")
+    args = ["submit", "generate", "--model", TRAIN_JOB, "--class", "hole", "--dataset", "tiles", "--per-class", "7"]
+    ids = json.loads(run_cli([*args, "--json"]).stdout)["job_ids"]
+    asked = [json.loads(storage.read(f"jobs/{job_id}/spec.json"))["spec"] for job_id in ids]
+    assert [(one["model"], one["count"]) for one in asked] == [(TRAIN_JOB, 7), (holes, 7)]
+    assert len(cluster.jobs) == 2
+
+
+@pytest.mark.usefixtures("storage", "no_cluster")
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--class", "dent"], 3, "class dent: no model makes it; see `agan models list`"),
+        (["--model", TRAIN_JOB, "--dataset", "tiles"], 2, "--dataset: chooses among the models of a --class"),
+        (["--model", TRAIN_JOB, "--output", "window"], 2, "flag: generation.output: Input should be 'view' or 'frame'"),
+        (
+            ["--model", TRAIN_JOB, "--best-of", "9"],
+            2,
+            "generation.quality: best_of must not be above tries, got 9 and 4",
+        ),
+    ],
+)
+def test_a_generation_that_cannot_be_is_refused(args: list[str], code: int, message: str) -> None:
+    assert message in run_cli(["submit", "generate", *args], code).stderr

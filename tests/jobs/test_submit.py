@@ -9,6 +9,7 @@ import ray
 import torch
 
 from anomaly_gan.config import MaskConfig
+from anomaly_gan.memory import MOST_AT_A_TIME
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
@@ -151,7 +152,18 @@ def test_generation_needs_a_model_and_its_data_set() -> None:
     with pytest.raises(NotFoundError, match="data set tiles: not in memory://store"):
         completed(storage, "generate")
     put_dataset(storage)
-    assert completed(storage, "generate").spec == asked("generate").spec
+    spec = completed(storage, "generate", generation__batch_size=8).spec
+    assert spec == asked("generate", generation__batch_size=8).spec
+
+
+def test_a_forward_pass_takes_as_many_images_as_the_memory_has_room_for() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_model(storage)
+    resolved = [completed(storage, "generate", generation__memory_gib=gib) for gib in (1e-9, 0.004, 2)]
+    few, some, most = (one.spec.generation.batch_size for one in resolved if isinstance(one.spec, GenerateSpec))
+    assert 1 == few < some < most == MOST_AT_A_TIME
+    assert resolved[0].sources["generation.batch_size"] == "memory"
 
 
 def test_evaluation_needs_results_of_a_generate_job() -> None:

@@ -1,0 +1,85 @@
+"""However many workers share a generate job, and however many drivers it has by mistake, it publishes the same."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from infra.settings import Settings
+from infra.storage_local import LocalStorage
+from jobs.context import JobContext, context_from_plain
+from jobs.generate import publish
+from jobs.manifest import load_manifest
+from jobs.record import job_key
+from jobs.shard_maker import ShardMaker, plan_of
+from jobs.spec import GenerateSpec
+from jobs.tasks import PARTS, committed, open_plan, read_commits
+from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
+
+COUNT, PER_TASK, TASKS = 24, 2, 12
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    storage = LocalStorage(tmp_path_factory.mktemp("store"))
+    put_dataset(storage)
+    put_model(storage)
+    return storage
+
+
+def context(storage: LocalStorage, job_id: str, workers: int = 1) -> JobContext:
+    settings = {"count": COUNT, "images_per_shard": PER_TASK, "resources": {"workers": workers}}
+    spec = GenerateSpec.model_validate({"model": TRAIN_JOB, **settings})
+    put_spec(storage, job_id, spec)
+    return JobContext(job_id, spec, Settings(store=storage.uri), storage)
+
+
+def work(job: JobContext, tasks: range, together: Barrier) -> None:
+    """What one worker does, with nothing in memory that is another's."""
+    maker = ShardMaker(context_from_plain(job.to_plain()))
+    together.wait()
+    for task in tasks:
+        maker.make(task)
+
+
+def run(job: JobContext, shares: list[range]) -> None:
+    """Workers that begin together, each with its share of the tasks; then publish."""
+    together = Barrier(len(shares))
+    open_plan(job.storage, job.job_id, plan_of(job))
+    with ThreadPoolExecutor(len(shares)) as workers:
+        list(workers.map(lambda share: work(job, share, together), shares))
+    publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+
+
+def published(job: JobContext) -> dict[str, str]:
+    return {output.name: output.sha256 for output in load_manifest(job.storage, job.job_id).outputs}
+
+
+def test_one_two_and_four_workers_publish_the_same(store: LocalStorage) -> None:
+    found = []
+    for workers in (1, 2, 4):
+        job = context(store, f"generate-{workers}", workers)
+        run(job, [range(first, TASKS, workers) for first in range(workers)])
+        found.append(published(job))
+    assert len(found[0]) == TASKS + 2  # with summary.json and sheet.png
+    assert found[0] == found[1] == found[2]
+
+
+def test_two_drivers_of_one_job_publish_what_one_does(store: LocalStorage) -> None:
+    alone, contested = context(store, "generate-alone"), context(store, "generate-contested")
+    run(alone, [range(TASKS)])
+    both = [context_from_plain(contested.to_plain()) for _ in range(2)]
+    together = Barrier(2)
+
+    def drive(job: JobContext) -> dict[str, str]:
+        open_plan(job.storage, job.job_id, plan_of(job))
+        work(job, range(TASKS), together)
+        publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+        return published(job)
+
+    with ThreadPoolExecutor(2) as drivers:
+        found = list(drivers.map(drive, both))
+    assert found == [published(alone)] * 2
+    assert committed(store, contested.job_id) == set(range(TASKS))
+    counting = {job_key(contested.job_id, one.part) for one in read_commits(store, contested.job_id, range(TASKS))}
+    assert {entry.key for entry in store.list(job_key(contested.job_id, PARTS))} == counting
