@@ -4,6 +4,7 @@ Shape legend of all files: N batch, C channels, H and W pixels, K classes.
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,14 @@ from infra.errors import DataError
 MASK_THRESHOLD = 128
 """Stored masks are anti-aliased in the wild; a pixel of at least this level is anomalous."""
 
+MAX_PIXELS = 64 << 20
+"""A picture of more is refused by its header, before its pixels take memory."""
+
 IMAGE_MEMBER = "image.png"
 META_MEMBER = "meta.json"
+
+
+PNG_SIGNATURE, PNG_HEADER_BYTES = b"\x89PNG\r\n\x1a\n", 33
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,14 @@ def decode_png(data: bytes, name: str) -> NDArray[Any]:
     """Decode a PNG or JPEG to [H, W] grey or [H, W, 3] RGB, keeping its depth.
 
     Raises:
-        DataError: the bytes are no picture; the message begins with `name`.
+        DataError: the bytes are no picture, or one of more than MAX_PIXELS; the message begins with `name`.
     """
+    if data.startswith(PNG_SIGNATURE) and len(data) >= PNG_HEADER_BYTES:
+        width, height = struct.unpack_from(">II", data, len(PNG_SIGNATURE) + 8)
+        if width * height > MAX_PIXELS:
+            raise DataError(
+                f"{name}: the picture has more than {MAX_PIXELS >> 20} megapixels; cut it into smaller ones"
+            )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if image is None:
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes)")
@@ -108,10 +121,20 @@ def decode_sample(key: str, members: Mapping[str, bytes]) -> Sample:
         elif kind == "instances" and name:
             instances[name] = decode_png(data, f"sample {key}: {member}").astype(np.uint16)
         elif member == META_MEMBER:
-            meta = json.loads(data)
+            meta = _decode_meta(data, f"sample {key}: {member}")
         elif member != IMAGE_MEMBER:
             raise DataError(f"sample {key}: unknown member {member}; expected image, mask, instances or meta")
     return Sample(key, image, masks, instances, meta)
+
+
+def _decode_meta(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        meta = json.loads(data)
+    except ValueError as err:
+        raise DataError(f"{name}: not valid JSON ({err}); import or make it again") from err
+    if not isinstance(meta, dict):
+        raise DataError(f"{name}: holds no mapping; import or make it again")
+    return meta
 
 
 def _decode_mask(data: bytes, shape: tuple[int, ...], name: str) -> NDArray[np.uint8]:
