@@ -97,6 +97,18 @@ def test_encoding_is_counted_by_the_picture() -> None:
     assert 0 < data["medians"]["picture"]["bytes"] < 512 * 512
 
 
+def test_commits_are_counted_by_the_task_for_each_size_of_a_job() -> None:
+    data = json.loads(run_cli(["bench", "commits", "--tasks", "3", "--tasks", "50", "--json"]).stdout)
+    assert list(data) == KEYS
+    assert data["configuration"] == {"repeats": 1, "tasks": [3, 50]}
+    assert list(data["medians"]) == ["3 tasks", "50 tasks"]
+    large = data["medians"]["50 tasks"]
+    assert large["put_per_task"] == pytest.approx(2 + 7 / 50)  # plan twice, progress, summary, sheet, manifest, _SUCCESS
+    assert large["get_per_task"] == pytest.approx(1 + 25 / 50)  # the plan, and the shards of 24 images
+    assert large["list_per_task"] == pytest.approx(1 / 50)
+    assert data["ratios"] == {"growth, MiB": {"value": pytest.approx(large["growth_mib"], abs=64), "aim": "below 1024"}}
+
+
 def test_help_measures_processes_and_needs_no_spec() -> None:
     data = json.loads(run_cli(["bench", "help", "--repeats", "1", "--json"]).stdout)
     assert list(data) == KEYS

@@ -9,7 +9,7 @@ import pytest
 
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import decode_sample, encode_sample
-from infra.errors import AganError, DataError, NotFoundError
+from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.shards import read_shard
 from infra.storage_local import LocalStorage
