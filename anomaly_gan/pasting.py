@@ -25,14 +25,22 @@ def paste(
         feather_px: distance from the mask at which the normal image is untouched again; 0 = a hard edge.
         gain: what the generated change is multiplied by.
     """
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    pasted = normal.copy()
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return pasted
+    near = np.s_[
+        max(top - feather_px, 0) : top + height + feather_px, max(left - feather_px, 0) : left + width + feather_px
+    ]
+    distance = cv2.distanceTransform(1 - mask[near], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     alpha = np.clip(1 - distance / (feather_px + 1), 0, 1)
     alpha[distance > feather_px] = 0
     if normal.ndim == 3:
         alpha = alpha[:, :, None]
-    before = normal.astype(np.float32)
-    blended = before + (raw.astype(np.float32) - before) * (gain * alpha)
-    return np.rint(np.clip(blended, 0, 255)).astype(np.uint8)
+    before = normal[near].astype(np.float32)
+    blended = before + (raw[near].astype(np.float32) - before) * (gain * alpha)
+    pasted[near] = np.rint(np.clip(blended, 0, 255))
+    return pasted
 
 
 def centred(planned: PlannedMask, normal: Sample) -> PlannedMask:

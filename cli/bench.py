@@ -167,6 +167,30 @@ def encoding(repeats: RepeatsOption = 5, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def generate(
+    preset: PresetOption = "laptop",
+    size: SizeOption = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images per forward pass.")] = 8,
+    repeats: RepeatsOption = 5,
+    device: DeviceOption = "cpu",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
+    sets: SetsOption = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Images generated per second, measured and encoded, against the generator alone and encoding alone.
+
+    agan bench generate --size 256 --preset stable
+    """
+    from anomaly_gan.benchmarks.generating import measure_generation
+
+    spec = _spec(preset, size, None, sets)
+    with _measuring(device, threads) as (where, update, about):
+        figures = measure_generation(spec.train, spec.view, batch_size, threads, where, repeats, update)
+    configuration = {**_configuration(spec, repeats), "batch_size": batch_size}
+    _show(figures, {**about, "configuration": configuration}, as_json)
+
+
+@app.command()
 def commits(
     tasks: Annotated[list[int], typer.Option("--tasks", min=1, help="Tasks of a job; repeatable.")] = [1000],  # noqa: B006
     as_json: JsonOption = False,

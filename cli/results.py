@@ -1,17 +1,19 @@
-"""`agan results`: what a job made, once it has succeeded: list it, fetch it, make it again."""
+"""`agan results`: what a job made, once it has succeeded: list it, fetch it, hand it on, make it again."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from anomaly_gan.exporting.formats import ExportFormat
 from cli.options import JsonOption, StoreOption, settings_from
-from cli.output import emit, table, write_file
+from cli.output import emit, note, progress, table, write_file
 from infra.errors import DataError
 
 app = typer.Typer(no_args_is_help=True)
 
 JobArgument = Annotated[str, typer.Argument(help="Id of a job that succeeded.")]
+GenerateJobArgument = Annotated[str, typer.Argument(help="Id of a generate job that succeeded.")]
 
 
 @app.command()
@@ -45,8 +47,41 @@ def pull(
 
 
 @app.command()
+def export(
+    job: GenerateJobArgument,
+    fmt: Annotated[ExportFormat, typer.Option("--format", help="What other tools shall read.")],
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", help="New local folder.", show_default="./<job>-<format>")
+    ] = None,
+    kept_only: Annotated[
+        bool, typer.Option("--kept-only", help="Leave out images that the quality gate did not keep.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a generate job's images and masks as a data set for other tools.
+
+    agan results export generate-20260101-130000-cd34 --format coco -o coco
+    """
+    from infra.storage import open_storage
+    from jobs.export import export as export_images
+
+    target = folder or Path(f"{job}-{fmt}")
+    with progress(f"exporting {job}, shards") as update:
+        done = export_images(open_storage(settings_from(store)), job, fmt, target, kept_only=kept_only, progress=update)
+    counts = done.counts
+    if done.rejected and not kept_only:
+        note(f"hint: the quality gate did not keep {done.rejected} of the images; --kept-only leaves them out")
+    classes = dict(sorted(counts.classes.items()))
+    data = {"folder": str(target), "format": fmt, "images": counts.images, "instances": counts.instances}
+    told = ", ".join(f"{name} {number}" for name, number in classes.items())
+    text = f"{counts.images} images with {counts.instances} instances ({told}) in {target}"
+    emit(data | {"classes": classes, "rejected": done.rejected}, text, as_json)
+
+
+@app.command()
 def rebuild(
-    job: Annotated[str, typer.Argument(help="Id of a generate job that succeeded.")],
+    job: GenerateJobArgument,
     index: Annotated[int, typer.Argument(min=0, help="Number of the image.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG file to write.")] = None,
     store: StoreOption = None,

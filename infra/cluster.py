@@ -14,6 +14,8 @@ from infra.settings import Settings, load_settings
 
 PROBE_TIMEOUT_SEC = 10.0
 NODES_TIMEOUT_SEC = 20.0
+ADDRESS_VARIABLE = "AGAN_RAY_ADDRESS"
+"""Tells a job which Ray is its own: in its driver Ray sets RAY_ADDRESS to the one started last on the machine."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class RayCluster:
         """
         self.url = url.rstrip("/")
         self.is_local = local_address is not None
-        self._address = {"RAY_ADDRESS": local_address} if local_address else {}
+        self._address = dict.fromkeys(("RAY_ADDRESS", ADDRESS_VARIABLE), local_address) if local_address else {}
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def _client(self) -> Any:

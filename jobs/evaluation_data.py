@@ -10,11 +10,9 @@ from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.views import take_view
 from infra.errors import DataError
-from infra.shards import read_shard
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
-from jobs.generate import SHARD_PREFIX
-from jobs.manifest import load_manifest, read_output
+from jobs.generated import is_kept, published_shards, read_members
 from jobs.spec import EvaluateSpec
 
 TRAIN_STREAM, TEST_STREAM, GENERATED_STREAM = 1, 2, 3
@@ -55,12 +53,9 @@ def load_detector_data(storage: Storage, spec: EvaluateSpec, snapshot: Snapshot)
 def _kept(storage: Storage, job_id: str) -> list[Sample]:
     """What the quality gate kept, or all where there was none."""
     samples = [
-        decode_sample(key, members)
-        for output in load_manifest(storage, job_id).outputs
-        if output.name.startswith(SHARD_PREFIX)
-        for key, members in read_shard(read_output(storage, job_id, output), output.name)
+        decode_sample(key, members) for key, members in read_members(storage, job_id, published_shards(storage, job_id))
     ]
-    kept = [sample for sample in samples if sample.meta.get("quality", {}).get("kept", True)]
+    kept = [sample for sample in samples if is_kept(sample)]
     if not kept:
         raise DataError(
             f"job {job_id}: none of its {len(samples)} images is kept by the quality gate; train the model for longer,"

@@ -9,10 +9,10 @@ import ray
 
 from anomaly_gan.data import Sample, decode_sample, encode_png
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
-from infra.shards import read_shard
 from jobs.context import JobContext, context_from_plain
+from jobs.generated import read_members, shard_name
 from jobs.hand_out import hand_out
-from jobs.manifest import Output, OutputWriter, read_output
+from jobs.manifest import Output, OutputWriter
 from jobs.shard_maker import QUALITY, ShardMaker, plan_of
 from jobs.spec import GenerateSpec
 from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total
@@ -21,14 +21,8 @@ SHEET_TILES = 24
 SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
-THREADS = 2
-"""Tasks that an actor does at a time: one encodes and writes while the other has the network."""
-
-SHARD_PREFIX = "shards/"
-
-
-def shard_name(task: int) -> str:
-    return f"{SHARD_PREFIX}generated-{task:06d}.tar"
+SPARE_THREADS = 1
+"""Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
 def generate(context: JobContext) -> None:
@@ -44,11 +38,12 @@ def generate(context: JobContext) -> None:
 def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done: int) -> list[TaskCommit]:
     """The commits of the tasks, in the order in which they were done."""
     resources = context.spec.resources
+    threads = resources.cpus_per_worker + SPARE_THREADS
     maker = ray.remote(
         num_cpus=resources.cpus_per_worker,
         num_gpus=resources.gpus_per_worker,
         max_restarts=resources.max_failures,
-    )(ShardActor).options(max_concurrency=THREADS)
+    )(ShardActor).options(max_concurrency=threads)
     workers = min(resources.workers, len(todo))
     actors = [maker.remote(context.to_plain()) for _ in range(workers)]
     reporter = context.reporter()
@@ -56,10 +51,10 @@ def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done:
     if images_done:
         print(f"{images_done} of {plan.count} images were done before", flush=True)
     reporter.update("generating", images_done, plan.count, "images")
-    for raw, images_per_sec in hand_out(actors, todo, THREADS):
+    for raw, images_per_sec in hand_out(actors, todo, threads):
         commits.append(TaskCommit.model_validate(raw))
         images_done += commits[-1].items
-        speed = images_per_sec * workers * THREADS
+        speed = images_per_sec * workers * threads
         reporter.update("generating", images_done, plan.count, "images", images_per_sec=speed)
         print(f"task {commits[-1].task}: {images_done}/{plan.count} images", flush=True)
     return commits
@@ -113,9 +108,5 @@ def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
 
 
 def _first_samples(context: JobContext, shards: Sequence[Output]) -> list[Sample]:
-    samples = (
-        decode_sample(key, members)
-        for shard in shards
-        for key, members in read_shard(read_output(context.storage, context.job_id, shard), shard.name)
-    )
-    return list(islice(samples, SHEET_TILES))
+    members = islice(read_members(context.storage, context.job_id, shards), SHEET_TILES)
+    return [decode_sample(key, found) for key, found in members]

@@ -7,7 +7,7 @@ from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.shards import read_shard
 from jobs.context import load_context
-from jobs.generate import shard_name
+from jobs.generated import shard_name
 from jobs.manifest import load_manifest, read_output
 from jobs.shard_maker import ShardMaker, plan_of
 from jobs.spec import GenerateSpec

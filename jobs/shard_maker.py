@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import torch
 
-from anomaly_gan.coco_export import part_boxes
 from anomaly_gan.data import encode_sample
+from anomaly_gan.exporting.instances import part_boxes
 from anomaly_gan.generation import Generated
 from anomaly_gan.generation import generate as generate_images
 from anomaly_gan.quality import LIMITS
@@ -37,7 +37,7 @@ def plan_of(context: JobContext) -> TaskPlan:
 class ShardMaker:
     """The generator and the normal images stay in memory; work comes by task number.
 
-    Several threads may make tasks: one has the network while others encode and write.
+    Several threads may make tasks: one has the network while others plan, measure, encode and write.
     """
 
     def __init__(self, context: JobContext) -> None:
@@ -72,8 +72,7 @@ class ShardMaker:
 
     def images(self, batch: Sequence[int]) -> list[Generated]:
         """The images of these indices, with all that an auditor needs in their meta."""
-        with self._network:
-            made = generate_images(self._plan, batch, self._generator)
+        made = generate_images(self._plan, batch, self._generator, self._network)
         return [self._documented(one) for one in made]
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:

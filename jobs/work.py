@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from infra.cluster import ADDRESS_VARIABLE
 from infra.settings import load_settings
 from jobs.context import JobContext, load_context
 from jobs.failures import expected_error
@@ -15,7 +16,9 @@ def work(context: JobContext) -> None:
     """Dispatch by the spec's kind; each module is imported only where it is needed."""
     import ray
 
-    # the head node's environment names the cluster; workers print through this process
+    if ADDRESS_VARIABLE in os.environ:
+        os.environ["RAY_ADDRESS"] = os.environ[ADDRESS_VARIABLE]
+    # the environment names the cluster; workers print through this process
     ray.init(address="auto", log_to_driver=True, logging_level=logging.WARNING)
     if context.spec.kind == "train":
         from jobs.train import train

@@ -1,18 +1,21 @@
 """Small data sets, models and job records in a store, and a cluster that only remembers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from anomaly_gan.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
+from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.networks.generator import build_generator
 from infra.cluster import Capacity
 from infra.errors import ClusterError
+from infra.shards import write_shard
 from infra.storage import Storage
 from jobs.datasets import import_dataset, load_index
+from jobs.generated import shard_name
 from jobs.manifest import OutputWriter
 from jobs.models import DESCRIPTION, WEIGHTS
 from jobs.record import JobState, JobStatus, job_key, save_status
@@ -130,3 +133,9 @@ def put_generated(storage: Storage, job_id: str = GENERATE_JOB, model: str = TRA
     put_spec(storage, job_id, GenerateSpec(model=model, count=2))
     put_results(storage, job_id, summary=b"{}")
     return job_id
+
+
+def put_shards(storage: Storage, shards: Sequence[Sequence[Sample]], job_id: str = GENERATE_JOB) -> None:
+    """A generate job that succeeded, and published these samples."""
+    packed = [write_shard((sample.key, encode_sample(sample)) for sample in samples) for samples in shards]
+    put_results(storage, job_id, **{shard_name(task): shard.data for task, shard in enumerate(packed)}, summary=b"{}")

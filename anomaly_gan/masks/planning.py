@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,12 +135,15 @@ class MaskPlanner:
         return self._pool.rationality.score(self._context(normal), parts)
 
     def _context(self, normal: Sample) -> PictureContext:
-        if normal.key not in self._contexts:
-            self._contexts[normal.key] = describe_picture(normal.image)
+        context = self._contexts.get(normal.key)
+        if context is None:
+            context = self._contexts[normal.key] = describe_picture(normal.image)
             if len(self._contexts) > KEPT_PICTURES:
                 self._contexts.popitem(last=False)
-        self._contexts.move_to_end(normal.key)
-        return self._contexts[normal.key]
+        else:
+            with suppress(KeyError):  # another thread has just dropped it
+                self._contexts.move_to_end(normal.key)
+        return context
 
 
 def _centres(pool: MaskPool, normal: Sample) -> NDArray[np.uint8]:

@@ -101,5 +101,9 @@ def difference(image: NDArray[np.float32], mask: NDArray[np.uint8], around: NDAr
 
 def surroundings(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """[H, W]: pixels farther than GAP_PX and at most RING_PX from the mask."""
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return (distance > GAP_PX) & (distance <= RING_PX)
+    around = np.zeros(mask.shape, np.bool_)
+    left, top, width, height = cv2.boundingRect(mask)
+    near = np.s_[max(top - RING_PX, 0) : top + height + RING_PX, max(left - RING_PX, 0) : left + width + RING_PX]
+    distance = cv2.distanceTransform(1 - mask[near], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    around[near] = (distance > GAP_PX) & (distance <= RING_PX)
+    return around

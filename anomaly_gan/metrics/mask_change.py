@@ -5,6 +5,7 @@ All differences are in grey levels 0..255; of a colour image they are the mean o
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from statistics import fmean, median
 from typing import Any, TypedDict
 
@@ -80,14 +81,14 @@ def measure(
     background = _background(mask, feather_px)
     change = _summed_change(normal, raw)
     planes = normal.size // mask.size
-    smoothed = cv2.blur(change, (3, 3), borderType=cv2.BORDER_REFLECT_101)
+    summed = cv2.boxFilter(change, cv2.CV_32F, (3, 3), normalize=False, borderType=cv2.BORDER_REFLECT_101)
     return MaskChange(
         in_mask_change=_mean(change[inside] / planes),
         background_mae_raw=_mean(change[background] / planes),
         background_mae_pasted=_mean(_summed_change(normal, pasted)[background] / planes),
         background_slope=_slope(normal[background], raw[background]),
         grid_excess=grid_excess(normal, raw),
-        mask_hit=average_precision(smoothed.ravel(), inside.ravel()),
+        mask_hit=average_precision_of_counts(summed.astype(np.int64).ravel(), inside.ravel()),
     )
 
 
@@ -128,6 +129,17 @@ def average_precision(scores: NDArray[Any], positives: NDArray[np.bool_]) -> flo
     return float(np.sum(recall_steps * precision))
 
 
+def average_precision_of_counts(scores: NDArray[np.int64], positives: NDArray[np.bool_]) -> float | None:
+    """`average_precision` of whole scores from 0 that are not many, without sorting."""
+    total = int(positives.sum())
+    if total in (0, len(positives)):
+        return None
+    every, hits = (np.bincount(each, minlength=int(scores.max()) + 1)[::-1] for each in (scores, scores[positives]))
+    found = np.cumsum(hits)
+    precision = found / np.maximum(np.cumsum(every), 1)
+    return float(np.sum(hits / total * precision))
+
+
 def grid_excess(normal: NDArray[np.uint8], generated: NDArray[np.uint8]) -> float | None:
     """How much more grid a generated image has than its normal image, in decades of power.
 
@@ -149,17 +161,30 @@ def grid_excess(normal: NDArray[np.uint8], generated: NDArray[np.uint8]) -> floa
 def _grid_power(image: NDArray[np.uint8]) -> list[float]:
     grey = image.astype(np.float32).reshape(*image.shape[:2], -1).mean(axis=2)
     height, width = grey.shape
-    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
-    spectrum = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
+    window = _hann(height, width)
+    transformed = cv2.dft((grey - grey.mean()) * window, flags=cv2.DFT_COMPLEX_OUTPUT)
+    power_of_window = float(np.sum(window**2))
     powers = []
     for frequency in GRID_FREQUENCIES:
-        across, down = round(frequency * width), round(frequency * height)
-        points = ((0, across), (down, 0), (down, across), (down, -across))
-        bins = {
-            ((row + i) % height, (column + j) % width) for row, column in points for i in (-1, 0, 1) for j in (-1, 0, 1)
-        }
-        powers.append(fmean(float(spectrum[at]) for at in bins))
+        spectrum = np.sum(transformed[_grid_bins(frequency, height, width)] ** 2, axis=1)
+        powers.append(float(spectrum.mean(dtype=np.float64)) / power_of_window)
     return powers
+
+
+@lru_cache
+def _hann(height: int, width: int) -> NDArray[np.float32]:
+    return np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+
+
+@lru_cache
+def _grid_bins(frequency: float, height: int, width: int) -> tuple[list[int], list[int]]:
+    """Rows and columns of the bins around a grid's frequency."""
+    down, across = round(frequency * height), round(frequency * width)
+    points = ((0, across), (down, 0), (down, across), (down, -across))
+    bins = {
+        ((row + i) % height, (column + j) % width) for row, column in points for i in (-1, 0, 1) for j in (-1, 0, 1)
+    }
+    return [row for row, _ in sorted(bins)], [column for _, column in sorted(bins)]
 
 
 def _background(mask: NDArray[np.uint8], feather_px: int) -> NDArray[np.bool_]:

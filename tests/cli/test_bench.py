@@ -103,7 +103,7 @@ def test_commits_are_counted_by_the_task_for_each_size_of_a_job() -> None:
     assert data["configuration"] == {"repeats": 1, "tasks": [3, 50]}
     assert list(data["medians"]) == ["3 tasks", "50 tasks"]
     large = data["medians"]["50 tasks"]
-    assert large["put_per_task"] == pytest.approx(2 + 7 / 50)  # plan twice, progress, summary, sheet, manifest, _SUCCESS
+    assert large["put_per_task"] == pytest.approx(2 + 7 / 50)  # plan twice, progress, and what describes the whole
     assert large["get_per_task"] == pytest.approx(1 + 25 / 50)  # the plan, and the shards of 24 images
     assert large["list_per_task"] == pytest.approx(1 / 50)
     assert data["ratios"] == {"growth, MiB": {"value": pytest.approx(large["growth_mib"], abs=64), "aim": "below 1024"}}
@@ -161,3 +161,12 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert run_cli(["bench", "step", "--device", "cuda"], exit_code=2).stderr == (
         "error: --device: torch sees no GPU here; use cpu\n"
     )
+
+
+def test_generation_is_compared_with_the_generator_and_the_encoding_alone() -> None:
+    args = ["bench", "generate", "--size", "64", "--batch-size", "2", "--repeats", "1", "--json"]
+    data = json.loads(run_cli([*args, "--set", "train.model.generator_widths=[4, 4]"]).stdout)
+    assert list(data) == KEYS
+    speeds = {name: row["images_per_sec"] for name, row in data["medians"].items()}
+    slower = min(speeds["generator alone"], speeds["encoding alone"])
+    assert data["ratios"]["whole over the slower of both"]["value"] == pytest.approx(speeds["whole"] / slower)

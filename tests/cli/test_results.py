@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.storage_local import LocalStorage
-from tests.builders_jobs import TRAIN_JOB, put_results, put_status
+from jobs.record import JobState
+from tests.builders_export import crack, disc, sample
+from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
 from tests.helpers import run_cli
 
 
@@ -58,3 +61,75 @@ def test_a_job_without_results_ends_with_exit_3_and_its_state(storage: LocalStor
     )
     assert "job gone: not in" in run_cli(["results", command, "gone"], exit_code=3).stderr
     assert list(Path().rglob("*")) == []
+
+
+# --- export
+
+
+@pytest.fixture
+def generated(storage: LocalStorage) -> str:
+    """A job of three images in two shards; the quality gate kept two of them."""
+    first = sample("gen-00000000", crack=crack(1), hole=disc(3))
+    second = replace(sample("gen-00000001", crack=crack(2)), meta={"quality": {"kept": False}})
+    put_shards(storage, [[first, second], [sample("gen-00000002", crack=crack(4))]])
+    return GENERATE_JOB
+
+
+def test_export_writes_a_folder_named_after_job_and_format(generated: str) -> None:
+    result = run_cli(["results", "export", generated, "--format", "coco"])
+    assert result.stdout == f"3 images with 4 instances (crack 3, hole 1) in {generated}-coco\n"
+    assert sorted(path.name for path in Path(f"{generated}-coco").iterdir()) == ["annotations.json", "images"]
+
+
+def test_export_tells_progress_and_what_was_not_kept_on_stderr(generated: str) -> None:
+    result = run_cli(["results", "export", generated, "--format", "labelme"])
+    assert result.stderr.splitlines() == [
+        f"exporting {generated}, shards: 1/2",
+        f"exporting {generated}, shards: 2/2",
+        "hint: the quality gate did not keep 1 of the images; --kept-only leaves them out",
+    ]
+
+
+def test_export_leaves_out_what_is_not_kept_where_asked_for(generated: str) -> None:
+    args = ["results", "export", generated, "--format", "mvtec", "-o", "kept", "--kept-only"]
+    result = run_cli([*args, "--json"])
+    assert json.loads(result.stdout) == {
+        "folder": "kept",
+        "format": "mvtec",
+        "images": 2,
+        "instances": 3,
+        "classes": {"crack": 2, "hole": 1},
+        "rejected": 1,
+    }
+    assert "hint" not in result.stderr
+
+
+@pytest.mark.parametrize("fmt", ["coco", "yolo", "mvtec", "labelme"])
+def test_export_knows_four_formats(generated: str, fmt: str) -> None:
+    run_cli(["results", "export", generated, "--format", fmt, "-o", "out"])
+    assert len(list(Path("out").rglob("gen-0000000?.png"))) == 3
+
+
+def test_export_into_a_folder_that_is_there_ends_with_exit_2(generated: str) -> None:
+    Path("out").mkdir()
+    result = run_cli(["results", "export", generated, "--format", "yolo", "-o", "out"], exit_code=2)
+    assert result.stderr == "error: out: is there already; remove it, or name a new folder\n"
+
+
+def test_export_to_an_unknown_format_ends_with_exit_2(generated: str) -> None:
+    result = run_cli(["results", "export", generated, "--format", "voc"], exit_code=2)
+    assert "'voc' is not one of 'coco', 'yolo', 'mvtec', 'labelme'" in result.stderr
+
+
+def test_export_of_a_job_that_failed_ends_with_exit_3(storage: LocalStorage) -> None:
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    result = run_cli(["results", "export", GENERATE_JOB, "--format", "coco"], exit_code=3)
+    assert result.stderr.startswith(f"error: job {GENERATE_JOB}: has no results, it is failed; ")
+    assert list(Path().iterdir()) == []
+
+
+def test_export_of_a_changed_shard_ends_with_exit_6(storage: LocalStorage, generated: str) -> None:
+    storage.write(f"jobs/{generated}/out/shards/generated-000001.tar", b"changed")
+    result = run_cli(["results", "export", generated, "--format", "coco"], exit_code=6)
+    assert "out/shards/generated-000001.tar: sha256 differs from the manifest" in result.stderr
+    assert list(Path().iterdir()) == []

@@ -160,10 +160,11 @@ def test_generated_shards_hold_every_image_once_with_mask_and_provenance(suite: 
         assert sample.meta["measures"]["background_mae_pasted"] == 0
 
 
-def test_the_coco_file_describes_the_generated_masks(suite: Suite, generated: str) -> None:
-    document = json.loads(suite.storage.read(job_key(generated, "out/annotations.coco.json")))
+def test_the_exported_coco_file_describes_the_generated_masks(suite: Suite, generated: str) -> None:
+    suite.agan("results", "export", generated, "--format", "coco", "-o", "coco")
+    document = json.loads((suite.folder / "coco" / "annotations.json").read_text())
     samples = samples_of(suite, generated)
-    assert [image["file_name"] for image in document["images"]] == [f"{key}.image.png" for key in samples]
+    assert [image["file_name"] for image in document["images"]] == [f"images/{key}.png" for key in samples]
     for image, sample in zip(document["images"], samples.values(), strict=True):
         areas = [a["area"] for a in document["annotations"] if a["image_id"] == image["id"]]
         assert sum(areas) == int(sample.masks["paper_scrap"].sum())

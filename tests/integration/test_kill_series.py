@@ -10,13 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from infra.shards import read_shard
 from jobs.control import current_status
 from jobs.garbage import Garbage, find_garbage
-from jobs.generate import SHARD_PREFIX
+from jobs.generated import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.record import JobState, job_key
 from jobs.tasks import PARTS, committed
@@ -77,11 +76,7 @@ def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does
         if not gets_on(suite, job_id):
             break
         time.sleep(chance.uniform(*PAUSE_SEC))
-        lost = (
-            second_node.kill()
-            if kind == "node"
-            else kill(suite.drivers(job_id) if kind == "driver" else suite.worker_processes("ShardActor"))
-        )
+        lost = strike(kind, suite, job_id, second_node)
         killed[kind] += lost
         if kind == "driver" and lost:
             until(lambda: not suite.is_running(job_id), NOTICE_SEC, "the end of a job without a driver")
@@ -104,11 +99,14 @@ def gets_on(suite: Suite, job_id: str) -> bool:
     return True
 
 
-def kill(processes: list[psutil.Process]) -> int:
-    """The first; how many were killed, as one that has just been lost may not be there again."""
-    for process in processes[:1]:
+def strike(kind: str, suite: Suite, job_id: str, node: SecondNode) -> int:
+    """How many were killed, 0 or 1: a process that has just been lost may not be there again."""
+    if kind == "node":
+        return node.kill()
+    found = suite.drivers(job_id) if kind == "driver" else suite.worker_processes("ShardActor")
+    for process in found[:1]:
         process.kill()
-    return len(processes[:1])
+    return len(found[:1])
 
 
 def check(suite: Suite, job_id: str, undisturbed: dict[str, str]) -> None:

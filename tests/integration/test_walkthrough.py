@@ -55,7 +55,7 @@ def test_every_command_of_the_walkthrough_works_and_anomalies_appear_in_their_ma
     assert trained["mask_hit"]["mean"] > untrained["mask_hit"]["mean"] + 0.3
     assert trained["in_mask_change"]["mean"] > 3 * untrained["in_mask_change"]["mean"]
     assert trained["background_mae_pasted"]["mean"] == 0
-    assert len(json.loads((tmp_path / "generated" / "annotations.coco.json").read_text())["images"]) == 64
+    assert len(json.loads((tmp_path / "coco" / "annotations.json").read_text())["images"]) == 64
     still_there = json.loads(suite.agan("cluster", "status", "--json"))
     assert still_there["running"], "`agan cluster stop` ended a head node that was not its own"
     assert "blowhole" in (tmp_path / "evaluation" / "report.html").read_text()

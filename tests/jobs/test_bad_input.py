@@ -110,7 +110,7 @@ def test_a_model_of_another_resolution_is_refused_with_both(tmp_path: Path) -> N
 
 def test_a_model_of_a_class_that_the_data_set_lacks_is_refused(storage: LocalStorage) -> None:
     put_model(storage, "train-20260201-120000-0000", class_name="dent")
-    refused(storage, UsageError, "data set tiles: has no class dent, only crack, hole", model="train-20260201-120000-0000")
+    refused(storage, UsageError, "data set tiles: has no class dent", model="train-20260201-120000-0000")
 
 
 def refused(storage: LocalStorage, error: type[AganError], told: str, **changes: Any) -> None:

@@ -17,7 +17,8 @@ from infra.storage_local import LocalStorage
 from jobs.context import JobContext
 from jobs.evaluation_data import load_detector_data
 from jobs.forecast import TRIED, forecast
-from jobs.generate import SHARD_PREFIX, publish
+from jobs.generate import publish
+from jobs.generated import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.models import load_model, newest_model
 from jobs.record import JobState, job_key

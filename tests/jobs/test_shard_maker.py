@@ -13,7 +13,8 @@ from infra.shards import read_shard
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.datasets import load_index
-from jobs.generate import SHARD_PREFIX, publish
+from jobs.generate import publish
+from jobs.generated import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.rebuild import rebuild
 from jobs.record import JobState, job_key

@@ -1,0 +1,45 @@
+"""The single anomalies of a sample."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly_gan.data import Sample
+from anomaly_gan.masks.pool import instance_map
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One anomaly of a picture.
+
+    Attributes:
+        mask: [H, W] uint8 {0, 1} of the whole picture, not empty.
+    """
+
+    class_name: str
+    mask: NDArray[np.uint8]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, width, height in px."""
+        left, top, width, height = map(int, cv2.boundingRect(self.mask))
+        return left, top, width, height
+
+
+def instances_of(sample: Sample) -> list[Instance]:
+    """The instances of each class, by name and then by number: as annotated, else the mask's 8-connected parts."""
+    found = []
+    for name in sorted(sample.masks):
+        labels = instance_map(sample, name)
+        numbers = np.unique(labels[labels > 0])  # annotated numbers may have gaps
+        found += [Instance(name, (labels == number).astype(np.uint8)) for number in numbers]
+    return found
+
+
+def part_boxes(mask: NDArray[np.uint8]) -> list[list[int]]:
+    """[left, top, width, height] of each 8-connected part of a [H, W] {0, 1} mask, in the order of the rows."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    boxes: list[list[int]] = stats[1:, : cv2.CC_STAT_HEIGHT + 1].tolist()
+    return boxes

@@ -1,0 +1,72 @@
+"""The images of a generate job as files that other tools read."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomaly_gan.data import IMAGE_MEMBER, Sample, decode_sample
+from anomaly_gan.exporting.exporters import Counts, export_samples
+from anomaly_gan.exporting.formats import ExportFormat
+from infra.errors import DataError, UsageError
+from infra.storage import Storage
+from jobs.generated import is_kept, published_shards, read_members
+from jobs.record import load_status
+
+Progress = Callable[[int, int], None]
+"""Called with (shards done, shards)."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written; `rejected`: images that the quality gate did not keep, written or not."""
+
+    counts: Counts
+    rejected: int
+
+
+def export(
+    storage: Storage,
+    job_id: str,
+    fmt: ExportFormat,
+    folder: Path,
+    *,
+    kept_only: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Exported:
+    """Write the images of a job to a new folder, which appears when it is complete.
+
+    Args:
+        storage: holds the job.
+        job_id: of a generate job that succeeded.
+        fmt: a key of `exporters.EXPORTERS`.
+        folder: must not be there yet.
+        kept_only: leave out what the quality gate did not keep.
+        progress: told after each shard.
+
+    Raises:
+        NotFoundError: no such job, or it has not succeeded.
+        UsageError: it is no generate job, or the folder is there already or cannot be written.
+        DataError: a shard differs from the manifest, or no image is kept.
+    """
+    kind = load_status(storage, job_id).kind
+    if kind != "generate":
+        raise UsageError(f"job {job_id}: is a {kind} job; name a generate job")
+    shards = published_shards(storage, job_id)
+    seen: Counter[bool] = Counter()  # by whether they are kept
+
+    def samples() -> Iterator[tuple[Sample, bytes]]:
+        for done, shard in enumerate(shards, 1):
+            for key, members in read_members(storage, job_id, [shard]):
+                sample = decode_sample(key, members)
+                seen[is_kept(sample)] += 1
+                if is_kept(sample) or not kept_only:
+                    yield sample, members[IMAGE_MEMBER]
+            progress(done, len(shards))
+        if kept_only and not seen[True]:
+            raise DataError(
+                f"job {job_id}: none of its {seen[False]} images is kept by the quality gate; leave --kept-only away"
+            )
+
+    counts = export_samples(samples(), fmt, folder)
+    return Exported(counts, rejected=seen[False])

@@ -1,0 +1,34 @@
+"""What a generate job published: its samples, shard by shard, each shard verified when it is read."""
+
+from collections.abc import Iterable, Iterator
+
+from anomaly_gan.data import Sample
+from infra.shards import read_shard
+from infra.storage import Storage
+from jobs.manifest import Output, load_manifest, read_output
+
+SHARD_PREFIX = "shards/"
+
+
+def shard_name(task: int) -> str:
+    return f"{SHARD_PREFIX}generated-{task:06d}.tar"
+
+
+def published_shards(storage: Storage, job_id: str) -> list[Output]:
+    """The shards in the order of their tasks; raises as `load_manifest`."""
+    return [output for output in load_manifest(storage, job_id).outputs if output.name.startswith(SHARD_PREFIX)]
+
+
+def read_members(storage: Storage, job_id: str, shards: Iterable[Output]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, members) of every sample in order; one shard is in memory at a time.
+
+    Raises:
+        DataError: a shard differs from the manifest, or cannot be read.
+    """
+    for shard in shards:
+        yield from read_shard(read_output(storage, job_id, shard), shard.name)
+
+
+def is_kept(sample: Sample) -> bool:
+    """Whether the quality gate kept it, or there was none."""
+    return bool(sample.meta.get("quality", {}).get("kept", True))
