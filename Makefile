@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make demo     the whole suite on rendered images, ends in a report (about 5 minutes after installation)"
 	@echo "make test     the tests that take less than half a minute each"
-	@echo "make test-slow  the others: the walkthrough, the demo, the search, stopped workers, two ranks"
+	@echo "make test-slow  the others: the walkthrough, the demo, the search, a detector, stopped workers, two ranks"
 	@echo "make check    ruff, mypy --strict, import directions"
 	@echo "make lock     resolve requirements.lock again (needs uv)"
 

@@ -143,6 +143,7 @@ def test_training_is_reproducible_also_with_normal_images() -> None:
     assert len(first) == 4
 
 
+@pytest.mark.slow
 def test_a_detector_learns_to_find_bright_squares() -> None:
     train = [square(f"{i}", top=4 + 8 * i, left=40 - 7 * i) for i in range(5)]
     test = [square("t", top=24, left=14), square("u", top=8, left=30)]

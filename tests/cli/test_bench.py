@@ -64,6 +64,7 @@ def test_step_beside_cyclegan_compares_both_generators_in_full_networks() -> Non
     assert (train["preset"], train["compute"]["precision"]) == ("stable", "fp32")
 
 
+@pytest.mark.slow
 def test_train_compares_two_workers_with_one() -> None:
     data = measured("train")
     one, two = (data["medians"][name] for name in ("1 worker", "2 workers"))
