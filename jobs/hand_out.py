@@ -1,5 +1,6 @@
 """Tasks handed to Ray actors, few at a time; what a lost actor had under way is done by the others."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -8,10 +9,10 @@ from ray.exceptions import RayActorError
 
 
 def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Iterator[Any]:
-    """What `actor.make.remote(task)` returns, in the order in which tasks are done; some may be done twice.
+    """What `actor.make.remote(task)` returns, in the order in which tasks are done; a lost task is done again.
 
-    Nobody waits for an actor that was lost, whether or not there is a node left for it: it gets tasks again once Ray
-    has started it again and its `ready` answers, which Ray must repeat as long as it takes.
+    An actor gets tasks while it lives: once its `ready` has answered, which Ray must repeat as long as it takes, and
+    not after a loss until it answers again. So nobody waits for an actor that has no node.
 
     Args:
         at_a_time: tasks of one actor.
@@ -19,28 +20,25 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
     Raises:
         RayActorError: an actor was lost more often than Ray may start it again.
     """
-    fresh = iter(tasks)
-    lost: list[int] = []
-    idle: list[Any] = list(actors) * at_a_time
+    waiting = deque(tasks)
+    idle: list[Any] = []
     busy: dict[Any, tuple[Any, int]] = {}
-    starting: dict[Any, Any] = {}
-    while True:
-        while idle and (task := lost.pop() if lost else next(fresh, None)) is not None:
-            actor = idle.pop()
+    starting = {actor.ready.remote(): actor for actor in actors for _ in range(at_a_time)}
+    while waiting or busy:
+        while idle and waiting:
+            actor, task = idle.pop(), waiting.popleft()
             busy[actor.make.remote(task)] = (actor, task)
-        if not busy and not lost:
-            return
         [answer], _ = ray.wait([*starting, *busy], num_returns=1)
         if answer in starting:
-            actor = starting.pop(answer)
             ray.get(answer)
-        else:
-            actor, task = busy.pop(answer)
-            try:
-                made = ray.get(answer)
-            except RayActorError:
-                lost.append(task)
-                starting[actor.ready.remote()] = actor
-                continue
-            yield made
+            idle.append(starting.pop(answer))
+            continue
+        actor, task = busy.pop(answer)
+        try:
+            made = ray.get(answer)
+        except RayActorError:
+            waiting.appendleft(task)
+            starting[actor.ready.remote()] = actor
+            continue
+        yield made
         idle.append(actor)

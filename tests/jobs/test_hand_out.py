@@ -36,12 +36,13 @@ class Actor:
 
     Attributes:
         losses: how often it is lost with a task before it makes any.
-        ready_again: what it then says of itself.
+        ready_at_first, ready_again: what its `ready` answers before and after a loss.
         given: the tasks that it got.
     """
 
     name: str
     losses: int = 0
+    ready_at_first: object = None
     ready_again: object = None
     given: list[int] = field(default_factory=list)
 
@@ -51,7 +52,7 @@ class Actor:
 
     @property
     def ready(self) -> Method:
-        return Method(lambda: self.ready_again)
+        return Method(lambda: self.ready_again if self.given else self.ready_at_first)
 
     def _make(self, task: int) -> object:
         self.given.append(task)
@@ -104,6 +105,12 @@ def test_nobody_waits_for_an_actor_that_finds_no_node_again() -> None:
     lost, other = Actor("lost", losses=2, ready_again=NEVER), Actor("other")
     assert done(lost, other) == list(TASKS)
     assert len(lost.given) == AT_A_TIME
+
+
+def test_an_actor_that_has_no_node_yet_gets_no_task() -> None:
+    absent, other = Actor("absent", ready_at_first=NEVER), Actor("other")
+    assert done(absent, other) == list(TASKS)
+    assert absent.given == []
 
 
 def test_an_actor_that_was_lost_too_often_ends_the_work() -> None:
