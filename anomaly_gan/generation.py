@@ -1,7 +1,6 @@
 """Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -138,26 +137,20 @@ class Generated:
         return self.verdict is None or not self.verdict.failed
 
 
-def generate(
-    plan: GenerationPlan, indices: Sequence[int], generator: Generator, turn: AbstractContextManager[Any] | None = None
-) -> list[Generated]:
+def generate(plan: GenerationPlan, indices: Sequence[int], generator: Generator) -> list[Generated]:
     """Make the images of these indices; one forward pass for each try.
 
     With a gate, an image that is not kept is planned anew, `quality.tries` times at most, and the best of
     `quality.best_of` kept ones is taken. Where none is kept, that which breaks the fewest limits is there, and its meta
     says that it is not kept.
-
-    Args:
-        turn: held during forward passes alone, where several threads share the generator.
     """
-    turn = turn or nullcontext()
     quality = plan.config.quality
     tries: dict[int, list[Generated]] = {index: [] for index in indices}
     for attempt in range(quality.tries if plan.gate else 1):
         wanting = [index for index, made in tries.items() if sum(one.is_kept for one in made) < quality.best_of]
         if not wanting:
             break
-        for index, made in zip(wanting, _make(plan, wanting, attempt, generator, turn), strict=True):
+        for index, made in zip(wanting, _make(plan, wanting, attempt, generator), strict=True):
             tries[index].append(made)
     return [_chosen(tries[index]) for index in indices]
 
@@ -184,14 +177,12 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
     return replace(best, sample=replace(best.sample, meta={**best.sample.meta, "quality": quality}))
 
 
-def _make(
-    plan: GenerationPlan, indices: Sequence[int], attempt: int, generator: Generator, turn: AbstractContextManager[Any]
-) -> list[Generated]:
+def _make(plan: GenerationPlan, indices: Sequence[int], attempt: int, generator: Generator) -> list[Generated]:
     planned = [plan.planned(index, attempt) for index in indices]
     device = next(generator.parameters()).device
     images = torch.from_numpy(np.stack([to_planes(one.mask.view.image) for one in planned])).to(device)
     masks = torch.from_numpy(np.stack([one.mask.mask for one in planned])[:, None]).to(device)
-    with turn, torch.inference_mode():
+    with torch.inference_mode():
         raw_planes = to_uint8(generator(to_model_range(images), masks.float())).cpu().numpy()
     return [_finished(plan, *each) for each in zip(planned, raw_planes, strict=True)]
 

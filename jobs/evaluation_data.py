@@ -9,7 +9,6 @@ from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.views import take_view
-from infra.errors import DataError
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.generated import is_kept, published_shards, read_members
@@ -29,11 +28,7 @@ class DetectorData:
 
 
 def load_detector_data(storage: Storage, spec: EvaluateSpec, snapshot: Snapshot) -> DetectorData:
-    """Real views of both splits, and of the generated samples those that are kept.
-
-    Raises:
-        DataError: none is kept.
-    """
+    """Real views of both splits, and of the generated samples those that are kept, or all where none is."""
     index = load_index(storage, spec.dataset)
     name, seed = snapshot.class_name, spec.detector.seed
     windows = spec.windows_per_image if snapshot.view.kind == "window" else 1
@@ -51,17 +46,16 @@ def load_detector_data(storage: Storage, spec: EvaluateSpec, snapshot: Snapshot)
 
 
 def _kept(storage: Storage, job_id: str) -> list[Sample]:
-    """What the quality gate kept, or all where there was none."""
+    """What the quality gate kept, or all where it kept none."""
     samples = [
         decode_sample(key, members) for key, members in read_members(storage, job_id, published_shards(storage, job_id))
     ]
     kept = [sample for sample in samples if is_kept(sample)]
     if not kept:
-        raise DataError(
-            f"job {job_id}: none of its {len(samples)} images is kept by the quality gate; train the model for longer,"
-            " or generate with generation.quality.gate=false"
+        print(
+            f"warning: the quality gate keeps none of {len(samples)} images of job {job_id}; all are used", flush=True
         )
-    return kept
+    return kept or samples
 
 
 def _views(samples: Sequence[Sample], name: str, view: ViewConfig, windows: int, seed: list[int]) -> list[Sample]:

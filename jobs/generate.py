@@ -22,7 +22,7 @@ SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
 SPARE_THREADS = 1
-"""Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
+"""Tasks of an actor beyond its cores: one has the network while others encode and write."""
 
 
 def generate(context: JobContext) -> None:

@@ -37,7 +37,7 @@ def plan_of(context: JobContext) -> TaskPlan:
 class ShardMaker:
     """The generator and the normal images stay in memory; work comes by task number.
 
-    Several threads may make tasks: one has the network while others plan, measure, encode and write.
+    Several threads may make tasks: one has the network while others encode and write.
     """
 
     def __init__(self, context: JobContext) -> None:
@@ -72,7 +72,8 @@ class ShardMaker:
 
     def images(self, batch: Sequence[int]) -> list[Generated]:
         """The images of these indices, with all that an auditor needs in their meta."""
-        made = generate_images(self._plan, batch, self._generator, self._network)
+        with self._network:
+            made = generate_images(self._plan, batch, self._generator)
         return [self._documented(one) for one in made]
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:

@@ -49,7 +49,9 @@ def measure_generation(
                 encode_sample(one.sample)
 
     def task(batch: Sequence[int]) -> None:
-        for one in generate(plan, batch, generator, network):
+        with network:
+            batch_made = generate(plan, batch, generator)
+        for one in batch_made:
             encode_sample(one.sample)
 
     def whole() -> None:

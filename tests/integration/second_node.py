@@ -28,11 +28,12 @@ class SecondNode:
         self._root: subprocess.Popen[bytes] | None = None
 
     def start(self, until: Until) -> None:
-        """Unless it runs."""
+        """Unless it runs; one that was killed is first given up by the cluster, so that it is not counted as this one."""
         if self._root is None:
             environment = {**head_environment(), "RAY_AUTH_TOKEN_PATH": str(self._token)}
             command = [sys.executable, "-m", "tests.integration.second_node", self._head.address]
             cluster = RayCluster(self._head.dashboard, self._token.read_text().strip())
+            until(lambda: cluster.capacity().cpus == self._head.cpus, START_SEC, "notice of the lost node")
             self._root = subprocess.Popen(command, env=environment)
             until(lambda: cluster.capacity().cpus > self._head.cpus, START_SEC, "a second node")
 
