@@ -28,7 +28,7 @@ class SecondNode:
         self._root: subprocess.Popen[bytes] | None = None
 
     def start(self, until: Until) -> None:
-        """Unless it runs; one that was killed is first given up by the cluster, so that it is not counted as this one."""
+        """Unless it runs; the cluster has to notice the loss of an earlier one first, or it would count that one."""
         if self._root is None:
             environment = {**head_environment(), "RAY_AUTH_TOKEN_PATH": str(self._token)}
             command = [sys.executable, "-m", "tests.integration.second_node", self._head.address]
