@@ -95,7 +95,7 @@ def test_a_detector_learns_from_what_is_kept(
     assert {one.meta["index"] for one in load_detector_data(storage, asked, snapshot).generated} == kept
     kept = set()
     assert len(load_detector_data(storage, asked, snapshot).generated) == COUNT
-    told = f"warning: the gate keeps none of {COUNT} images of job generate-1; all are used"
+    told = f"warning: the quality gate keeps none of {COUNT} images of job generate-1; all are used"
     assert told in capsys.readouterr().out
 
 
