@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from anomaly_gan.config import ComputeConfig, OptimConfig, TrainConfig
@@ -18,6 +17,7 @@ from anomaly_gan.image_pool import ImagePool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.generator import Generator, build_generator, check_view, make_generator
+from anomaly_gan.networks.spectral import SpectralNorm
 from infra.errors import UsageError
 
 DOMAINS = ("abnl", "norm")
@@ -146,15 +146,15 @@ def statistics_kept(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def power_iterated(module: nn.Module, *, now: bool) -> Iterator[None]:
     """Within it a forward pass improves the spectral norms' estimates, or takes them as they are."""
-    norms = [part for part in module.modules() if isinstance(part, _SpectralNorm)]
-    iterations = [norm.n_power_iterations for norm in norms]
+    norms = [part for part in module.modules() if isinstance(part, SpectralNorm)]
+    iterations = [norm.iterations for norm in norms]
     for norm in norms:
-        norm.n_power_iterations *= now
+        norm.iterations *= now
     try:
         yield
     finally:
         for norm, count in zip(norms, iterations, strict=True):
-            norm.n_power_iterations = count
+            norm.iterations = count
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The local versus global consistency discriminators (paper, Sec. 4.2.2 and Fig. 7)."""
 
 import math
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.crops import CROP_PX
 from anomaly_gan.networks.norms import MIXING, norm2d
-from anomaly_gan.networks.spectral import spectral_norm
+from anomaly_gan.networks.spectral import SpectralNorm
 
 LEAK = 0.2
 LAST_PX = 4
@@ -19,16 +18,14 @@ MAX_WIDTH_FACTOR = 8
 WIDTH_STEP = 4
 """Widths are multiples of this, and at least this."""
 
-M = TypeVar("M", nn.Conv2d, nn.Linear)
-
 
 def scaled(width: int, config: ModelConfig) -> int:
     """`width` times the config's `width_mult`, to the nearest multiple of 4, at least 4."""
     return max(WIDTH_STEP, WIDTH_STEP * round(width * config.width_mult / WIDTH_STEP))
 
 
-def _normed(layer: M, config: ModelConfig) -> M:
-    return spectral_norm(layer) if config.discriminator_norm == "spectral" else layer
+def _normed(layer: nn.Conv2d | nn.Linear, config: ModelConfig) -> nn.Module:
+    return SpectralNorm(layer) if config.discriminator_norm == "spectral" else layer
 
 
 class Subnet(nn.Module):

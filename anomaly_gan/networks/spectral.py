@@ -1,58 +1,72 @@
-"""Spectral norm that is computed in float32 whatever the precision of the networks."""
+"""Spectral norm (Miyato et al. 2018) that passes over a weight as few times as it can."""
 
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.functional import normalize
 
-M = TypeVar("M", nn.Conv2d, nn.Linear)
+FIRST_ITERATIONS = 15
 
 
-class FullPrecisionSpectralNorm(_SpectralNorm):
-    """torch's own, out of autocast, and with a backward pass that passes over the weight fewer times.
+class SpectralNorm(nn.Module):
+    """A convolution or linear layer whose weight W counts as W / sigma, sigma its largest singular value.
 
-    In bfloat16 the power iteration would keep 8 bits of the largest singular value.
+    It is the input that is divided: the layer is linear, and a discriminator has 45 million weights but few pixels.
+    In float32 whatever the precision of the networks: in bfloat16 the power iteration would keep 8 bits of sigma.
+
+    Attributes:
+        iterations: of the power method in each forward in training mode; 0 takes the vectors as they are.
     """
 
-    def forward(self, weight: Tensor) -> Tensor:
-        kind = weight.device.type
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.iterations = 1
+        rows, columns = self._matrix().shape
+        self.register_buffer("u", normalize(layer.weight.new_empty(rows).normal_(), dim=0))
+        self.register_buffer("v", normalize(layer.weight.new_empty(columns).normal_(), dim=0))
+        self._iterate(FIRST_ITERATIONS)
+
+    def forward(self, input: Tensor) -> Tensor:
+        kind = self.layer.weight.device.type
         can_cast = torch.amp.is_autocast_available(kind)  # not on the meta device
         with torch.autocast(kind, enabled=False) if can_cast else nullcontext():
-            matrix = self._reshape_weight_to_matrix(weight)
             if self.training:
-                self._power_method(matrix, self.n_power_iterations)
-            divided: Tensor = _DividedBySigma.apply(matrix, self._u.clone(), self._v.clone())
-            return divided.view_as(weight)
+                self._iterate(self.iterations)
+            sigma = _Sigma.apply(self._matrix(), self.u.clone(), self.v.clone())
+        output: Tensor = self.layer(input / sigma)
+        return output
+
+    def _matrix(self) -> Tensor:
+        return self.layer.weight.flatten(1)
+
+    @torch.no_grad()
+    def _iterate(self, times: int) -> None:
+        matrix = self._matrix()
+        for _ in range(times):
+            torch.mv(matrix, self.v, out=self.u)
+            normalize(self.u, dim=0, out=self.u)
+            torch.mv(matrix.mT, self.u, out=self.v)
+            normalize(self.v, dim=0, out=self.v)
 
 
-class _DividedBySigma(Function):
-    """W / sigma with sigma = u^T W v, u and v constant (Miyato et al. 2018, Eq. 12).
-
-    A discriminator has 45 million weights: autograd's own division would make five temporaries of that size.
-    """
+class _Sigma(Function):
+    """u^T W v with constant u and v, a scalar [] (Eq. 12)."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        sigma = torch.vdot(u, torch.mv(weight, v))
-        divided = weight / sigma
-        ctx.save_for_backward(divided, sigma, u, v)
-        return divided
+        ctx.save_for_backward(u, v)
+        return torch.vdot(u, torch.mv(weight, v))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """(G - <G, W / sigma> u v^T) / sigma."""
-        divided, sigma, u, v = ctx.saved_tensors
-        along = torch.vdot(gradient.reshape(-1), divided.reshape(-1))
-        return torch.addr(gradient, -along * u, v).div_(sigma), None, None
-
-
-def spectral_norm(module: M) -> M:
-    """`module` with its weight divided by its largest singular value; one power iteration a forward in training."""
-    parametrize.register_parametrization(module, "weight", FullPrecisionSpectralNorm(module.weight))
-    return module
+        u, v = ctx.saved_tensors
+        return torch.outer(gradient * u, v), None, None

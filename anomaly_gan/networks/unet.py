@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.base import IN_CHANNELS, Generator
 from anomaly_gan.networks.norms import norm2d
+from anomaly_gan.networks.upsampling import resize_conv
 
 LEAK = 0.2
 
@@ -17,10 +18,7 @@ def _down(in_channels: int, out_channels: int) -> nn.Module:
 def _up(kind: str, in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Module:
     if kind == "transposed":
         return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
-    )
+    return resize_conv(in_channels, out_channels, bias=bias)
 
 
 class UNet(Generator):

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
-from anomaly_gan.networks.spectral import spectral_norm
+from anomaly_gan.networks.spectral import SpectralNorm
 from tests.builders import TINY_NETWORKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,6 +57,12 @@ def test_it_has_its_size_in_both_subnets() -> None:
     assert round(parameters(net) / 1e6, 2) == 45.06
 
 
+def fully_connected(layer: nn.Module) -> nn.Linear:
+    """The layer itself, or what its spectral norm wraps."""
+    (linear,) = (module for module in layer.modules() if isinstance(module, nn.Linear))
+    return linear
+
+
 @pytest.mark.parametrize(("resolution", "convs"), [(64, 4), (128, 5), (256, 6), (512, 7), (1024, 8)])
 def test_the_global_subnet_has_as_many_convolutions_as_the_resolution_needs(resolution: int, convs: int) -> None:
     net = unbuilt(resolution)
@@ -80,8 +86,8 @@ def test_width_mult_scales_channels_and_features_in_steps_of_four(
     net = unbuilt(64, width_mult=factor)
     for subnet in (net.local_subnet, net.global_subnet):
         assert channels(subnet) == widths
-        assert subnet is not None and subnet.linear.out_features == features
-    assert net.head.in_features == 2 * features
+        assert subnet is not None and fully_connected(subnet.linear).out_features == features
+    assert fully_connected(net.head).in_features == 2 * features
 
 
 @pytest.mark.parametrize("resolution", [64, 128, 1024])
@@ -199,11 +205,6 @@ def test_spectral_norm_is_the_same_with_and_without_autocast() -> None:
     assert len(buffers) == 2 * 11  # both vectors of 8 convolutions and 3 linear layers
     for name, buffer in other.named_buffers():
         assert buffer.dtype == torch.float32 and torch.equal(buffer, buffers[name]), name
-    convs = [m for m in other.modules() if isinstance(m, nn.Conv2d)]
-    with torch.autocast("cpu", torch.bfloat16):
-        weights = [conv.weight for conv in convs]
-    expected = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d)]
-    assert all(torch.equal(*pair) for pair in zip(weights, expected, strict=True))
 
 
 class Watch(TorchFunctionMode):
@@ -220,7 +221,7 @@ class Watch(TorchFunctionMode):
 
 
 def test_spectral_norm_is_computed_out_of_autocast() -> None:
-    conv = spectral_norm(nn.Conv2d(6, 8, 3))
+    conv = SpectralNorm(nn.Conv2d(6, 8, 3))
     with torch.autocast("cpu", torch.bfloat16), Watch() as watch:
         assert conv(torch.randn(1, 6, 4, 4)).dtype == torch.bfloat16
         assert torch.is_autocast_enabled("cpu")
@@ -229,15 +230,37 @@ def test_spectral_norm_is_computed_out_of_autocast() -> None:
 
 def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
     torch.manual_seed(0)
-    conv = nn.Conv2d(6, 8, 3)
-    before = conv.weight.detach().clone()
-    spectral_norm(conv)
+    conv, image = nn.Conv2d(6, 8, 3), torch.randn(2, 6, 9, 9)
+    largest = torch.linalg.matrix_norm(conv.weight.detach().flatten(1), 2)
+    expected = nn.functional.conv2d(image, conv.weight / largest, conv.bias)
+    normed = SpectralNorm(conv)
     for _ in range(50):
-        after = conv.weight
-    largest = torch.linalg.matrix_norm(before.flatten(1), 2)
-    assert torch.allclose(after, before / largest, rtol=1e-4)
+        output = normed(image)
+    assert torch.allclose(output, expected, atol=1e-5)
 
 
-def test_spectral_norm_keeps_torchs_names_of_weights_and_vectors() -> None:
-    mine, torchs = (make(nn.Linear(3, 2)) for make in (spectral_norm, nn.utils.parametrizations.spectral_norm))
-    assert mine.state_dict().keys() == torchs.state_dict().keys()
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("shape", [(2, 6, 9, 9), (4, 6)], ids=["convolution", "linear"])
+def test_spectral_norm_and_its_gradients_are_torchs(shape: tuple[int, ...], training: bool) -> None:
+    torch.manual_seed(0)
+    layer: nn.Conv2d | nn.Linear = nn.Conv2d(6, 8, 3) if len(shape) == 4 else nn.Linear(6, 5)
+    other: Any = nn.utils.parametrizations.spectral_norm(deepcopy(layer))
+    vectors, mine = other.parametrizations.weight[0], SpectralNorm(layer).train(training)
+    vectors._u.copy_(mine.u)
+    vectors._v.copy_(mine.v)
+    image = torch.randn(shape)
+    assert layer.bias is not None
+    found: list[list[Tensor | None]] = []
+    for net, weight, bias in (
+        (mine, layer.weight, layer.bias),
+        (other.train(training), other.parametrizations.weight.original, other.bias),
+    ):
+        shown = image.clone().requires_grad_()
+        output = net(shown)
+        output.square().sum().backward()
+        found.append([output, shown.grad, weight.grad, bias.grad])
+    found[0] += [mine.u, mine.v]
+    found[1] += [vectors._u, vectors._v]
+    for one, wanted in zip(*found, strict=True):
+        assert one is not None and wanted is not None
+        assert torch.allclose(one, wanted, rtol=1e-4, atol=1e-5)
