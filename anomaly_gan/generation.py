@@ -1,6 +1,7 @@
 """Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.data import Sample, from_planes, to_planes
+from anomaly_gan.masks.placement import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
+from anomaly_gan.mixing import anomalies, joined, laid_onto, noted
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.pasting import centred, into_frame, paste
 from anomaly_gan.quality import QualityGate, Verdict
@@ -34,6 +37,7 @@ class GenerationPlan:
         normals: the training split's normal samples, in the index's order.
         pool: elements of the class to generate.
         gate: what decides whether a sample is kept; None = the first try is taken.
+        layer: 0 begins with normal pictures; a higher one adds to what others made of them, by chance of its own.
     """
 
     normals: Sequence[Sample]
@@ -42,22 +46,41 @@ class GenerationPlan:
     masks: MaskConfig
     config: GenerationConfig
     gate: QualityGate | None = None
+    layer: int = 0
 
-    def planned(self, index: int, attempt: int = 0) -> "PlannedImage":
+    def planned(self, index: int, attempt: int = 0, onto: Sample | None = None) -> "PlannedImage":
         """The view, the mask, the light and how strong the anomaly is to be, of one try of an index.
+
+        Args:
+            onto: what other plans made of the index so far; None = begin with a normal picture.
 
         Raises:
             DataError: no picture or no place takes an element; names what and why.
         """
-        rng = np.random.default_rng([self.config.seed, index, *([attempt] if attempt else [])])
-        normal = self._fitting[int(rng.integers(len(self._fitting)))]
-        mask = self._planner.plan(normal, rng)
-        if self.in_frames:
-            mask = centred(mask, normal)
+        which = [attempt, self.layer] if self.layer else [attempt] if attempt else []
+        rng = np.random.default_rng([self.config.seed, index, *which])
+        if onto is None:
+            normal = self.fitting[int(rng.integers(len(self.fitting)))]
+        else:
+            normal = self._by_key[onto.meta["normal"]]
+        mask = self._mask(normal, onto, rng)
         wanted = None
         if self.masks.contrast != "any":
             wanted = float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast)))
-        return PlannedImage(index, attempt, normal, mask, wanted, draw_light(self.config.light, rng))
+        return PlannedImage(index, attempt, normal, onto, mask, wanted, draw_light(self.config.light, rng))
+
+    def _mask(self, normal: Sample, onto: Sample | None, rng: np.random.Generator) -> PlannedMask:
+        for _ in range(self.masks.tries):
+            mask = self._planner.plan(normal, rng)
+            if self.in_frames:
+                mask = centred(mask, normal)
+            laid = mask if onto is None else laid_onto(mask, onto, self.config.feather_px)
+            if laid is not None:
+                return laid
+        raise PlacementError(
+            f"mask pool: no place for class {self.pool.class_name} beside the other anomalies of picture {normal.key}"
+            f" in {self.masks.tries} tries; mix fewer classes, or lower masks.max_parts or masks.scale_max"
+        )
 
     @property
     def in_frames(self) -> bool:
@@ -73,7 +96,16 @@ class GenerationPlan:
         return self.pool.severity
 
     @cached_property
-    def _fitting(self) -> Sequence[Sample]:
+    def _by_key(self) -> dict[str, Sample]:
+        return {normal.key: normal for normal in self.normals}
+
+    @cached_property
+    def fitting(self) -> Sequence[Sample]:
+        """The normal pictures that it can begin with.
+
+        Raises:
+            DataError: there is none.
+        """
         fitting, size = self._planner.fitting(self.normals), self.view.size
         if not self.in_frames:
             return fitting
@@ -97,6 +129,7 @@ class PlannedImage:
     Attributes:
         attempt: 0 first.
         normal: the picture that it begins with.
+        onto: what was made of it so far; None = nothing.
         mask: the view of it, and where the anomaly is to be.
         contrast: grey levels that the anomaly is to stand out by; None = as generated.
         light: what the finished picture is lit by; None = as it is.
@@ -105,6 +138,7 @@ class PlannedImage:
     index: int
     attempt: int
     normal: Sample
+    onto: Sample | None
     mask: PlannedMask
     contrast: float | None
     light: Light | None
@@ -115,7 +149,7 @@ class Generated:
     """One synthetic sample with what it was made from.
 
     Attributes:
-        sample: the finished picture, its mask, and in `meta` its provenance and measures.
+        sample: the finished picture, its mask, and in `meta` its provenance and measures; with what was there before.
         normal: [H, W] or [H, W, 3] uint8, the view that it began with.
         raw: of the same shape, what the generator returned before pasting.
         pasted: of the same shape, after pasting; still without another light.
@@ -137,20 +171,33 @@ class Generated:
         return self.verdict is None or not self.verdict.failed
 
 
-def generate(plan: GenerationPlan, indices: Sequence[int], generator: Generator) -> list[Generated]:
+def generate(
+    plan: GenerationPlan,
+    indices: Sequence[int],
+    generator: Generator,
+    onto: Sequence[Generated] | None = None,
+    turn: AbstractContextManager[Any] | None = None,
+) -> list[Generated]:
     """Make the images of these indices; one forward pass for each try.
 
     With a gate, an image that is not kept is planned anew, `quality.tries` times at most, and the best of
     `quality.best_of` kept ones is taken. Where none is kept, that which breaks the fewest limits is there, and its meta
     says that it is not kept.
+
+    Args:
+        onto: what other plans made of these indices, whole pictures, to be added to; None = begin with normal ones.
+        turn: held during forward passes alone, where several threads share the generator.
     """
+    turn = turn or nullcontext()
+    begun = dict(zip(indices, (made.sample for made in onto), strict=True)) if onto is not None else {}
     quality = plan.config.quality
     tries: dict[int, list[Generated]] = {index: [] for index in indices}
     for attempt in range(quality.tries if plan.gate else 1):
         wanting = [index for index, made in tries.items() if sum(one.is_kept for one in made) < quality.best_of]
         if not wanting:
             break
-        for index, made in zip(wanting, _make(plan, wanting, attempt, generator), strict=True):
+        planned = [plan.planned(index, attempt, begun.get(index)) for index in wanting]
+        for index, made in zip(wanting, _make(plan, planned, generator, turn), strict=True):
             tries[index].append(made)
     return [_chosen(tries[index]) for index in indices]
 
@@ -168,21 +215,22 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
     quality = {
         "kept": best.is_kept,
         "failed": best.verdict.failed,
-        "attempt": best.sample.meta["attempt"],
+        "attempt": anomalies(best.sample.meta)[-1]["attempt"],
         "tries": [made.verdict.failed for made in tries if made.verdict is not None],
         "sharpness": best.verdict.sharpness,
         "nearest_real": best.verdict.nearest_real,
         "nearest_key": best.verdict.nearest_key,
     }
-    return replace(best, sample=replace(best.sample, meta={**best.sample.meta, "quality": quality}))
+    return replace(best, sample=noted(best.sample, {"quality": quality}))
 
 
-def _make(plan: GenerationPlan, indices: Sequence[int], attempt: int, generator: Generator) -> list[Generated]:
-    planned = [plan.planned(index, attempt) for index in indices]
+def _make(
+    plan: GenerationPlan, planned: Sequence[PlannedImage], generator: Generator, turn: AbstractContextManager[Any]
+) -> list[Generated]:
     device = next(generator.parameters()).device
     images = torch.from_numpy(np.stack([to_planes(one.mask.view.image) for one in planned])).to(device)
     masks = torch.from_numpy(np.stack([one.mask.mask for one in planned])[:, None]).to(device)
-    with torch.inference_mode():
+    with turn, torch.inference_mode():
         raw_planes = to_uint8(generator(to_model_range(images), masks.float())).cpu().numpy()
     return [_finished(plan, *each) for each in zip(planned, raw_planes, strict=True)]
 
@@ -220,11 +268,15 @@ def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint
     image, mask = pasted, planned.mask.mask
     if plan.in_frames:
         left, top, _ = planned.mask.view.meta["window"]
-        image = into_frame(planned.normal.image, pasted, left, top)
-        mask = into_frame(np.zeros(planned.normal.image.shape[:2], np.uint8), mask, left, top)
+        frame = (planned.onto or planned.normal).image
+        image = into_frame(frame, pasted, left, top)
+        mask = into_frame(np.zeros(frame.shape[:2], np.uint8), mask, left, top)
     if planned.light is not None:
         image = relight(image, planned.light)
-    return Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, {plan.pool.class_name: mask}, meta=meta)
+    masks = {plan.pool.class_name: mask}
+    if planned.onto is not None:
+        return joined(planned.onto, image, masks, meta)
+    return Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, masks, meta=meta)
 
 
 def _severity(pool: MaskPool, image: NDArray[np.uint8], mask: NDArray[np.uint8], gain: float) -> dict[str, object]:

@@ -133,6 +133,9 @@ def generate(
     ] = [],  # noqa: B006
     dataset: Annotated[str | None, typer.Option("--dataset", help="With --class: only models trained on it.")] = None,
     count: Annotated[int | None, typer.Option("--count", "--per-class", help="Images to make with each model.")] = None,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Put an anomaly of each model into every image, as one job.")
+    ] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="With the index, decides each image.")] = None,
     mask_pool: Annotated[
         str | None, typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="the model's")
@@ -160,7 +163,7 @@ def generate(
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make anomalous images with exact masks; several models become one job each.
+    """Make anomalous images with exact masks; several models become one job each, or with --mix one for all.
 
     agan submit generate --model train-20260101-120000-ab12 --count 1600
     """
@@ -176,7 +179,8 @@ def generate(
         **_resources(workers, gpus),
     }
     settings = settings_from(store, cluster)
-    many = [flags | {"model": one} for one in [*model, *_newest(class_name, dataset, settings)]] or [flags]
+    models = [*model, *_newest(class_name, dataset, settings)]
+    many = [_mixed(flags, models)] if mix else [flags | {"model": one} for one in models] or [flags]
     _submit("generate", many, spec, sets, settings, dry_run, follow, as_json)
 
 
@@ -218,6 +222,12 @@ def _newest(classes: list[str], dataset: str | None, settings: "Settings") -> li
     from jobs.models import newest_model
 
     return [newest_model(open_storage(settings), name, dataset) for name in classes]
+
+
+def _mixed(flags: dict[str, Any], models: list[str]) -> dict[str, Any]:
+    if len(models) < 2:
+        raise UsageError(f"--mix: takes two models or more, got {len(models)}; repeat --model or --class")
+    return flags | {"model": models[0], "added": [{"model": one} for one in models[1:]]}
 
 
 def _view(window: int | None) -> dict[str, Any]:

@@ -3,18 +3,18 @@
 import json
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import ray
 
 from anomaly_gan.data import Sample, decode_sample, encode_png
+from anomaly_gan.mixing import anomalies
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
 from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name
 from jobs.hand_out import hand_out
 from jobs.manifest import Output, OutputWriter
 from jobs.shard_maker import QUALITY, ShardMaker, plan_of
-from jobs.spec import GenerateSpec
 from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total
 
 SHEET_TILES = 24
@@ -22,7 +22,7 @@ SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
 SPARE_THREADS = 1
-"""Tasks of an actor beyond its cores: one has the network while others encode and write."""
+"""Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
 def generate(context: JobContext) -> None:
@@ -77,7 +77,6 @@ class ShardActor:
 
 def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
     """Write what describes the whole, then the manifest; the same commits give the same manifest."""
-    spec = cast(GenerateSpec, context.spec)
     outputs = OutputWriter(context.storage, context.job_id)
     shards = [
         outputs.add(Output(name=shard_name(one.task), size_bytes=one.size_bytes, sha256=one.sha256, stored=one.part))
@@ -85,10 +84,11 @@ def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
     ]
     first = _first_samples(context, shards)
     meta = first[0].meta
+    classes = [told["class"] for told in anomalies(meta)]
     totals = total(commits)
     summary = {
-        "model": spec.model,
-        "class_name": meta["class"],
+        "models": [told["model"] for told in anomalies(meta)],
+        "classes": classes,
         "dataset": meta["dataset"],
         "images": sum(one.items for one in commits),
         "measures": {
@@ -101,7 +101,7 @@ def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
         },
     }
     outputs.write("summary.json", json.dumps(summary, indent=1).encode())
-    colors = class_colors([meta["class"]])
+    colors = class_colors(classes)
     tiles = [sample_tile(sample, SHEET_TILE_PX, colors) for sample in first]
     outputs.write("sheet.png", encode_png(contact_sheet(tiles, SHEET_COLUMNS, SHEET_TILE_PX)))
     outputs.commit()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from anomaly_gan.data import Sample
+from anomaly_gan.mixing import anomalies
 from infra.shards import read_shard
 from infra.storage import Storage
 from jobs.manifest import Output, load_manifest, read_output
@@ -30,5 +31,5 @@ def read_members(storage: Storage, job_id: str, shards: Iterable[Output]) -> Ite
 
 
 def is_kept(sample: Sample) -> bool:
-    """Whether the quality gate kept it, or there was none."""
-    return bool(sample.meta.get("quality", {}).get("kept", True))
+    """Whether the quality gate kept it with all its anomalies, or there was none."""
+    return all(told.get("quality", {}).get("kept", True) for told in anomalies(sample.meta))

@@ -3,23 +3,20 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 
-from anomaly_gan.data import encode_sample
-from anomaly_gan.exporting.instances import part_boxes
+from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.generation import Generated
-from anomaly_gan.generation import generate as generate_images
+from anomaly_gan.mixing import anomalies
 from anomaly_gan.quality import LIMITS
 from infra.digest import sha256
 from infra.shards import write_shard
 from jobs.context import JobContext
-from jobs.datasets import load_index
-from jobs.inputs import load_training_split
-from jobs.models import load_model, model_digest
+from jobs.generated import is_kept
+from jobs.layers import load_layers
 from jobs.spec import GenerateSpec
 from jobs.tasks import TaskCommit, TaskPlan, commit
 
@@ -35,9 +32,9 @@ def plan_of(context: JobContext) -> TaskPlan:
 
 
 class ShardMaker:
-    """The generator and the normal images stay in memory; work comes by task number.
+    """The generators and the normal images stay in memory; work comes by task number.
 
-    Several threads may make tasks: one has the network while others encode and write.
+    Several threads may make tasks: one has the network while others plan, measure, encode and write.
     """
 
     def __init__(self, context: JobContext) -> None:
@@ -47,20 +44,7 @@ class ShardMaker:
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
-        snapshot = load_model(context.storage, self.spec.model, device)
-        index = load_index(context.storage, snapshot.record["dataset"])
-        split = load_training_split(
-            context.storage, snapshot.record["dataset"], snapshot.class_name, self.spec.mask_pool
-        )
-        self._generator = snapshot.generator
-        self._plan = split.gated_plan(snapshot.view, self.spec.masks, self.spec.generation)
-        self._normal_sha256 = {entry.key: entry.image_sha256 for entry in index.samples}
-        self._made_by = {
-            "model": self.spec.model,
-            "model_sha256": model_digest(context.storage, self.spec.model),
-            "dataset": snapshot.record["dataset"],
-            "mask_pool": self.spec.mask_pool,
-        }
+        self._layers = load_layers(context.storage, self.spec, device)
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
@@ -72,9 +56,11 @@ class ShardMaker:
 
     def images(self, batch: Sequence[int]) -> list[Generated]:
         """The images of these indices, with all that an auditor needs in their meta."""
-        with self._network:
-            made = generate_images(self._plan, batch, self._generator)
-        return [self._documented(one) for one in made]
+        made: list[Generated] | None = None
+        for layer in self._layers:
+            made = layer.add(batch, made, self._network)
+        assert made is not None
+        return made
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:
         """A task's indices as the network takes them: an image's last bits can depend on its neighbours."""
@@ -86,34 +72,28 @@ class ShardMaker:
         batch = next(batch for batch in self.batches(index // self._tasks.per_task) if index in batch)
         return self.images(batch)[index - batch[0]]
 
-    def _documented(self, made: Generated) -> Generated:
-        meta = {
-            **made.sample.meta,
-            **self._made_by,
-            "normal_sha256": self._normal_sha256[made.sample.meta["normal"]],
-            "boxes": part_boxes(made.sample.masks[made.sample.meta["class"]]),
-        }
-        return replace(made, sample=replace(made.sample, meta=meta))
-
 
 def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
-    """Measure -> (sum, number of images where it is defined); what the gate did begins with QUALITY."""
+    """Measure -> (sum, number of anomalies where it is defined); what the gate did begins with QUALITY."""
     sums: dict[str, tuple[float, int]] = {}
     for one in made:
-        for name, value in {**one.sample.meta["measures"], **_judged(one.sample.meta.get("quality"))}.items():
+        told = anomalies(one.sample.meta)
+        values = [*(item for each in told for item in each["measures"].items()), *_judged(one.sample).items()]
+        for name, value in values:
             total, number = sums.get(name, (0.0, 0))
             sums[name] = (total, number) if value is None else (total + value, number + 1)
     return sums
 
 
-def _judged(quality: Mapping[str, Any] | None) -> dict[str, float]:
-    """Whether an image is kept, how many tries it took, and how many of them broke which limit."""
-    if quality is None:
+def _judged(sample: Sample) -> dict[str, float]:
+    """Whether an image is kept, how many tries its anomalies took, and how many of them broke which limit."""
+    tries = [one for told in anomalies(sample.meta) if "quality" in told for one in told["quality"]["tries"]]
+    if not tries:
         return {}
-    broken = Counter(name for failed in quality["tries"] for name in failed)
+    broken = Counter(name for failed in tries for name in failed)
     counts = {
-        "kept": quality["kept"],
-        "tries": len(quality["tries"]),
+        "kept": is_kept(sample),
+        "tries": len(tries),
         **{f"broke {name}": broken[name] for name in LIMITS},
     }
     return {QUALITY + name: float(count) for name, count in counts.items()}

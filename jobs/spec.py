@@ -33,6 +33,14 @@ class TrainSpec(Config):
     resources: Resources = Resources()
 
 
+class AddedModel(Config):
+    """A further model of a generate job."""
+
+    model: str = Field(description="id of a trained model of another class, with the data set and view of the first")
+    mask_pool: str | None = Field(default=None, description="as the job's own")
+    masks: MaskConfig = Field(default=MaskConfig(), description="as the job's own")
+
+
 class GenerateSpec(Config):
     kind: Literal["generate"] = "generate"
     model: str = Field(description="id of a trained model (its training job's id)")
@@ -40,6 +48,9 @@ class GenerateSpec(Config):
     images_per_shard: int = Field(default=100, ge=1, le=10_000, description="images in one shard")
     mask_pool: str | None = Field(default=None, description="NAME or NAME@version; without one that of the model")
     masks: MaskConfig = Field(default=MaskConfig(), description="without a value those of the pool, or the model")
+    added: tuple[AddedModel, ...] = Field(
+        default=(), description="further models, each of which adds an anomaly of its class to every image (`--mix`)"
+    )
     generation: GenerationConfig = GenerationConfig()
     resources: Resources = Resources()
 

@@ -10,6 +10,7 @@ import ray
 import torch
 from pydantic import ValidationError
 
+from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.memory import MemoryEstimate, estimate_memory, images_within
@@ -25,10 +26,11 @@ from jobs.context import load_spec
 from jobs.datasets import load_index
 from jobs.manifest import load_manifest
 from jobs.maskpools import check_pool, full_name, load_pool_index
+from jobs.mix import check_mix
 from jobs.models import load_model
 from jobs.record import JobState, JobStatus, job_key, new_job_id, save_status
 from jobs.resolve import ResolvedSpec
-from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
+from jobs.spec import SCHEMA_VERSION, AddedModel, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
 
 JOB_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads make steps many times slower where cores are shared
@@ -68,10 +70,37 @@ def complete(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
 
 
 def _complete_generation(resolved: ResolvedSpec, storage: Storage) -> ResolvedSpec:
+    """Each model's mask pool and rules, and the images of a forward pass."""
+    spec = resolved.spec
+    assert isinstance(spec, GenerateSpec)
+    first = load_model(storage, spec.model, torch.device("cpu"))
+    models = [first, *(load_model(storage, one.model, torch.device("cpu")) for one in spec.added)]
+    check_mix(spec, models)
+    added = [one if one.model_fields_set > {"model"} else _alone(resolved, one, storage) for one in spec.added]
+    resolved = _complete_placing(resolved, first, storage)
+    if added:
+        resolved = _changed(resolved, {"added": [one.model_dump(mode="json") for one in added]}, "model")
+    if "generation.batch_size" in resolved.sources:
+        return resolved
+    memory = spec.generation.memory_gib * 2**30
+    fitting = min(images_within(memory, model.config.model, model.view.size) for model in models)
+    return _changed(resolved, {"generation.batch_size": fitting}, "memory")
+
+
+def _alone(resolved: ResolvedSpec, one: AddedModel, storage: Storage) -> AddedModel:
+    """A further model with the pool and rules that it would have in a job of its own."""
+    spec = resolved.spec.model_copy(update={"model": one.model, "added": ()})
+    completed = _complete_placing(
+        ResolvedSpec(spec, resolved.sources), load_model(storage, one.model, torch.device("cpu")), storage
+    ).spec
+    assert isinstance(completed, GenerateSpec)
+    return AddedModel(model=one.model, mask_pool=completed.mask_pool, masks=completed.masks)
+
+
+def _complete_placing(resolved: ResolvedSpec, snapshot: Snapshot, storage: Storage) -> ResolvedSpec:
     """The mask pool and the rules of placement: as given, else the pool's where one is named, else the model's."""
     spec = resolved.spec
     assert isinstance(spec, GenerateSpec)
-    snapshot = load_model(storage, spec.model, torch.device("cpu"))
     index = load_index(storage, snapshot.record["dataset"])
     if spec.mask_pool is not None:
         resolved = _with_pool(resolved, spec.mask_pool, snapshot.class_name, index, "masks", storage)
@@ -84,10 +113,7 @@ def _complete_generation(resolved: ResolvedSpec, storage: Storage) -> ResolvedSp
     checked = resolved.spec
     assert isinstance(checked, GenerateSpec)
     _check_rationality(checked.masks, checked.mask_pool, snapshot.class_name, "masks", storage)
-    if "generation.batch_size" in resolved.sources:
-        return resolved
-    fitting = images_within(checked.generation.memory_gib * 2**30, snapshot.config.model, snapshot.view.size)
-    return _changed(resolved, {"generation.batch_size": fitting}, "memory")
+    return resolved
 
 
 def _with_pool(
@@ -122,6 +148,10 @@ def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: S
     made_by = load_spec(storage, spec.generated)
     if not isinstance(made_by, GenerateSpec):
         raise UsageError(f"generated: job {spec.generated} is a {made_by.kind} job; name a generate job")
+    if made_by.added:
+        raise UsageError(
+            f"generated: job {spec.generated} mixes classes, and an evaluation knows one; name a job of one model"
+        )
     snapshot = load_model(storage, made_by.model, torch.device("cpu"))
     class_name, wanted = snapshot.class_name, f"{index.name}@{index.version}"
     if class_name not in index.classes:
@@ -307,7 +337,8 @@ def title(spec: JobSpec) -> str:
     if isinstance(spec, TrainSpec):
         return f"{spec.dataset} {spec.class_name}"
     if isinstance(spec, GenerateSpec):
-        return f"{spec.count} images by {spec.model}"
+        more = f" and {len(spec.added)} more" if spec.added else ""
+        return f"{spec.count} images by {spec.model}{more}"
     if isinstance(spec, EvaluateSpec):
         return f"{spec.generated} on {spec.dataset}"
     return f"{spec.trials} trials, {spec.dataset} {spec.class_name}"

@@ -49,9 +49,7 @@ def measure_generation(
                 encode_sample(one.sample)
 
     def task(batch: Sequence[int]) -> None:
-        with network:
-            batch_made = generate(plan, batch, generator)
-        for one in batch_made:
+        for one in generate(plan, batch, generator, turn=network):
             encode_sample(one.sample)
 
     def whole() -> None:

@@ -235,10 +235,21 @@ def test_several_models_and_classes_become_a_generate_job_each(storage: LocalSto
     assert len(cluster.jobs) == 2
 
 
+def test_mixed_models_become_one_generate_job(storage: LocalStorage, cluster: EndingCluster) -> None:
+    holes = put_model(storage, "train-20260301-120000-0000", class_name="hole")
+    args = ["submit", "generate", "--model", TRAIN_JOB, "--class", "hole", "--dataset", "tiles", "--mix"]
+    (job_id,) = json.loads(run_cli([*args, "--json"]).stdout)["job_ids"]
+    asked = json.loads(storage.read(f"jobs/{job_id}/spec.json"))["spec"]
+    assert [asked["model"], *(one["model"] for one in asked["added"])] == [TRAIN_JOB, holes]
+    assert len(cluster.jobs) == 1
+
+
 @pytest.mark.usefixtures("storage", "no_cluster")
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
+        (["--model", TRAIN_JOB, "--mix"], 2, "--mix: takes two models or more, got 1; repeat --model or --class"),
+        (["--model", TRAIN_JOB, "--model", TRAIN_JOB, "--mix"], 2, "added: two models make class crack"),
         (["--class", "dent"], 3, "class dent: no model makes it; see `agan models list`"),
         (["--model", TRAIN_JOB, "--dataset", "tiles"], 2, "--dataset: chooses among the models of a --class"),
         (["--model", TRAIN_JOB, "--output", "window"], 2, "flag: generation.output: Input should be 'view' or 'frame'"),

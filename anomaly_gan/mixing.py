@@ -1,0 +1,58 @@
+"""Several anomalies in one picture: what is made later stands clear of what is there, and is told beside it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly_gan.data import Sample
+from anomaly_gan.masks.planning import PlannedMask
+from anomaly_gan.views import cut_window
+
+ADDED = "added"
+"""Key of a sample's meta: what is known of each further anomaly, as the meta itself is of the first."""
+
+
+def laid_onto(planned: PlannedMask, onto: Sample, feather_px: int) -> PlannedMask | None:
+    """The same mask in the same view of a picture that has anomalies already; None where it would touch one.
+
+    Args:
+        planned: for the normal picture that `onto` was made from.
+        onto: the whole picture, with the masks of all that is in it.
+        feather_px: pixels so far from the mask may change, so that nothing else may be there.
+    """
+    taken = np.any(list(onto.masks.values()), axis=0).astype(np.uint8)
+    near = cv2.dilate(planned.mask, np.ones((2 * feather_px + 1, 2 * feather_px + 1), np.uint8))
+    if np.logical_and(near, _view_of(taken, planned)).any():
+        return None
+    return replace(planned, view=replace(planned.view, image=_view_of(onto.image, planned)))
+
+
+def _view_of(picture: NDArray[np.uint8], planned: PlannedMask) -> NDArray[np.uint8]:
+    window = planned.view.meta.get("window")
+    if window is None:
+        return picture
+    left, top, size = window
+    return cut_window(picture, top, left, size)
+
+
+def joined(onto: Sample, image: NDArray[np.uint8], masks: Mapping[str, NDArray[np.uint8]], meta: Any) -> Sample:
+    """The picture with one anomaly more."""
+    told = {**onto.meta, ADDED: [*onto.meta.get(ADDED, []), meta]}
+    return Sample(onto.key, image, {**onto.masks, **masks}, meta=told)
+
+
+def anomalies(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a generated sample's meta tells of each of its anomalies, in the order in which they were made."""
+    return [meta, *meta.get(ADDED, [])]
+
+
+def noted(sample: Sample, notes: Mapping[str, Any]) -> Sample:
+    """The sample with more in what is told of the anomaly that was made last."""
+    *before, last = sample.meta.get(ADDED, []) or [None]
+    if last is None:
+        return replace(sample, meta={**sample.meta, **notes})
+    return replace(sample, meta={**sample.meta, ADDED: [*before, {**last, **notes}]})
