@@ -7,7 +7,7 @@ import typer
 
 from cli.following import exit_by, follow_job
 from cli.options import ClusterOption, JsonOption, StoreOption, settings_from
-from cli.output import emit, table
+from cli.output import emit, note, table
 
 if TYPE_CHECKING:
     from jobs.record import JobProgress, JobStatus
@@ -135,6 +135,8 @@ def gc(
     found = find_garbage(storage, job)
     if not dry_run:
         remove(storage, found)
+    for warning in found.warnings:
+        note(f"warning: left alone: {warning}")
     data = {
         "removed": not dry_run,
         "objects": [key for key, _ in found.parts],

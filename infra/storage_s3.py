@@ -119,7 +119,8 @@ class S3Storage:
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + check_prefix(prefix)):
                 for entry in page.get("Contents", []):
                     if not entry["Key"].endswith("/"):
-                        found.append(StoredObject(entry["Key"][len(self._prefix) :], entry["Size"]))
+                        key = entry["Key"][len(self._prefix) :]
+                        found.append(StoredObject(key, entry["Size"], entry["LastModified"].timestamp()))
         return sorted(found, key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:

@@ -136,10 +136,15 @@ def load_progress(storage: Storage, job_id: str) -> JobProgress | None:
         return None
 
 
+def list_job_ids(storage: Storage) -> list[str]:
+    """All jobs of the store, by id."""
+    return sorted(entry.key.split("/")[1] for entry in storage.list("jobs/") if entry.key.endswith("/status.json"))
+
+
 def list_statuses(storage: Storage) -> list[JobStatus]:
     """All jobs of the store, newest first."""
-    ids = {entry.key.split("/")[1] for entry in storage.list("jobs/") if entry.key.endswith("/status.json")}
-    return sorted((load_status(storage, i) for i in ids), key=lambda s: s.submitted_at, reverse=True)
+    statuses = [load_status(storage, job_id) for job_id in list_job_ids(storage)]
+    return sorted(statuses, key=lambda status: status.submitted_at, reverse=True)
 
 
 def read_logs(storage: Storage, job_id: str, skip: int = 0) -> tuple[str, int]:

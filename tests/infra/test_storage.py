@@ -143,6 +143,13 @@ def test_list_takes_any_beginning_of_a_key(storage: Storage) -> None:
     assert {entry.size_bytes for entry in storage.list("")} == {5}
 
 
+def test_a_listing_tells_when_an_object_was_written(storage: Storage) -> None:
+    before = time.time()
+    storage.write("a", b"")
+    [found] = storage.list("")
+    assert before - 1 <= found.modified_at <= time.time() + 1  # S3 knows whole seconds
+
+
 def test_a_key_that_could_leave_the_store_is_refused(storage: Storage, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.touch()
