@@ -97,8 +97,11 @@ def resume(
 
     settings = settings_from(store, cluster)
     found = resume_job(job, settings, connect(settings))
-    text = f"{job}: attempt {found.attempt}\nwatch:  agan jobs logs -f {job}"
-    emit(found.model_dump(mode="json"), text, as_json)
+    attempt = found.status.attempt
+    told = f"attempt {attempt}" if found.is_ours else f"is being resumed already as attempt {attempt}"
+    if found.hint is not None:
+        note(found.hint)
+    emit(found.status.model_dump(mode="json"), f"{job}: {told}\nwatch:  agan jobs logs -f {job}", as_json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 jobs/<id>/spec.json       what was asked, with the source of each value; written once
 jobs/<id>/status.json     state; written by the job's supervisor, or by the CLI once that is dead
+jobs/<id>/attempts/N.json who resumed the job as attempt N; created once
 jobs/<id>/progress.json   how far, how fast, losses; written by the work itself
 jobs/<id>/cancel.json     somebody asked for an end
 jobs/<id>/failure.txt     an error of the training that a restart would only repeat
@@ -28,6 +29,8 @@ from infra.storage import Storage
 
 SCHEMA_VERSION = 1
 HEARTBEAT_SEC = 3.0
+ATTEMPT_VARIABLE = "AGAN_ATTEMPT"
+"""Tells a supervisor which attempt of its job it is."""
 LOST_AFTER_SEC = 45.0
 """A job whose supervisor has been silent for this long is asked after, and may be lost."""
 

@@ -154,7 +154,8 @@ def test_resume_goes_on_and_retry_starts_anew(storage: LocalStorage, connected: 
         f"{GENERATE_JOB}: attempt 2",
         f"watch:  agan jobs logs -f {GENERATE_JOB}",
     ]
-    assert run_cli(["jobs", "resume", GENERATE_JOB], 2).stderr.startswith(f"error: job {GENERATE_JOB}: is pending")
+    again = run_cli(["jobs", "resume", GENERATE_JOB])
+    assert again.stdout.startswith(f"{GENERATE_JOB}: is being resumed already as attempt 2\n")
     told = json.loads(run_cli(["jobs", "retry", GENERATE_JOB, "--json"]).stdout)
     assert told["retry_of"] == GENERATE_JOB
     assert list(connected.jobs) == [f"{GENERATE_JOB}-2", told["job_id"]]
