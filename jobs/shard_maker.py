@@ -15,6 +15,7 @@ from anomaly_gan.generation import Generated
 from anomaly_gan.generation import generate as generate_images
 from anomaly_gan.quality import LIMITS
 from infra.digest import sha256
+from infra.errors import UsageError
 from infra.shards import write_shard
 from jobs.context import JobContext
 from jobs.datasets import load_index
@@ -46,7 +47,7 @@ class ShardMaker:
         self._tasks = plan_of(context)
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
-        device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
+        device = _device(self.spec)
         snapshot = load_model(context.storage, self.spec.model, device)
         index = load_index(context.storage, snapshot.record["dataset"])
         split = load_training_split(
@@ -94,6 +95,27 @@ class ShardMaker:
             "boxes": part_boxes(made.sample.masks[made.sample.meta["class"]]),
         }
         return replace(made, sample=replace(made.sample, meta=meta))
+
+
+def _device(spec: GenerateSpec) -> torch.device:
+    """Where the network runs, so that the same kind of hardware gives the same bytes every time.
+
+    Raises:
+        UsageError: the job is for GPUs, and there is none here.
+    """
+    gpus = spec.resources.gpus_per_worker
+    if not gpus:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"resources.gpus_per_worker: {gpus}, but torch finds no GPU on this machine; do it on one that has the same"
+            " kind of GPU, because others give other bytes"
+        )
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = True  # torch's own choice, whatever the environment says
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")
 
 
 def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
