@@ -1,6 +1,7 @@
 """Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.data import Sample, from_planes, to_planes
+from anomaly_gan.masks.placement import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
@@ -24,6 +26,8 @@ from anomaly_gan.tensors import to_model_range, to_uint8
 from infra.errors import DataError
 
 KEY_DIGITS = 8
+MAX_PLANS = 16
+"""Of one try, each with another picture, elements and places, until one has room."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,19 @@ class GenerationPlan:
     def planned(self, index: int, attempt: int = 0) -> "PlannedImage":
         """The view, the mask, the light and how strong the anomaly is to be, of one try of an index.
 
+        Where a picture has no room for what was drawn, the try is planned anew with the next sub-seed.
+
         Raises:
             DataError: no picture or no place takes an element; names what and why.
         """
-        rng = np.random.default_rng([self.config.seed, index, *([attempt] if attempt else [])])
+        for number in range(MAX_PLANS - 1):
+            with suppress(PlacementError):
+                return self._planned(index, attempt, number)
+        return self._planned(index, attempt, MAX_PLANS - 1)
+
+    def _planned(self, index: int, attempt: int, number: int) -> "PlannedImage":
+        again = [attempt, number] if number else [attempt] if attempt else []
+        rng = np.random.default_rng([self.config.seed, index, *again])
         normal = self._fitting[int(rng.integers(len(self._fitting)))]
         mask = self._planner.plan(normal, rng)
         if self.in_frames:
@@ -57,7 +70,7 @@ class GenerationPlan:
         wanted = None
         if self.masks.contrast != "any":
             wanted = float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast)))
-        return PlannedImage(index, attempt, normal, mask, wanted, draw_light(self.config.light, rng))
+        return PlannedImage(index, attempt, normal, mask, wanted, draw_light(self.config.light, rng), number)
 
     @property
     def in_frames(self) -> bool:
@@ -100,6 +113,7 @@ class PlannedImage:
         mask: the view of it, and where the anomaly is to be.
         contrast: grey levels that the anomaly is to stand out by; None = as generated.
         light: what the finished picture is lit by; None = as it is.
+        unplaced: plans before this one that had no room.
     """
 
     index: int
@@ -108,6 +122,7 @@ class PlannedImage:
     mask: PlannedMask
     contrast: float | None
     light: Light | None
+    unplaced: int
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,7 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
         "kept": best.is_kept,
         "failed": best.verdict.failed,
         "attempt": best.sample.meta["attempt"],
+        "unplaced": sum(made.sample.meta["unplaced"] for made in tries),
         "tries": [made.verdict.failed for made in tries if made.verdict is not None],
         "sharpness": best.verdict.sharpness,
         "nearest_real": best.verdict.nearest_real,
@@ -198,6 +214,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
     meta = {
         "index": planned.index,
         "attempt": planned.attempt,
+        "unplaced": planned.unplaced,
         "seed": plan.config.seed,
         "class": plan.pool.class_name,
         "normal": planned.normal.key,

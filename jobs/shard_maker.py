@@ -136,6 +136,7 @@ def _judged(quality: Mapping[str, Any] | None) -> dict[str, float]:
     counts = {
         "kept": quality["kept"],
         "tries": len(quality["tries"]),
+        "unplaced": quality["unplaced"],
         **{f"broke {name}": broken[name] for name in LIMITS},
     }
     return {QUALITY + name: float(count) for name, count in counts.items()}
