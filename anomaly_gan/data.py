@@ -71,18 +71,20 @@ def encode_png(image: NDArray[Any], *, is_photo: bool = False) -> bytes:
 
 
 def decode_png(data: bytes, name: str) -> NDArray[Any]:
-    """Decode a PNG or JPEG to [H, W] grey or [H, W, 3] RGB, keeping its depth.
+    """Decode a PNG to [H, W] grey or [H, W, 3] RGB, keeping its depth.
 
     Raises:
-        DataError: the bytes are no picture, or one of more than MAX_PIXELS; the message begins with `name`.
+        DataError: the bytes are no PNG, or one of more than MAX_PIXELS; the message begins with `name`.
     """
-    if data.startswith(PNG_SIGNATURE) and len(data) >= PNG_HEADER_BYTES:
-        width, height = struct.unpack_from(">II", data, len(PNG_SIGNATURE) + 8)
-        if width * height > MAX_PIXELS:
-            raise DataError(
-                f"{name}: the picture has more than {MAX_PIXELS >> 20} megapixels; cut it into smaller ones"
-            )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if not data.startswith(PNG_SIGNATURE) or len(data) < PNG_HEADER_BYTES:
+        raise DataError(f"{name}: not a PNG ({len(data)} bytes); import or make it again")
+    width, height = struct.unpack_from(">II", data, len(PNG_SIGNATURE) + 8)
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{name}: the picture has more than {MAX_PIXELS >> 20} megapixels; cut it into smaller ones")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
     if image is None:
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes)")
     if image.ndim == 3:

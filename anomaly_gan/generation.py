@@ -1,7 +1,7 @@
 """Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,8 @@ from anomaly_gan.tensors import to_model_range, to_uint8
 from infra.errors import DataError
 
 KEY_DIGITS = 8
+MAX_PLANS = 16
+"""Of one try, each with another picture, elements and places, until one has room."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,23 @@ class GenerationPlan:
     def planned(self, index: int, attempt: int = 0, onto: Sample | None = None) -> "PlannedImage":
         """The view, the mask, the light and how strong the anomaly is to be, of one try of an index.
 
+        Where a picture has no room for what was drawn, the try is planned anew with the next sub-seed.
+
         Args:
             onto: what other plans made of the index so far; None = begin with a normal picture.
 
         Raises:
             DataError: no picture or no place takes an element; names what and why.
         """
-        which = [attempt, self.layer] if self.layer else [attempt] if attempt else []
+        for number in range(MAX_PLANS - 1):
+            with suppress(PlacementError):
+                return self._planned(index, attempt, number, onto)
+        return self._planned(index, attempt, MAX_PLANS - 1, onto)
+
+    def _planned(self, index: int, attempt: int, number: int, onto: Sample | None) -> "PlannedImage":
+        which = (
+            [attempt, number, self.layer] if self.layer else [attempt, number] if number else [attempt] * (attempt > 0)
+        )
         rng = np.random.default_rng([self.config.seed, index, *which])
         if onto is None:
             normal = self.fitting[int(rng.integers(len(self.fitting)))]
@@ -67,9 +79,11 @@ class GenerationPlan:
         wanted = None
         if self.masks.contrast != "any":
             wanted = float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast)))
-        return PlannedImage(index, attempt, normal, onto, mask, wanted, draw_light(self.config.light, rng))
+        light = draw_light(self.config.light, rng)
+        return PlannedImage(index, attempt, normal, onto, mask, wanted, light, number)
 
     def _mask(self, normal: Sample, onto: Sample | None, rng: np.random.Generator) -> PlannedMask:
+        """Clear of what is there already."""
         for _ in range(self.masks.tries):
             mask = self._planner.plan(normal, rng)
             if self.in_frames:
@@ -133,6 +147,7 @@ class PlannedImage:
         mask: the view of it, and where the anomaly is to be.
         contrast: grey levels that the anomaly is to stand out by; None = as generated.
         light: what the finished picture is lit by; None = as it is.
+        unplaced: plans before this one that had no room.
     """
 
     index: int
@@ -142,6 +157,7 @@ class PlannedImage:
     mask: PlannedMask
     contrast: float | None
     light: Light | None
+    unplaced: int
 
 
 @dataclass(frozen=True)
@@ -216,6 +232,7 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
         "kept": best.is_kept,
         "failed": best.verdict.failed,
         "attempt": anomalies(best.sample.meta)[-1]["attempt"],
+        "unplaced": sum(anomalies(made.sample.meta)[-1]["unplaced"] for made in tries),
         "tries": [made.verdict.failed for made in tries if made.verdict is not None],
         "sharpness": best.verdict.sharpness,
         "nearest_real": best.verdict.nearest_real,
@@ -246,6 +263,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
     meta = {
         "index": planned.index,
         "attempt": planned.attempt,
+        "unplaced": planned.unplaced,
         "seed": plan.config.seed,
         "class": plan.pool.class_name,
         "normal": planned.normal.key,

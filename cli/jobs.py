@@ -7,7 +7,7 @@ import typer
 
 from cli.following import exit_by, follow_job
 from cli.options import ClusterOption, JsonOption, StoreOption, settings_from
-from cli.output import emit, table
+from cli.output import emit, note, table
 
 if TYPE_CHECKING:
     from jobs.record import JobProgress, JobStatus
@@ -97,8 +97,11 @@ def resume(
 
     settings = settings_from(store, cluster)
     found = resume_job(job, settings, connect(settings))
-    text = f"{job}: attempt {found.attempt}\nwatch:  agan jobs logs -f {job}"
-    emit(found.model_dump(mode="json"), text, as_json)
+    attempt = found.status.attempt
+    told = f"attempt {attempt}" if found.is_ours else f"is being resumed already as attempt {attempt}"
+    if found.hint is not None:
+        note(found.hint)
+    emit(found.status.model_dump(mode="json"), f"{job}: {told}\nwatch:  agan jobs logs -f {job}", as_json)
 
 
 @app.command()
@@ -135,6 +138,8 @@ def gc(
     found = find_garbage(storage, job)
     if not dry_run:
         remove(storage, found)
+    for warning in found.warnings:
+        note(f"warning: left alone: {warning}")
     data = {
         "removed": not dry_run,
         "objects": [key for key, _ in found.parts],

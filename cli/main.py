@@ -60,6 +60,10 @@ def main_options(
         str | None,
         typer.Option("--s3-profile", help="Profile of AWS's own settings.", show_default="AGAN_S3_PROFILE"),
     ] = None,
+    s3_timeout: Annotated[
+        str | None,
+        typer.Option("--s3-timeout", help="Seconds without an answer.", show_default="AGAN_S3_TIMEOUT or 20"),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option("--weights", help="Folder of pretrained weights.", show_default="AGAN_WEIGHTS or none"),
@@ -71,7 +75,9 @@ def main_options(
 
     The options below stand before the command: `agan --s3-endpoint URL data list`.
     """
-    set_everywhere(s3_endpoint=s3_endpoint, s3_region=s3_region, s3_profile=s3_profile, weights=weights)
+    set_everywhere(
+        s3_endpoint=s3_endpoint, s3_region=s3_region, s3_profile=s3_profile, s3_timeout=s3_timeout, weights=weights
+    )
 
 
 def main() -> None:

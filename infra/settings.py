@@ -6,6 +6,7 @@
 | s3_endpoint   | --s3-endpoint   | AGAN_S3_ENDPOINT | URL of an S3-compatible service; None = AWS      |
 | s3_region     | --s3-region     | AGAN_S3_REGION   | region; None = what AWS's own settings say       |
 | s3_profile    | --s3-profile    | AGAN_S3_PROFILE  | profile of AWS's own settings                    |
+| s3_timeout    | --s3-timeout    | AGAN_S3_TIMEOUT  | seconds without an answer; None = 20             |
 | cluster       | --cluster       | AGAN_CLUSTER     | URL of a Ray dashboard; None = a local head node |
 | weights       | --weights       | AGAN_WEIGHTS     | folder of pretrained weights; None = none        |
 """
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     "s3_endpoint": "AGAN_S3_ENDPOINT",
     "s3_region": "AGAN_S3_REGION",
     "s3_profile": "AGAN_S3_PROFILE",
+    "s3_timeout": "AGAN_S3_TIMEOUT",
     "cluster": "AGAN_CLUSTER",
     "weights": "AGAN_WEIGHTS",
 }
@@ -39,6 +41,7 @@ class Settings(BaseModel):
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_profile: str | None = None
+    s3_timeout: str | None = None
     cluster: str | None = None
     weights: str | None = None
     sources: dict[str, str] = {}

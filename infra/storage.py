@@ -9,10 +9,17 @@ from infra.errors import UsageError
 from infra.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
+    """What a listing tells of an object.
+
+    Attributes:
+        modified_at: when it was written, by the store's clock, seconds since 1970.
+    """
+
     key: str
     size_bytes: int
+    modified_at: float
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """The store in S3 (or a service that speaks its protocol), by boto3."""
 
+import random
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -7,7 +10,14 @@ from typing import Any, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from urllib3.exceptions import HTTPError
 
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
@@ -16,20 +26,74 @@ from infra.storage import StoredObject, Unfinished, check_key, check_prefix
 MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
-CONFLICT_ATTEMPTS = 5
 """S3 answers so while another request on the key is under way, and asks to try again."""
+CUT = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, HTTPError)
+"""The answer has begun and does not end; botocore tries again only what has not begun."""
+MAX_ATTEMPTS = 8
+TIMEOUT_SEC = 20.0
+MAX_PAUSE_SEC = 20.0
 
 
 def s3_client(settings: Settings) -> Any:
     """The one place where a boto3 client is configured."""
     session = boto3.session.Session(profile_name=settings.s3_profile, region_name=settings.s3_region)
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": 8},
+        retries={"mode": "adaptive", "total_max_attempts": MAX_ATTEMPTS},
         max_pool_connections=32,
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=_timeout_sec(settings),
     )
     return session.client("s3", endpoint_url=settings.s3_endpoint, config=config)
+
+
+def _timeout_sec(settings: Settings) -> float:
+    if settings.s3_timeout is None:
+        return TIMEOUT_SEC
+    try:
+        seconds = float(settings.s3_timeout)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"s3_timeout: a number of seconds above 0, got {settings.s3_timeout!r}; leave it out for 20")
+    return seconds
+
+
+class _OutOfAttempts(BotoCoreError):  # type: ignore[misc]
+    fmt = f"no whole answer in {MAX_ATTEMPTS} attempts"
+
+
+class _Attempts(threading.local):
+    """How often this thread may still send the request that it is about; None = botocore alone counts."""
+
+    left: int | None = None
+
+    def count(self, **_: object) -> None:
+        """Called before anything is sent.
+
+        Raises:
+            _OutOfAttempts: it was sent often enough.
+        """
+        if self.left is None:
+            return
+        if self.left == 0:
+            raise _OutOfAttempts
+        self.left -= 1
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """All that is sent inside is one request."""
+        self.left = MAX_ATTEMPTS
+        try:
+            yield
+        finally:
+            self.left = None
+
+    def pause_or_raise(self, err: Exception) -> None:
+        """Wait before the next attempt, longer each time; raises `err` where none is left."""
+        assert self.left is not None
+        if self.left == 0:
+            raise err
+        time.sleep(random.random() * min(2.0 ** (MAX_ATTEMPTS - self.left - 1), MAX_PAUSE_SEC))
 
 
 def _code(err: ClientError) -> str:
@@ -51,6 +115,8 @@ class S3Storage:
                 self._client = s3_client(settings)
             except ValueError as err:  # how botocore refuses a malformed endpoint
                 raise UsageError(f"s3_endpoint: {err}; give a URL such as http://127.0.0.1:9000") from err
+        self._attempts = _Attempts()
+        self._client.meta.events.register("before-send.s3", self._attempts.count)
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -68,33 +134,37 @@ class S3Storage:
                     f"{where}: access refused ({code}); check the credentials, profile and bucket policy"
                 ) from err
             raise StorageError(f"{where}: the store answered {code or err}") from err
-        except BotoCoreError as err:
+        except (BotoCoreError, HTTPError) as err:
             raise StorageError(f"{where}: {err}; check endpoint, region, profile and network") from err
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
 
     def read(self, key: str) -> bytes:
-        with self._translated(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
-            return cast(bytes, answer["Body"].read())
+        with self._translated(key), self._attempts.bounded():
+            while True:
+                try:
+                    answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+                    return cast(bytes, answer["Body"].read())
+                except CUT as err:
+                    self._attempts.pause_or_raise(err)
 
     def write(self, key: str, data: bytes) -> None:
         with self._translated(key):
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data)
 
     def create(self, key: str, data: bytes) -> bool:
-        with self._translated(key):
-            for attempts_left in reversed(range(CONFLICT_ATTEMPTS)):
+        with self._translated(key), self._attempts.bounded():
+            while True:
                 try:
                     self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, IfNoneMatch="*")
-                    break
+                    return True
                 except ClientError as err:
                     if _code(err) in TAKEN:
                         return False
-                    if _code(err) not in CONFLICT or not attempts_left:
+                    if _code(err) not in CONFLICT:
                         raise
-        return True
+                    self._attempts.pause_or_raise(err)
 
     def upload(self, path: Path, key: str) -> None:
         with self._translated(key), path.open("rb") as file:
@@ -119,7 +189,8 @@ class S3Storage:
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + check_prefix(prefix)):
                 for entry in page.get("Contents", []):
                     if not entry["Key"].endswith("/"):
-                        found.append(StoredObject(entry["Key"][len(self._prefix) :], entry["Size"]))
+                        key = entry["Key"][len(self._prefix) :]
+                        found.append(StoredObject(key, entry["Size"], entry["LastModified"].timestamp()))
         return sorted(found, key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:

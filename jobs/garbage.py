@@ -1,14 +1,23 @@
-"""What no reader will ever see: parts that no commit names, and uploads that were never completed."""
+"""What no reader will ever see: parts that nothing names, and uploads that were never completed.
+
+Of a job that has published, nothing can begin to count any more: what its manifest does not name goes at once. A job
+that has ended otherwise can be resumed at any moment, or an actor of it may still work although its driver is dead: so
+only what is older than `ATTEMPT_AGE_SEC` goes, and a commit that loses its part all the same is found by the driver.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from infra.errors import DataError, NotFoundError
 from infra.storage import Storage, Unfinished
 from jobs.control import current_status
-from jobs.record import job_key, list_statuses
+from jobs.manifest import is_published, load_manifest
+from jobs.record import job_key, list_job_ids, load_status
 from jobs.tasks import PARTS, committed, read_commits
 
+ATTEMPT_AGE_SEC = 3600.0
+"""Between a part and its commit an attempt waits far less, with all its requests to a store that does not answer."""
 UPLOAD_AGE_SEC = 24 * 3600.0
 """An unfinished upload outside ended jobs may still go on until it is so old."""
 
@@ -19,10 +28,12 @@ class Garbage:
 
     Attributes:
         parts: (key, bytes).
+        warnings: a sentence for each job that was left alone because its record is damaged.
     """
 
     parts: tuple[tuple[str, int], ...]
     uploads: tuple[Unfinished, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -34,29 +45,76 @@ def find_garbage(storage: Storage, job_id: str | None = None) -> Garbage:
 
     Raises:
         NotFoundError: no such job.
+        DataError: the record of the job that was asked for is damaged; among all jobs such a one is only warned of.
     """
-    asked = [job_id] if job_id is not None else [status.job_id for status in list_statuses(storage)]
-    ended = [one for one in asked if current_status(storage, one).state.is_final]
-    parts = tuple(part for one in ended for part in _orphans(storage, one))
-    folders = tuple(job_key(one, "") for one in ended)
-    prefix = "" if job_id is None else job_key(job_id, "")
-    uploads = tuple(
-        upload
-        for upload in storage.unfinished(prefix)
-        if upload.key.startswith(folders) or (job_id is None and time.time() - upload.begun_at > UPLOAD_AGE_SEC)
-    )
-    return Garbage(parts, uploads)
+    asked = [job_id] if job_id is not None else list_job_ids(storage)
+    parts: list[tuple[str, int]] = []
+    warnings: list[str] = []
+    kept_since: dict[str, float] = {}
+    for one in asked:
+        try:
+            if current_status(storage, one).state.is_final:
+                kept_since[job_key(one, "")] = _kept_since(storage, one)
+                parts += _orphans(storage, one)
+        except (DataError, NotFoundError) as err:
+            if job_id is not None:
+                raise
+            warnings.append(str(err))
+    elsewhere = job_id is None
+    begun = storage.unfinished("" if job_id is None else job_key(job_id, ""))
+    uploads = tuple(upload for upload in begun if _is_given_up(upload, kept_since, elsewhere=elsewhere))
+    return Garbage(tuple(parts), uploads, tuple(warnings))
 
 
 def remove(storage: Storage, garbage: Garbage) -> None:
+    """Delete it, except of jobs that have been resumed since."""
+    kept = tuple(job_key(one, "") for one in _jobs_of(garbage) if _goes_on(storage, one))
     for key, _ in garbage.parts:
-        storage.delete(key)
+        if not key.startswith(kept):
+            storage.delete(key)
     for upload in garbage.uploads:
-        storage.abandon(upload)
+        if not upload.key.startswith(kept):
+            storage.abandon(upload)
 
 
-def _orphans(storage: Storage, job_id: str) -> Iterator[tuple[str, int]]:
-    stored = storage.list(job_key(job_id, PARTS))
-    if stored:
+def _jobs_of(garbage: Garbage) -> set[str]:
+    keys = [key for key, _ in garbage.parts] + [upload.key for upload in garbage.uploads]
+    return {key.split("/")[1] for key in keys if key.startswith("jobs/")}
+
+
+def _goes_on(storage: Storage, job_id: str) -> bool:
+    try:
+        return not load_status(storage, job_id).state.is_final
+    except (DataError, NotFoundError):
+        return False  # only an upload that is a day old can be of such a job
+
+
+def _kept_since(storage: Storage, job_id: str) -> float:
+    """What was written later may still begin to count."""
+    return float("inf") if is_published(storage, job_id) else time.time() - ATTEMPT_AGE_SEC
+
+
+def _orphans(storage: Storage, job_id: str) -> Iterable[tuple[str, int]]:
+    """The parts are listed before what names them is read, so that none of an attempt under way is missed there."""
+    since = _kept_since(storage, job_id)
+    stored = [entry for entry in storage.list(job_key(job_id, PARTS)) if entry.modified_at < since]
+    if not stored:
+        return ()
+    if is_published(storage, job_id):
+        named = {output.key(job_id) for output in load_manifest(storage, job_id).outputs}
+    else:
         named = {job_key(job_id, one.part) for one in read_commits(storage, job_id, committed(storage, job_id))}
-        yield from ((entry.key, entry.size_bytes) for entry in stored if entry.key not in named)
+    return [(entry.key, entry.size_bytes) for entry in stored if entry.key not in named]
+
+
+def _is_given_up(upload: Unfinished, kept_since: dict[str, float], *, elsewhere: bool) -> bool:
+    """Whether nobody completes an upload any more.
+
+    Args:
+        kept_since: folder of an ended job -> see `_kept_since`.
+        elsewhere: it may be of no ended job.
+    """
+    since = next((since for folder, since in kept_since.items() if upload.key.startswith(folder)), None)
+    if since is not None:
+        return upload.begun_at < since
+    return elsewhere and time.time() - upload.begun_at > UPLOAD_AGE_SEC

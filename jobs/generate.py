@@ -10,29 +10,44 @@ import ray
 from anomaly_gan.data import Sample, decode_sample, encode_png
 from anomaly_gan.mixing import anomalies
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
+from infra.errors import StorageError
 from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name
 from jobs.hand_out import hand_out
 from jobs.manifest import Output, OutputWriter
 from jobs.shard_maker import QUALITY, ShardMaker, plan_of
-from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total
+from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total, whole_commits
 
 SHEET_TILES = 24
 SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
+
+ROUNDS = 4
+"""Of making what is missing; what was made is looked for again before it is published."""
 
 SPARE_THREADS = 1
 """Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
 def generate(context: JobContext) -> None:
-    """Do the tasks that are not yet done, then publish shards, sheet and summary; visible only when complete."""
+    """Do the tasks that are not yet done, then publish shards, sheet and summary; visible only when complete.
+
+    Raises:
+        UsageError: the job was begun with another plan.
+        StorageError: parts vanish again and again.
+    """
     plan = open_plan(context.storage, context.job_id, plan_of(context))
-    done = committed(context.storage, context.job_id)
-    todo = [task for task in range(plan.tasks) if task not in done]
-    commits = read_commits(context.storage, context.job_id, sorted(done)) if done else []
-    commits += _make(context, plan, todo, sum(one.items for one in commits))
-    publish(context, sorted(commits, key=lambda one: one.task))
+    storage, job_id = context.storage, context.job_id
+    commits = read_commits(storage, job_id, sorted(committed(storage, job_id)))
+    for _ in range(ROUNDS):
+        commits = whole_commits(storage, job_id, commits)
+        done = {one.task for one in commits}
+        todo = [task for task in range(plan.tasks) if task not in done]
+        if not todo:
+            publish(context, sorted(commits, key=lambda one: one.task))
+            return
+        commits += _make(context, plan, todo, sum(one.items for one in commits))
+    raise StorageError(f"job {job_id}: parts of it vanish from the store; find out who deletes them, and resume it")
 
 
 def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done: int) -> list[TaskCommit]:

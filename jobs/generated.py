@@ -12,7 +12,7 @@ SHARD_PREFIX = "shards/"
 
 
 def shard_name(task: int) -> str:
-    return f"{SHARD_PREFIX}generated-{task:06d}.tar"
+    return f"{SHARD_PREFIX}generated-{task:08d}.tar"
 
 
 def published_shards(storage: Storage, job_id: str) -> list[Output]:

@@ -17,11 +17,14 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
     Args:
         at_a_time: tasks of one actor.
 
+    An actor that was lost more often than Ray may start it again is given up, and the others go on.
+
     Raises:
-        RayActorError: an actor was lost more often than Ray may start it again.
+        RayActorError: no actor is left, or one could not even begin, as then none can.
     """
     waiting = deque(tasks)
     idle: list[Any] = []
+    given_up: list[Any] = []
     busy: dict[Any, tuple[Any, int]] = {}
     starting = {actor.ready.remote(): actor for actor in actors for _ in range(at_a_time)}
     while waiting or busy:
@@ -30,8 +33,17 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
             busy[actor.make.remote(task)] = (actor, task)
         [answer], _ = ray.wait([*starting, *busy], num_returns=1)
         if answer in starting:
-            ray.get(answer)
-            idle.append(starting.pop(answer))
+            actor = starting.pop(answer)
+            try:
+                ray.get(answer)
+            except RayActorError as err:
+                if err.actor_init_failed or not (starting or busy or idle):
+                    raise
+                if actor not in given_up:
+                    given_up.append(actor)
+                    print("warning: a worker was lost too often and is given up; the others go on", flush=True)
+                continue
+            idle.append(actor)
             continue
         actor, task = busy.pop(answer)
         try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
@@ -10,6 +10,7 @@ from infra.storage import Storage
 from jobs.record import job_key, load_status
 
 SCHEMA_VERSION = 1
+ANEW = "make it anew with `agan jobs retry {}`"
 
 
 class Output(BaseModel):
@@ -73,16 +74,25 @@ class OutputWriter:
         return manifest
 
 
+def is_published(storage: Storage, job_id: str) -> bool:
+    """Whether the outputs of a job are visible."""
+    return storage.exists(job_key(job_id, "_SUCCESS"))
+
+
 def load_manifest(storage: Storage, job_id: str) -> Manifest:
     """The job's visible outputs.
 
     Raises:
         NotFoundError: no such job, or it has not succeeded; the message says its state.
+        DataError: the manifest is damaged.
     """
-    if not storage.exists(job_key(job_id, "_SUCCESS")):
+    if not is_published(storage, job_id):
         state = load_status(storage, job_id).state
         raise NotFoundError(f"job {job_id}: has no results, it is {state}; see `agan jobs logs {job_id}`")
-    return Manifest.model_validate_json(storage.read(job_key(job_id, "manifest.json")))
+    try:
+        return Manifest.model_validate_json(storage.read(job_key(job_id, "manifest.json")))
+    except ValidationError as err:
+        raise DataError(f"job {job_id}: manifest.json is damaged; {ANEW.format(job_id)}") from err
 
 
 def read_output(storage: Storage, job_id: str, output: Output) -> bytes:
@@ -93,7 +103,7 @@ def read_output(storage: Storage, job_id: str, output: Output) -> bytes:
     """
     data = storage.read(output.key(job_id))
     if sha256(data) != output.sha256:
-        raise DataError(f"job {job_id}: out/{output.name}: sha256 differs from the manifest; run the job again")
+        raise DataError(f"job {job_id}: out/{output.name}: sha256 differs from the manifest; {ANEW.format(job_id)}")
     return data
 
 

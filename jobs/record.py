@@ -2,6 +2,7 @@
 
 jobs/<id>/spec.json       what was asked, with the source of each value; written once
 jobs/<id>/status.json     state; written by the job's supervisor, or by the CLI once that is dead
+jobs/<id>/attempts/N.json who resumed the job as attempt N; created once
 jobs/<id>/progress.json   how far, how fast, losses; written by the work itself
 jobs/<id>/cancel.json     somebody asked for an end
 jobs/<id>/failure.txt     an error of the training that a restart would only repeat
@@ -28,6 +29,8 @@ from infra.storage import Storage
 
 SCHEMA_VERSION = 1
 HEARTBEAT_SEC = 3.0
+ATTEMPT_VARIABLE = "AGAN_ATTEMPT"
+"""Tells a supervisor which attempt of its job it is."""
 LOST_AFTER_SEC = 45.0
 """A job whose supervisor has been silent for this long is asked after, and may be lost."""
 
@@ -136,10 +139,15 @@ def load_progress(storage: Storage, job_id: str) -> JobProgress | None:
         return None
 
 
+def list_job_ids(storage: Storage) -> list[str]:
+    """All jobs of the store, by id."""
+    return sorted(entry.key.split("/")[1] for entry in storage.list("jobs/") if entry.key.endswith("/status.json"))
+
+
 def list_statuses(storage: Storage) -> list[JobStatus]:
     """All jobs of the store, newest first."""
-    ids = {entry.key.split("/")[1] for entry in storage.list("jobs/") if entry.key.endswith("/status.json")}
-    return sorted((load_status(storage, i) for i in ids), key=lambda s: s.submitted_at, reverse=True)
+    statuses = [load_status(storage, job_id) for job_id in list_job_ids(storage)]
+    return sorted(statuses, key=lambda status: status.submitted_at, reverse=True)
 
 
 def read_logs(storage: Storage, job_id: str, skip: int = 0) -> tuple[str, int]:

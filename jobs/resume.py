@@ -2,55 +2,123 @@
 
 import json
 import time
+from dataclasses import dataclass
 
-from infra.cluster import Cluster
+from infra.cluster import Capacity, Cluster
 from infra.errors import UsageError
 from infra.settings import Settings
-from infra.storage import open_storage
+from infra.storage import Storage, open_storage
 from jobs.context import load_spec
 from jobs.control import current_status
 from jobs.record import JobState, JobStatus, job_key, load_status, save_status
 from jobs.resolve import ResolvedSpec
-from jobs.spec import parse_spec
+from jobs.spec import GenerateSpec, JobSpec, parse_spec
 from jobs.submit import check_cluster, start, submit
 
 RESUMABLE = ("train", "generate")
 """Kinds that go on where they ended: at the last checkpoint, or with the tasks that are missing."""
 
+CLAIM_SEC = 120.0
+"""Who has claimed an attempt and not recorded it for so long was interrupted; the next one may then go on."""
 
-def resume_job(job_id: str, settings: Settings, cluster: Cluster) -> JobStatus:
+
+@dataclass(frozen=True)
+class Resumed:
+    """What became of a job that was to go on.
+
+    Attributes:
+        status: of the attempt.
+        is_ours: this call started it; else another one did.
+        hint: a sentence where not all workers find room; None = they do.
+    """
+
+    status: JobStatus
+    is_ours: bool
+    hint: str | None = None
+
+
+def resume_job(job_id: str, settings: Settings, cluster: Cluster) -> Resumed:
     """Go on with a job under its own id; what it had finished is kept.
+
+    Of several calls at one time one starts the attempt, and the others tell which one it is. A generate job begins with
+    the workers that the cluster has room for, one at least.
 
     Raises:
         NotFoundError: no such job.
-        UsageError: it still runs, has succeeded, or its kind can only start anew.
+        UsageError: it runs and was never resumed, has succeeded, or its kind can only start anew.
         ClusterError: the cluster is too small or refused it.
     """
     storage = open_storage(settings)
     status, spec = current_status(storage, job_id), load_spec(storage, job_id)
-    if not status.state.is_final:
-        raise UsageError(f"job {job_id}: is {status.state}; wait for it, or end it with `agan jobs cancel {job_id}`")
-    if status.state is JobState.SUCCEEDED:
-        raise UsageError(f"job {job_id}: has succeeded; see `agan results show {job_id}`")
-    if status.kind not in RESUMABLE:
-        raise UsageError(
-            f"job {job_id}: is a kind that cannot go on ({status.kind}); start it anew with `agan jobs retry {job_id}`"
-        )
-    check_cluster(spec, storage.uri, cluster.capacity())
-    for name in ("cancel.json", "failure.txt"):
-        storage.delete(job_key(job_id, name))
+    if not status.state.is_final and status.attempt > 1:
+        return Resumed(status, is_ours=False)
+    _check_resumable(status)
+    capacity = cluster.capacity()
+    check_cluster(_least(spec), storage.uri, capacity)
+    latest = load_status(storage, job_id)
+    if latest.attempt > status.attempt:
+        return Resumed(latest, is_ours=False)
+    attempt, is_ours = _claim(storage, job_id, status.attempt + 1)
     again = status.changed(
         state=JobState.PENDING,
-        attempt=status.attempt + 1,
+        attempt=attempt,
         submitted_at=time.time(),
         started_at=None,
         finished_at=None,
         error=None,
         cluster=cluster.url,
     )
+    if not is_ours:
+        return Resumed(again, is_ours=False)
+    for name in ("cancel.json", "failure.txt"):
+        storage.delete(job_key(job_id, name))
     save_status(storage, again)
     start(again, storage, settings, cluster)
-    return again
+    return Resumed(again, is_ours=True, hint=_hint(spec, capacity))
+
+
+def _check_resumable(status: JobStatus) -> None:
+    job = f"job {status.job_id}"
+    if not status.state.is_final:
+        raise UsageError(f"{job}: is {status.state}; wait for it, or end it with `agan jobs cancel {status.job_id}`")
+    if status.state is JobState.SUCCEEDED:
+        raise UsageError(f"{job}: has succeeded; see `agan results show {status.job_id}`")
+    if status.kind not in RESUMABLE:
+        raise UsageError(
+            f"{job}: is a kind that cannot go on ({status.kind}); start it anew with `agan jobs retry {status.job_id}`"
+        )
+
+
+def _claim(storage: Storage, job_id: str, attempt: int) -> tuple[int, bool]:
+    """(attempt that goes on, whether it is ours); of racing callers one gets it.
+
+    Args:
+        attempt: the next one.
+    """
+    key = job_key(job_id, f"attempts/{attempt}.json")
+    if storage.create(key, json.dumps({"claimed_at": time.time()}).encode()):
+        return attempt, True
+    if time.time() - float(json.loads(storage.read(key))["claimed_at"]) < CLAIM_SEC:
+        return attempt, False
+    return _claim(storage, job_id, attempt + 1)
+
+
+def _least(spec: JobSpec) -> JobSpec:
+    """What must find room at once: of a generate job one worker, because no task waits for the others."""
+    if not isinstance(spec, GenerateSpec):
+        return spec
+    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"workers": 1})})
+
+
+def _hint(spec: JobSpec, capacity: Capacity) -> str | None:
+    wanted = spec.resources.workers
+    rooms = [capacity.cpus / spec.resources.cpus_per_worker]
+    if spec.resources.gpus_per_worker:
+        rooms.append(capacity.gpus / spec.resources.gpus_per_worker)
+    room = int(min(rooms))
+    if capacity.grows or room >= wanted:
+        return None
+    return f"hint: the cluster has room for {room} of {wanted} workers; the others begin when nodes join"
 
 
 def retry_job(job_id: str, settings: Settings, cluster: Cluster) -> str:

@@ -19,6 +19,7 @@ from infra.errors import StorageError, UsageError
 from infra.settings import load_settings
 from infra.storage import Storage, open_storage
 from jobs.record import (
+    ATTEMPT_VARIABLE,
     HEARTBEAT_SEC,
     JobState,
     JobStatus,
@@ -77,31 +78,51 @@ class LogMirror:
 
 
 class Supervisor:
-    """Runs one job's work in a child process and keeps its record."""
+    """Runs one attempt of a job's work in a child process and keeps its record, until there is a newer attempt.
 
-    def __init__(self, storage: Storage, job_id: str, command: Sequence[str] | None = None) -> None:
+    Attributes:
+        is_superseded: the job was taken for lost and resumed; its record and log belong to the newer attempt.
+    """
+
+    def __init__(
+        self, storage: Storage, job_id: str, command: Sequence[str] | None = None, *, attempt: int = 1
+    ) -> None:
         """
         Args:
             command: what does the work; None = `jobs.work`.
+            attempt: as in the job's status.
         """
         self.storage = storage
         self.job_id = job_id
+        self.attempt = attempt
         self.command = command or [sys.executable, "-u", "-m", "jobs.work", job_id]
         self.logs = LogMirror(self.storage, job_id)
         self.child: subprocess.Popen[bytes] | None = None
         self.stopped_by: signal.Signals | None = None
+        self.is_superseded = False
 
     def run(self) -> int:
-        status = load_status(self.storage, self.job_id).changed(state=JobState.RUNNING, started_at=time.time())
-        save_status(self.storage, status)
+        if not self._owns_record():
+            return 1
+        status = load_status(self.storage, self.job_id)
+        running = status.changed(state=JobState.RUNNING, started_at=time.time(), attempt=self.attempt)
+        save_status(self.storage, running)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with tempfile.TemporaryDirectory() as folder:
             error_file = Path(folder) / "error"
-            code = self._supervise(status, error_file)
+            code = self._supervise(running, error_file)
             error = error_file.read_text() if error_file.is_file() else None
-        final = self._record_end(status, code, error)
-        return 0 if final.state is JobState.SUCCEEDED else 1
+        final = self._record_end(running, code, error)
+        return 0 if final.state is JobState.SUCCEEDED and not self.is_superseded else 1
+
+    def _owns_record(self) -> bool:
+        """Whether no newer attempt keeps the record."""
+        newest = load_status(self.storage, self.job_id).attempt
+        if newest > self.attempt:
+            self.is_superseded = True
+            print(f"job {self.job_id}: goes on as attempt {newest}; attempt {self.attempt} ends", file=sys.stderr)
+        return not self.is_superseded
 
     def _supervise(self, status: JobStatus, error_file: Path) -> int:
         self.child = subprocess.Popen(
@@ -113,12 +134,12 @@ class Supervisor:
         reader = threading.Thread(target=self._read, args=(self.child,), daemon=True)
         reader.start()
         flushed_at = time.monotonic()
-        while self.child.poll() is None and self.stopped_by is None:
+        while self.child.poll() is None and self.stopped_by is None and not self.is_superseded:
             time.sleep(LOG_FLUSH_SEC / 4)
             if time.monotonic() - flushed_at >= self.logs.interval_sec():
                 flushed_at = time.monotonic()
                 status = self._keep_record(status)
-        if self.stopped_by is not None:
+        if self.stopped_by is not None or self.is_superseded:
             self.child.kill()
         code = self.child.wait()
         reader.join(timeout=2)
@@ -127,10 +148,12 @@ class Supervisor:
     def _keep_record(self, status: JobStatus) -> JobStatus:
         """Log and heartbeat; a store that is away for a while must not end the work."""
         try:
-            self.logs.flush()
             if time.time() - status.heartbeat_at >= HEARTBEAT_SEC:
+                if not self._owns_record():
+                    return status
                 status = status.changed()
                 save_status(self.storage, status)
+            self.logs.flush()
         except StorageError as err:
             print(f"warning: the record is late: {err}", file=sys.stderr)
         return status
@@ -149,8 +172,9 @@ class Supervisor:
         while True:
             try:
                 final = self._final_status(status, code, error)
-                self.logs.flush(last=True)
-                save_status(self.storage, final)
+                if self._owns_record():
+                    self.logs.flush(last=True)
+                    save_status(self.storage, final)
                 return final
             except StorageError as err:
                 pause = next(pauses, None)
@@ -172,7 +196,8 @@ class Supervisor:
 
 def main(uri: str) -> int:
     store, job_id = parse_spec_uri(uri)
-    return Supervisor(open_storage(load_settings({"store": store})), job_id).run()
+    attempt = int(os.environ.get(ATTEMPT_VARIABLE, "1"))
+    return Supervisor(open_storage(load_settings({"store": store})), job_id, attempt=attempt).run()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from anomaly_gan.generation import Generated
 from anomaly_gan.mixing import anomalies
 from anomaly_gan.quality import LIMITS
 from infra.digest import sha256
+from infra.errors import UsageError
 from infra.shards import write_shard
 from jobs.context import JobContext
 from jobs.generated import is_kept
@@ -43,8 +44,7 @@ class ShardMaker:
         self._tasks = plan_of(context)
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
-        device = torch.device("cuda" if self.spec.resources.gpus_per_worker else "cpu")
-        self._layers = load_layers(context.storage, self.spec, device)
+        self._layers = load_layers(context.storage, self.spec, _device(self.spec))
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
@@ -73,6 +73,27 @@ class ShardMaker:
         return self.images(batch)[index - batch[0]]
 
 
+def _device(spec: GenerateSpec) -> torch.device:
+    """Where the network runs, so that the same kind of hardware gives the same bytes every time.
+
+    Raises:
+        UsageError: the job is for GPUs, and there is none here.
+    """
+    gpus = spec.resources.gpus_per_worker
+    if not gpus:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"resources.gpus_per_worker: {gpus}, but torch finds no GPU on this machine; do it on one that has the same"
+            " kind of GPU, because others give other bytes"
+        )
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = True  # torch's own choice, whatever the environment says
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")
+
+
 def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
     """Measure -> (sum, number of anomalies where it is defined); what the gate did begins with QUALITY."""
     sums: dict[str, tuple[float, int]] = {}
@@ -94,6 +115,7 @@ def _judged(sample: Sample) -> dict[str, float]:
     counts = {
         "kept": is_kept(sample),
         "tries": len(tries),
+        "unplaced": sum(told["quality"]["unplaced"] for told in anomalies(sample.meta) if "quality" in told),
         **{f"broke {name}": broken[name] for name in LIMITS},
     }
     return {QUALITY + name: float(count) for name, count in counts.items()}

@@ -28,7 +28,7 @@ from jobs.manifest import load_manifest
 from jobs.maskpools import check_pool, full_name, load_pool_index
 from jobs.mix import check_mix
 from jobs.models import load_model
-from jobs.record import JobState, JobStatus, job_key, new_job_id, save_status
+from jobs.record import ATTEMPT_VARIABLE, JobState, JobStatus, job_key, new_job_id, save_status
 from jobs.resolve import ResolvedSpec
 from jobs.spec import SCHEMA_VERSION, AddedModel, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
 
@@ -325,8 +325,9 @@ def start(status: JobStatus, storage: Storage, settings: Settings, cluster: Clus
     python = sys.executable if settings.cluster is None else "python"
     spec_uri = f"{storage.uri}/{job_key(status.job_id, 'spec.json')}"
     entrypoint = shlex.join([python, "-m", "jobs.run", spec_uri])
+    environment = settings.environment() | JOB_ENVIRONMENT | {ATTEMPT_VARIABLE: str(status.attempt)}
     try:
-        cluster.submit(status.submission_id, entrypoint, settings.environment() | JOB_ENVIRONMENT)
+        cluster.submit(status.submission_id, entrypoint, environment)
     except ClusterError as err:
         save_status(storage, status.finished(JobState.FAILED, str(err)))
         raise

@@ -11,12 +11,14 @@ which is written from the commits of all tasks. What no commit names is garbage 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.digest import sha256
-from infra.errors import DataError, UsageError
+from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage import Storage
+from jobs.manifest import ANEW
 from jobs.record import job_key
 
 READERS = 32
@@ -77,9 +79,9 @@ def open_plan(storage: Storage, job_id: str, plan: TaskPlan) -> TaskPlan:
     try:
         recorded = TaskPlan.model_validate_json(storage.read(key))
     except ValidationError as err:
-        raise DataError(f"job {job_id}: plan.json is damaged; start it anew with `agan jobs retry {job_id}`") from err
+        raise DataError(f"job {job_id}: plan.json is damaged; {ANEW.format(job_id)}") from err
     if recorded != plan:
-        raise UsageError(f"job {job_id}: was begun with another plan; start it anew with `agan jobs retry {job_id}`")
+        raise UsageError(f"job {job_id}: was begun with another plan; {ANEW.format(job_id)}")
     return recorded
 
 
@@ -90,12 +92,13 @@ def commit(
     part = f"{PARTS}part-{task:08d}-{secrets.token_hex(4)}.tar"
     storage.write(job_key(job_id, part), data)
     mine = TaskCommit(task=task, part=part, size_bytes=len(data), sha256=sha256(data), items=items, sums=dict(sums))
-    if storage.create(_commit_key(job_id, task), mine.model_dump_json().encode()):
-        return mine
-    winner = _read(storage, job_id, task)
-    if winner.part != part:  # else our own request was answered twice
-        storage.delete(job_key(job_id, part))
-    return winner
+    while not storage.create(_commit_key(job_id, task), mine.model_dump_json().encode()):
+        with suppress(NotFoundError):  # taken back since, because its part was gone
+            winner = _read(storage, job_id, task)
+            if winner.part != part:  # else our own request was answered twice
+                storage.delete(job_key(job_id, part))
+            return winner
+    return mine
 
 
 def committed(storage: Storage, job_id: str) -> set[int]:
@@ -113,6 +116,29 @@ def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> list[Ta
     """
     with ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(lambda task: _read(storage, job_id, task), tasks))
+
+
+def whole_commits(storage: Storage, job_id: str, commits: Iterable[TaskCommit]) -> list[TaskCommit]:
+    """Those whose part is stored in its size; the others are taken back, so that their tasks can be done again.
+
+    A part can be gone although its commit is there: `jobs.garbage` took it for one that nobody needs.
+    """
+    base = job_key(job_id, "")
+    stored = {entry.key.removeprefix(base): entry.size_bytes for entry in storage.list(base + PARTS)}
+    whole = []
+    for one in commits:
+        if stored.get(one.part) == one.size_bytes:
+            whole.append(one)
+        else:
+            _take_back(storage, job_id, one)
+    return whole
+
+
+def _take_back(storage: Storage, job_id: str, broken: TaskCommit) -> None:
+    """Delete a commit, unless another driver has done so and its task is committed anew."""
+    with suppress(NotFoundError):
+        if _read(storage, job_id, broken.task) == broken:
+            storage.delete(_commit_key(job_id, broken.task))
 
 
 def total(commits: Sequence[TaskCommit]) -> dict[str, tuple[float, int]]:
@@ -133,4 +159,4 @@ def _read(storage: Storage, job_id: str, task: int) -> TaskCommit:
     try:
         return TaskCommit.model_validate_json(storage.read(_commit_key(job_id, task)))
     except ValidationError as err:
-        raise DataError(f"job {job_id}: commits/{task:08d}.json is damaged; remove it and resume the job") from err
+        raise DataError(f"job {job_id}: commits/{task:08d}.json is damaged; {ANEW.format(job_id)}") from err

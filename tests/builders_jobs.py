@@ -58,6 +58,8 @@ class FakeCluster:
             base = job_key(job_id, "")
             self.stored = [entry.key.removeprefix(base) for entry in self.storage.list(base)]
         self._refuse()
+        if job_id in self.jobs:
+            raise ClusterError(f"cluster {self.url}: refused job {job_id} (it was submitted before)")
         self.jobs[job_id] = (entrypoint, dict(environment))
         self.states[job_id] = ("PENDING", "")
 

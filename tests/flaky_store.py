@@ -1,19 +1,21 @@
-"""A proxy before an S3 server that breaks a share of all requests, in turn in five ways."""
+"""A proxy before an S3 server that breaks a share of all requests, in turn in each of six ways."""
 
 import random
 import socket
 import struct
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from urllib.parse import urlsplit
 
-SLOW_SEC = 0.3
-"""How long a request hangs before its connection is cut, as a client's timeout would."""
+FAULTS = ("500", "503", "reset", "hang", "lost answer")
+"""Of every request: hang = no answer at all; lost answer = carried out, but nobody hears of it."""
+CUT_BODY = "cut body"
+"""Of a GET too: the connection ends in the middle of the answer."""
 
 ERROR = b"<Error><Code>{code}</Code><Message>told so</Message></Error>"
 
@@ -23,6 +25,8 @@ class FlakyProxy:
 
     Attributes:
         share: of requests that break, 0..1; may be changed at any time.
+        only: how every request breaks that does; None = in turn.
+        most: requests that break at most; None = any number.
         attempts: (method, path) -> how often it came.
         broken: how a request broke -> how often.
     """
@@ -30,18 +34,21 @@ class FlakyProxy:
     def __init__(self, target: str, share: float, seed: int = 0) -> None:
         self.target = urlsplit(target)
         self.share = share
+        self.only: str | None = None
+        self.most: int | None = None
         self.attempts: Counter[tuple[str, str]] = Counter()
         self.broken: Counter[str] = Counter()
         self._random = random.Random(seed)
+        self._faults = {True: cycle((CUT_BODY, *FAULTS)), False: cycle(FAULTS)}
         self._lock = threading.Lock()
 
     def fault(self, method: str, path: str) -> str | None:
         """How this request is to break; None = not."""
         with self._lock:
             self.attempts[method, path] += 1
-            if self._random.random() >= self.share:
+            if self._random.random() >= self.share or self.broken.total() == self.most:
                 return None
-            kind = self._random.choice(("500", "503", "reset", "hang", "lost answer"))
+            kind = self.only or next(self._faults[method == "GET"])
             self.broken[kind] += 1
             return kind
 
@@ -80,15 +87,19 @@ class _Handler(BaseHTTPRequestHandler):
             code = "InternalError" if fault == "500" else "SlowDown"
             self._answer(int(fault), ERROR.replace(b"{code}", code.encode()), {"Content-Type": "application/xml"})
             return
+        if fault == "hang":
+            with suppress(OSError):
+                self.connection.recv(1)  # until the client has had enough
         if fault in ("reset", "hang"):
-            time.sleep(SLOW_SEC if fault == "hang" else 0)
             self._cut()
             return
         status, headers, answer = self._forward(body)
-        if fault == "lost answer":  # carried out, but nobody hears of it
+        if fault == "lost answer":
             self._cut()
             return
-        self._answer(status, answer, headers)
+        self._answer(status, answer[: len(answer) // 2] if fault == CUT_BODY else answer, headers, len(answer))
+        if fault == CUT_BODY:
+            self._cut()
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
 
@@ -104,12 +115,13 @@ class _Handler(BaseHTTPRequestHandler):
         upstream.close()
         return answered.status, kept, data
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _answer(self, status: int, body: bytes, headers: dict[str, str], told_bytes: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in ("content-length", "transfer-encoding"):
                 self.send_header(name, value)
-        self.send_header("Content-Length", headers.get("Content-Length", str(len(body))))
+        length = len(body) if told_bytes is None else told_bytes
+        self.send_header("Content-Length", headers.get("Content-Length", str(length)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

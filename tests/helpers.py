@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ TEST_DATA = Path(
 
 
 class MemoryStorage:
-    """A `Storage` in a dict, for tests; assert on `objects`, and put into `uploads` what nobody completed."""
+    """A `Storage` in a dict, for tests; assert on `objects`, and put into `uploads` what nobody completed.
+
+    Attributes:
+        modified: key -> when it was written, seconds since 1970; set it back to make an object old.
+    """
 
     def __init__(self, uri: str = "memory://store") -> None:
         self.uri = uri
         self.objects: dict[str, bytes] = {}
+        self.modified: dict[str, float] = {}
         self.uploads: list[Unfinished] = []
         self._lock = threading.Lock()
 
@@ -31,6 +37,7 @@ class MemoryStorage:
 
     def write(self, key: str, data: bytes) -> None:
         self.objects[check_key(key)] = bytes(data)
+        self.modified[key] = time.time()
 
     def create(self, key: str, data: bytes) -> bool:
         with self._lock:
@@ -50,7 +57,11 @@ class MemoryStorage:
 
     def list(self, prefix: str) -> list[StoredObject]:
         check_prefix(prefix)
-        return [StoredObject(k, len(v)) for k, v in sorted(self.objects.items()) if k.startswith(prefix)]
+        return [
+            StoredObject(k, len(v), self.modified.get(k, time.time()))
+            for k, v in sorted(self.objects.items())
+            if k.startswith(prefix)
+        ]
 
     def delete(self, key: str) -> None:
         self.objects.pop(check_key(key), None)

@@ -25,6 +25,7 @@ from tests.conftest import CREDENTIALS
 from tests.flaky_store import flaky_proxy
 
 TASKS, PER_TASK = 40, 100
+TIMEOUT_SEC = "1"
 THREADS = 2
 """Tasks at a time, as a worker with one core has."""
 SHARES = {"clean": 0.0, "faulty": 0.3}
@@ -56,7 +57,7 @@ def run(settings: Settings, job_id: str, share: float, seed: int) -> float:
     """Seconds that a worker and the driver of a job take."""
     spec = GenerateSpec(model=TRAIN_JOB, count=TASKS * PER_TASK, images_per_shard=PER_TASK)
     with flaky_proxy(str(settings.s3_endpoint), share, seed) as (endpoint, _):
-        through = settings.model_copy(update={"s3_endpoint": endpoint})
+        through = settings.model_copy(update={"s3_endpoint": endpoint, "s3_timeout": TIMEOUT_SEC})
         job = JobContext(job_id, spec, through, open_storage(through))
         started = time.perf_counter()
         maker = ShardMaker(job)

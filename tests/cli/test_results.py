@@ -129,7 +129,7 @@ def test_export_of_a_job_that_failed_ends_with_exit_3(storage: LocalStorage) -> 
 
 
 def test_export_of_a_changed_shard_ends_with_exit_6(storage: LocalStorage, generated: str) -> None:
-    storage.write(f"jobs/{generated}/out/shards/generated-000001.tar", b"changed")
+    storage.write(f"jobs/{generated}/out/shards/generated-00000001.tar", b"changed")
     result = run_cli(["results", "export", generated, "--format", "coco"], exit_code=6)
-    assert "out/shards/generated-000001.tar: sha256 differs from the manifest" in result.stderr
+    assert "out/shards/generated-00000001.tar: sha256 differs from the manifest" in result.stderr
     assert list(Path().iterdir()) == []

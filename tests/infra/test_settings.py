@@ -42,6 +42,7 @@ def test_each_key_is_resolved_on_its_own(tmp_path: Path) -> None:
         "s3_endpoint": "default",
         "s3_region": "file (agan.yaml)",
         "s3_profile": "environment",
+        "s3_timeout": "default",
         "cluster": "default",
         "weights": "default",
     }

@@ -143,6 +143,13 @@ def test_list_takes_any_beginning_of_a_key(storage: Storage) -> None:
     assert {entry.size_bytes for entry in storage.list("")} == {5}
 
 
+def test_a_listing_tells_when_an_object_was_written(storage: Storage) -> None:
+    before = time.time()
+    storage.write("a", b"")
+    [found] = storage.list("")
+    assert before - 1 <= found.modified_at <= time.time() + 1  # S3 knows whole seconds
+
+
 def test_a_key_that_could_leave_the_store_is_refused(storage: Storage, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.touch()
@@ -299,6 +306,7 @@ def no_backoff(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Retries follow at once; the pauses that were asked for."""
     pauses: list[float] = []
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(storage_s3, "time", SimpleNamespace(sleep=pauses.append))
     return pauses
 
 
@@ -427,10 +435,24 @@ def test_a_connection_lost_while_writing_leaves_the_old_object(hooked: Hooked) -
 
 
 @pytest.mark.s3
+@pytest.mark.usefixtures("no_backoff")
 def test_a_conflict_of_creators_is_tried_again(hooked: Hooked) -> None:
     answers = [answer(409, "ConditionalRequestConflict")] * 2
     storage = hooked("PutObject", lambda **_: answers.pop() if answers else None)
     assert storage.create("a", b"mine") is True
-    storage = hooked("PutObject", lambda **_: answer(409, "ConditionalRequestConflict"))
+    sent: list[int] = []
+
+    def conflict(**_: Any) -> AWSResponse:
+        sent.append(1)
+        return answer(409, "ConditionalRequestConflict")
+
+    storage = hooked("PutObject", conflict)
     with pytest.raises(StorageError, match="ConditionalRequestConflict"):
         storage.create("b", b"")
+    assert len(sent) == storage_s3.MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("given", ["soon", "0", "-1", "inf", "nan"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match=f"s3_timeout: a number of seconds above 0, got '{given}'"):
+        s3_client(Settings(s3_region="us-east-1", s3_timeout=given))

@@ -5,6 +5,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from anomaly_gan.config import ViewConfig
@@ -21,6 +23,12 @@ from jobs.spec import GenerateSpec
 from tests.builders import normal_sample
 from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model
 from tests.sources import gigantic_png
+
+
+def encode(form: str) -> bytes:
+    """A small picture in another format."""
+    return cv2.imencode(form, np.zeros((64, 64), np.uint8))[1].tobytes()
+
 
 WHOLE = encode_sample(normal_sample(0))
 
@@ -54,6 +62,9 @@ def tar(members: dict[str, bytes]) -> bytes:
     [
         ("s.image.png", WHOLE["image.png"][:200], r"sample s: image.png: not a readable picture \(200 bytes\)"),
         ("s.image.png", gigantic_png(20_000, 10_000), "sample s: image.png: the picture has more than 64 megapixels"),
+        ("s.image.png", encode(".jpg"), r"sample s: image.png: not a PNG \(\d+ bytes\); import or make it again"),
+        ("s.mask.hole.png", encode(".bmp"), r"sample s: mask.hole.png: not a PNG \(\d+ bytes\)"),
+        ("s.image.png", b"", r"sample s: image.png: not a PNG \(0 bytes\)"),
         ("s.mask.hole.png", gigantic_png(20_000, 10_000), "sample s: mask.hole.png: the picture has more than 64"),
         ("s.meta.json", b"{", r"sample s: meta.json: not valid JSON \(.*\); import or make it again"),
         ("s.meta.json", b"[]", "sample s: meta.json: holds no mapping"),
@@ -111,6 +122,21 @@ def test_a_model_of_another_resolution_is_refused_with_both(tmp_path: Path) -> N
 def test_a_model_of_a_class_that_the_data_set_lacks_is_refused(storage: LocalStorage) -> None:
     put_model(storage, "train-20260201-120000-0000", class_name="dent")
     refused(storage, UsageError, "data set tiles: has no class dent", model="train-20260201-120000-0000")
+
+
+def test_a_job_of_gpus_is_refused_where_there_is_none(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    told = "^resources.gpus_per_worker: 1, but torch finds no GPU on this machine; do it on one that has the same kind"
+    refused(storage, UsageError, told, resources={"gpus_per_worker": 1})
+
+
+def test_a_picture_on_which_the_decoder_raises_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def imdecode(*_: object) -> None:
+        raise cv2.error("pixels exceed CV_IO_MAX_IMAGE_PIXELS")
+
+    monkeypatch.setattr("cv2.imdecode", imdecode)
+    with pytest.raises(DataError, match=r"^sample s: image\.png: not a readable picture"):
+        decode_sample("s", WHOLE)
 
 
 def refused(storage: LocalStorage, error: type[AganError], told: str, **changes: Any) -> None:

@@ -271,7 +271,7 @@ def test_check_names_the_sample_whose_image_was_changed() -> None:
         ("mask.crack.png", encode_png(blob(level=200)), "mask is not binary"),
         ("mask.crack.png", encode_png(blob(10, 20)), "size (20, 10) differs from the image's (32, 24)"),
         ("mask.crack.png", encode_png(255 - blob()), "mask_area_px is {'crack': 720}"),
-        ("image.png", b"broken", "not a readable picture"),
+        ("image.png", b"broken", "not a PNG"),
         ("meta.json", b"{", "cannot be decoded"),
         ("meta.json", b'{"group": "other", "source": "x"}', "group is other"),
     ],

@@ -118,7 +118,7 @@ def test_a_damaged_shard_is_one_error_and_nothing_is_visible(
     put_made(storage)
     last = published_shards(storage, GENERATE_JOB)[-1].key(GENERATE_JOB)
     storage.objects[last] = storage.objects[last][:-1] + b"?"
-    with pytest.raises(DataError, match=r"generated-000002\.tar: sha256 differs from the manifest"):
+    with pytest.raises(DataError, match=r"generated-00000002\.tar: sha256 differs from the manifest"):
         export(storage, GENERATE_JOB, fmt, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,6 +1,7 @@
 """Generation over a store that breaks three requests of ten, and over one that is gone."""
 
 import uuid
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,12 +18,13 @@ from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import committed
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
-from tests.flaky_store import FlakyProxy, flaky_proxy
+from tests.flaky_store import CUT_BODY, FAULTS, FlakyProxy, flaky_proxy
 
 pytestmark = [pytest.mark.s3, pytest.mark.usefixtures("no_pauses")]
 
 COUNT, PER_TASK = 24, 2
 MAX_ATTEMPTS = 8
+TIMEOUT_SEC = "1"
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once: what is tested is that they come, not how long they wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     monkeypatch.setattr("botocore.retries.adaptive.ClientRateLimiter.on_sending_request", lambda *_, **__: None)
+    monkeypatch.setattr("infra.storage_s3.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def job(s3_endpoint: str) -> JobContext:
 
 
 def through(job: JobContext, endpoint: str) -> JobContext:
-    settings = job.settings.model_copy(update={"s3_endpoint": endpoint})
+    settings = job.settings.model_copy(update={"s3_endpoint": endpoint, "s3_timeout": TIMEOUT_SEC})
     return JobContext(job.job_id, job.spec, settings, open_storage(settings))
 
 
@@ -55,9 +58,9 @@ def run(job: JobContext) -> None:
     publish(job, [maker.make(task)[0] for task in range(COUNT // PER_TASK)])
 
 
-def most_attempts(proxy: FlakyProxy) -> int:
-    """Of one request; keys of attempts are unique, so each PUT of a part is one request."""
-    return max(number for (method, path), number in proxy.attempts.items() if method == "PUT" and "/parts/" in path)
+def most_attempts(proxy: FlakyProxy, method: str, part: str) -> int:
+    """Of one request: keys of parts and commits are written once, and shards of the data set read once."""
+    return max(number for (sent, path), number in proxy.attempts.items() if sent == method and part in path)
 
 
 def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext, s3_endpoint: str) -> None:
@@ -65,8 +68,10 @@ def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext, s3_e
         flaky = through(job, endpoint)
         run(flaky)
         shards = [one for one in load_manifest(flaky.storage, job.job_id).outputs if one.name.startswith("shards/")]
-        assert set(proxy.broken) == {"500", "503", "reset", "hang", "lost answer"}
-        assert most_attempts(proxy) <= MAX_ATTEMPTS
+        assert set(proxy.broken) == {CUT_BODY, *FAULTS}
+        assert most_attempts(proxy, "PUT", "/parts/") <= MAX_ATTEMPTS
+        assert most_attempts(proxy, "PUT", "/commits/") <= MAX_ATTEMPTS
+        assert most_attempts(proxy, "GET", "/datasets/tiles/") <= MAX_ATTEMPTS
     assert len(shards) == COUNT // PER_TASK
     assert all(read_output(job.storage, job.job_id, shard) for shard in shards)
     put_status(job.storage, job.job_id, JobState.SUCCEEDED)
@@ -75,14 +80,44 @@ def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext, s3_e
     assert {entry.key for entry in parts} == {shard.key(job.job_id) for shard in shards}
 
 
+@pytest.mark.parametrize("only", ["500", "hang"])
+def test_no_request_is_sent_more_than_eight_times(job: JobContext, s3_endpoint: str, only: str) -> None:
+    with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
+        proxy.only = only
+        storage = open_storage(job.settings.model_copy(update={"s3_endpoint": endpoint, "s3_timeout": "0.2"}))
+        with pytest.raises(StorageError, match="a: "):
+            storage.read("a")
+        with pytest.raises(StorageError, match="a: "):
+            storage.create("a", b"new")
+        assert set(proxy.attempts.values()) == {MAX_ATTEMPTS}
+
+
+@pytest.mark.parametrize("key", ["there", "missing"])
+def test_an_answer_that_is_always_cut_is_asked_for_eight_times(job: JobContext, s3_endpoint: str, key: str) -> None:
+    job.storage.write("there", bytes(100_000))
+    with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
+        proxy.only = CUT_BODY
+        with pytest.raises(StorageError, match=f"{key}: .*check endpoint"):
+            through(job, endpoint).storage.read(key)
+        assert set(proxy.attempts.values()) == {MAX_ATTEMPTS}
+
+
+def test_an_answer_that_is_cut_is_asked_for_again(job: JobContext, s3_endpoint: str) -> None:
+    job.storage.write("a", bytes(100_000))
+    with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
+        proxy.only, proxy.most = CUT_BODY, MAX_ATTEMPTS - 1
+        assert through(job, endpoint).storage.read("a") == bytes(100_000)
+        assert set(proxy.attempts.values()) == {MAX_ATTEMPTS}
+
+
 def test_a_store_that_is_gone_gives_one_clear_error_and_the_job_can_go_on(job: JobContext, s3_endpoint: str) -> None:
     with flaky_proxy(s3_endpoint, share=0.0) as (endpoint, proxy):
         maker = ShardMaker(through(job, endpoint))
         maker.make(0)
         proxy.share = 1.0
-        with pytest.raises(StorageError, match=r"part-00000001-.*: .*check endpoint|the store answered"):
+        with pytest.raises(StorageError, match=r"part-00000001-.*: .*(check endpoint|the store answered)"):
             maker.make(1)
-        assert most_attempts(proxy) <= MAX_ATTEMPTS
+        assert most_attempts(proxy, "PUT", "/parts/") == MAX_ATTEMPTS
     assert committed(job.storage, job.job_id) == {0}
     run(job)
     assert committed(job.storage, job.job_id) == set(range(COUNT // PER_TASK))

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from anomaly_gan.data import Sample, decode_sample
+from anomaly_gan.masks.placement import PlacementError
+from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.quality import LIMITS
 from infra.errors import NotFoundError
 from infra.settings import Settings
@@ -70,6 +72,39 @@ def test_the_summary_counts_what_is_kept_and_why_the_rest_is_not(storage: LocalS
     for name in LIMITS:
         assert counts[f"broke {name}"] == sum(name in failed for one in judged for failed in one["tries"])
     assert set(summary(storage)["measures"]) == set(samples[0].meta["measures"])
+
+
+def test_a_picture_without_room_is_passed_over_and_counted(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = run(storage, spec_of(generation={"quality": {"tries": 1}}))
+    full = roomy[2].meta["normal"]
+
+    def plan(planner: MaskPlanner, normal: Sample, rng: np.random.Generator) -> PlannedMask:
+        if normal.key == full:
+            raise PlacementError(f"picture {full}: has no room")
+        return had_room(planner, normal, rng)
+
+    had_room = MaskPlanner.plan
+    monkeypatch.setattr(MaskPlanner, "plan", plan)
+    spec = spec_of(generation={"quality": {"tries": 1}})
+    samples, again = (run(storage, spec, job_id) for job_id in ("generate-2", "generate-3"))
+    assert [one.meta for one in samples] == [one.meta for one in again]
+    assert full not in {one.meta["normal"] for one in samples}
+    counted = [one.meta["quality"]["unplaced"] for one in samples]
+    assert counted[2] >= 1 and counted == [one.meta["unplaced"] for one in samples]
+    assert summary(storage, "generate-2")["quality"]["unplaced"] == sum(counted)
+
+
+def test_pictures_without_room_end_the_job_with_the_reason(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plan(*_: object) -> PlannedMask:
+        raise PlacementError("picture x: has no room")
+
+    monkeypatch.setattr(MaskPlanner, "plan", plan)
+    with pytest.raises(PlacementError, match="picture x: has no room"):
+        run(storage, spec_of())
 
 
 def test_without_the_gate_nothing_is_judged(storage: LocalStorage) -> None:

@@ -113,9 +113,23 @@ def test_an_actor_that_has_no_node_yet_gets_no_task() -> None:
     assert absent.given == []
 
 
-def test_an_actor_that_was_lost_too_often_ends_the_work() -> None:
+def test_an_actor_that_was_lost_too_often_is_given_up_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    lost, other = Actor("lost", losses=2, ready_again=RayActorError()), Actor("other")
+    assert done(lost, other) == list(TASKS)
+    assert len(lost.given) == AT_A_TIME
+    assert capsys.readouterr().out == "warning: a worker was lost too often and is given up; the others go on\n"
+
+
+def test_the_work_ends_when_all_actors_were_lost_too_often() -> None:
     with pytest.raises(RayActorError):
-        done(Actor("lost", losses=1, ready_again=RayActorError()), Actor("other"))
+        done(*(Actor(name, losses=2, ready_again=RayActorError()) for name in ("a", "b")))
+
+
+def test_an_actor_that_cannot_begin_ends_the_work() -> None:
+    """What is wrong with the model or the data is wrong for all; nobody waits for those that have no node yet."""
+    refused = RayActorError(actor_init_failed=True)
+    with pytest.raises(RayActorError):
+        done(Actor("a", ready_at_first=refused), Actor("absent", ready_at_first=NEVER))
 
 
 def test_an_error_of_the_work_ends_it() -> None:

@@ -1,9 +1,15 @@
 """Going on with a job, and starting the same one anew."""
 
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from infra.cluster import Capacity
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage_local import LocalStorage
@@ -14,6 +20,7 @@ from jobs.resume import resume_job, retry_job
 from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 
+RACERS = 8
 EVALUATE_JOB = "evaluate-20260101-140000-ef56"
 
 
@@ -40,7 +47,9 @@ def test_a_job_goes_on_under_its_id_by_another_name_for_the_cluster(
     for name in ("cancel.json", "failure.txt", "commits/00000000.json"):
         storage.write(job_key(job_id, name), b"{}")
     cluster = FakeCluster()
-    told = resume_job(job_id, settings, cluster)
+    resumed = resume_job(job_id, settings, cluster)
+    assert resumed.is_ours
+    told = resumed.status
     assert told == load_status(storage, job_id)
     assert (told.state, told.attempt, told.error, told.finished_at) == (JobState.PENDING, 2, None, None)
     [(name, (entrypoint, _))] = cluster.jobs.items()
@@ -81,6 +90,53 @@ def test_what_cannot_go_on_says_what_can_be_done(
     with pytest.raises(UsageError, match=f"^job {job_id}: {message}"):
         resume_job(job_id, settings, FakeCluster())
     assert load_status(storage, job_id) == status
+
+
+def test_of_calls_at_one_time_one_goes_on_and_the_others_tell_its_attempt(
+    storage: LocalStorage, settings: Settings
+) -> None:
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    cluster, together = FakeCluster(), Barrier(RACERS)
+
+    class Together(FakeCluster):
+        def capacity(self) -> Capacity:
+            together.wait()
+            return cluster.capacity()
+
+        def submit(self, job_id: str, entrypoint: str, environment: Mapping[str, str]) -> None:
+            cluster.submit(job_id, entrypoint, environment)
+
+    with ThreadPoolExecutor(RACERS) as callers:
+        told = list(callers.map(lambda _: resume_job(GENERATE_JOB, settings, Together()), range(RACERS)))
+    assert [one.is_ours for one in told].count(True) == 1
+    assert {one.status.attempt for one in told} == {2}
+    assert list(cluster.jobs) == [f"{GENERATE_JOB}-2"]
+    assert (load_status(storage, GENERATE_JOB).state, load_status(storage, GENERATE_JOB).error) == ("pending", None)
+    later = resume_job(GENERATE_JOB, settings, cluster)
+    assert (later.is_ours, later.status.attempt) == (False, 2)
+
+
+def test_a_claim_of_a_caller_that_was_interrupted_does_not_hold_up_the_job_for_ever(
+    storage: LocalStorage, settings: Settings
+) -> None:
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    storage.write(job_key(GENERATE_JOB, "attempts/2.json"), json.dumps({"claimed_at": time.time() - 60}).encode())
+    assert not resume_job(GENERATE_JOB, settings, FakeCluster()).is_ours
+    storage.write(job_key(GENERATE_JOB, "attempts/2.json"), json.dumps({"claimed_at": time.time() - 600}).encode())
+    resumed = resume_job(GENERATE_JOB, settings, FakeCluster())
+    assert resumed.is_ours and resumed.status.attempt == 3
+
+
+def test_a_generate_job_goes_on_with_the_workers_that_find_room_and_says_so(
+    storage: LocalStorage, settings: Settings
+) -> None:
+    wide = GenerateSpec.model_validate({"model": TRAIN_JOB, "count": 5, "resources": {"workers": 3}})
+    put_spec(storage, GENERATE_JOB, wide)
+    put_status(storage, GENERATE_JOB, JobState.FAILED)
+    resumed = resume_job(GENERATE_JOB, settings, FakeCluster(cpus=2.0))
+    assert resumed.hint == "hint: the cluster has room for 2 of 3 workers; the others begin when nodes join"
+    put_status(storage, GENERATE_JOB, JobState.FAILED, attempt=2)
+    assert resume_job(GENERATE_JOB, settings, FakeCluster(cpus=3.0)).hint is None
 
 
 def test_resume_leaves_the_record_where_the_cluster_is_too_small(storage: LocalStorage, settings: Settings) -> None:

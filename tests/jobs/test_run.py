@@ -143,6 +143,33 @@ def test_work_that_was_done_when_the_end_was_asked_for_has_succeeded(storage: Lo
     assert load_status(storage, TRAIN_JOB).state is JobState.SUCCEEDED
 
 
+@pytest.mark.parametrize("code", ["import time; print('one', flush=True); time.sleep(60)", "print('one')"])
+def test_a_supervisor_leaves_the_record_to_a_newer_attempt(storage: LocalStorage, code: str) -> None:
+    """The job was taken for lost and resumed, while this supervisor only could not reach the store."""
+    put_status(storage, state=JobState.PENDING)
+
+    class Superseded(Supervisor):
+        def _supervise(self, status: JobStatus, error_file: Path) -> int:
+            self.newer = put_status(storage, state=JobState.RUNNING, attempt=2)
+            return super()._supervise(status, error_file)
+
+    supervisor = Superseded(storage, TRAIN_JOB, [sys.executable, "-c", code])
+    assert supervisor.run() == 1
+    assert supervisor.is_superseded and load_status(storage, TRAIN_JOB) == supervisor.newer
+
+
+def test_a_supervisor_of_an_old_attempt_does_not_even_begin(storage: LocalStorage) -> None:
+    newer = put_status(storage, state=JobState.PENDING, attempt=3)
+    assert Supervisor(storage, TRAIN_JOB, [sys.executable, "-c", "print('one')"], attempt=2).run() == 1
+    assert load_status(storage, TRAIN_JOB) == newer and logged(storage) == ""
+
+
+def test_a_supervisor_records_its_own_attempt(storage: LocalStorage) -> None:
+    put_status(storage, state=JobState.RUNNING, attempt=1)  # what an old supervisor wrote just now
+    assert Supervisor(storage, TRAIN_JOB, [sys.executable, "-c", "pass"], attempt=2).run() == 0
+    assert (load_status(storage, TRAIN_JOB).attempt, load_status(storage, TRAIN_JOB).state) == (2, JobState.SUCCEEDED)
+
+
 # --- while it runs
 
 

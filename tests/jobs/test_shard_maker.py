@@ -1,26 +1,27 @@
 """A generate job without a cluster: tasks made in this process, published, and made again."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from anomaly_gan.data import decode_sample
 from infra.digest import sha256
-from infra.errors import UsageError
+from infra.errors import StorageError, UsageError
 from infra.settings import Settings
 from infra.shards import read_shard
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.datasets import load_index
-from jobs.generate import publish
+from jobs.generate import generate, publish
 from jobs.generated import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.rebuild import rebuild
 from jobs.record import JobState, job_key
 from jobs.shard_maker import ShardMaker, plan_of
 from jobs.spec import GenerateSpec
-from jobs.tasks import committed, read_commits
+from jobs.tasks import TaskCommit, TaskPlan, committed, read_commits
 from tests.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 7, 3
@@ -129,3 +130,31 @@ def test_only_what_changes_images_changes_the_plan(store: LocalStorage) -> None:
     assert plan_of(context(store, resources=more)) == plan
     assert plan_of(context(store, generation={"seed": 1})) != plan
     assert plan_of(context(store, resources={"cpus_per_worker": 2})) != plan
+
+
+def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, job = context(store, "generate-clean"), context(store, "generate-vanished")
+    run(first, [0, 1, 2])
+    maker, rounds = ShardMaker(job), list[Sequence[int]]()
+
+    def make(_context: JobContext, _plan: TaskPlan, todo: Sequence[int], _done: int) -> list[TaskCommit]:
+        rounds.append(todo)
+        made = [maker.make(task)[0] for task in todo]
+        if len(rounds) == 1:
+            store.delete(job_key(job.job_id, made[1].part))
+        return made
+
+    monkeypatch.setattr("jobs.generate._make", make)
+    generate(job)
+    assert rounds == [[0, 1, 2], [1]]
+    assert shards(job) == shards(first)
+
+
+def test_a_job_whose_parts_always_vanish_ends_with_one_sentence(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.generate._make", lambda *_: [])
+    with pytest.raises(StorageError, match="job generate-gone: parts of it vanish from the store"):
+        generate(context(store, "generate-gone"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, total
+from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, total, whole_commits
 from tests.helpers import MemoryStorage
 
 JOB = "generate-20260101-130000-cd34"
@@ -87,6 +87,32 @@ def test_an_attempt_whose_own_commit_was_answered_as_taken_keeps_its_part() -> N
     storage = Forgetful()
     done = commit(storage, JOB, 0, b"tar", 1, {})
     assert storage.read(f"jobs/{JOB}/{done.part}") == b"tar"
+
+
+def test_a_commit_whose_part_is_gone_or_cut_is_taken_back_and_its_task_done_anew() -> None:
+    storage = MemoryStorage()
+    made = [commit(storage, JOB, task, b"tar", 1, {}) for task in range(3)]
+    storage.delete(f"jobs/{JOB}/{made[0].part}")
+    storage.write(f"jobs/{JOB}/{made[1].part}", b"ta")
+    assert whole_commits(storage, JOB, made) == [made[2]]
+    assert committed(storage, JOB) == {2}
+    again = commit(storage, JOB, 0, b"tar", 1, {})
+    assert again.part != made[0].part
+    assert whole_commits(storage, JOB, made) == [made[2]]
+    assert read_commits(storage, JOB, [0]) == [again], "a driver with the old commit in memory takes the new one back"
+
+
+def test_an_attempt_commits_where_the_winner_is_taken_back_before_it_is_read() -> None:
+    class Hasty(MemoryStorage):
+        def read(self, key: str) -> bytes:
+            self.delete(key)
+            return super().read(key)
+
+    storage = Hasty()
+    commit(storage, JOB, 0, b"tar", 1, {})
+    second = commit(storage, JOB, 0, b"tar", 1, {})
+    assert storage.objects[f"jobs/{JOB}/{second.part}"] == b"tar"
+    assert committed(storage, JOB) == {0}
 
 
 def test_a_damaged_or_missing_commit_is_named() -> None:
