@@ -22,7 +22,7 @@ def frames(shape: tuple[int, ...] = (150, 210), **config: Any) -> list[Generated
     return generate(generation_plan(shape, output="frame", **config), range(12), tiny_generator(blend=False))
 
 
-@pytest.mark.parametrize("shape", [(150, 210), (150, 210, 3), (64, 200)])
+@pytest.mark.parametrize("shape", [(150, 210), (150, 210, 3), (64, 200), (1400, 2048)])
 def test_a_frame_is_the_normal_picture_but_for_a_window_around_the_mask(shape: tuple[int, ...]) -> None:
     normals = {sample.key: sample.image for sample in generation_plan(shape).normals}
     made = generate(
