@@ -1,0 +1,13 @@
+"""A worker of a generate job as a process of its own, without Ray."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.context import context_from_plain
+from jobs.shard_maker import ShardMaker
+
+
+def make_tasks(raw: dict[str, Any], tasks: Sequence[int]) -> None:
+    maker = ShardMaker(context_from_plain(raw))
+    for task in tasks:
+        maker.make(task)
