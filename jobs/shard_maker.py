@@ -14,41 +14,35 @@ from anomaly_gan.exporting.instances import part_boxes
 from anomaly_gan.generation import Generated
 from anomaly_gan.generation import generate as generate_images
 from anomaly_gan.quality import LIMITS
-from infra.digest import sha256
 from infra.errors import UsageError
 from infra.shards import write_shard
 from jobs.context import JobContext
 from jobs.datasets import load_index
+from jobs.generation_plan import QUALITY, plan_of
 from jobs.inputs import load_training_split
-from jobs.models import load_model, model_digest
+from jobs.models import load_model
 from jobs.spec import GenerateSpec
-from jobs.tasks import TaskCommit, TaskPlan, commit
-
-QUALITY = "quality: "
-"""Begins the names of sums that count what the gate did."""
-
-
-def plan_of(context: JobContext) -> TaskPlan:
-    """The tasks of a generate job; what changes no image is no part of the digest."""
-    spec = cast(GenerateSpec, context.spec)
-    decisive = spec.model_dump_json(exclude={"resources": {"workers", "max_failures"}})
-    return TaskPlan(digest=sha256(decisive.encode()), count=spec.count, per_task=spec.images_per_shard)
+from jobs.tasks import TaskCommit, commit
 
 
 class ShardMaker:
     """The generator and the normal images stay in memory; work comes by task number.
 
     Several threads may make tasks: one has the network while others encode and write.
+
+    Attributes:
+        tasks: as this process would plan the job, with the model that it has loaded.
     """
 
     def __init__(self, context: JobContext) -> None:
         self.context = context
         self.spec = cast(GenerateSpec, context.spec)
-        self._tasks = plan_of(context)
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         device = _device(self.spec)
         snapshot = load_model(context.storage, self.spec.model, device)
+        assert snapshot.weights_sha256 is not None
+        self.tasks = plan_of(context, snapshot.weights_sha256)
         index = load_index(context.storage, snapshot.record["dataset"])
         split = load_training_split(
             context.storage, snapshot.record["dataset"], snapshot.class_name, self.spec.mask_pool
@@ -58,7 +52,7 @@ class ShardMaker:
         self._normal_sha256 = {entry.key: entry.image_sha256 for entry in index.samples}
         self._made_by = {
             "model": self.spec.model,
-            "model_sha256": model_digest(context.storage, self.spec.model),
+            "model_sha256": snapshot.weights_sha256,
             "dataset": snapshot.record["dataset"],
             "mask_pool": self.spec.mask_pool,
         }
@@ -79,12 +73,12 @@ class ShardMaker:
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:
         """A task's indices as the network takes them: an image's last bits can depend on its neighbours."""
-        items, size = self._tasks.items(task), self.spec.generation.batch_size
+        items, size = self.tasks.items(task), self.spec.generation.batch_size
         return (items[start : start + size] for start in range(0, len(items), size))
 
     def rebuild(self, index: int) -> Generated:
         """One image, made among the same neighbours as in the job."""
-        batch = next(batch for batch in self.batches(index // self._tasks.per_task) if index in batch)
+        batch = next(batch for batch in self.batches(index // self.tasks.per_task) if index in batch)
         return self.images(batch)[index - batch[0]]
 
     def _documented(self, made: Generated) -> Generated:

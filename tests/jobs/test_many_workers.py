@@ -9,9 +9,11 @@ from infra.settings import Settings
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.generate import publish
+from jobs.generation_plan import plan_of
 from jobs.manifest import load_manifest
+from jobs.model_files import model_digest
 from jobs.record import job_key
-from jobs.shard_maker import ShardMaker, plan_of
+from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import PARTS, committed, open_plan, read_commits
 from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
@@ -45,10 +47,10 @@ def work(job: JobContext, tasks: range, together: Barrier) -> None:
 def run(job: JobContext, shares: list[range]) -> None:
     """Workers that begin together, each with its share of the tasks; then publish."""
     together = Barrier(len(shares))
-    open_plan(job.storage, job.job_id, plan_of(job))
+    open_plan(job.storage, job.job_id, plan_of(job, model_digest(job.storage, TRAIN_JOB)))
     with ThreadPoolExecutor(len(shares)) as workers:
         list(workers.map(lambda share: work(job, share, together), shares))
-    publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+    publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
 
 
 def published(job: JobContext) -> dict[str, str]:
@@ -72,9 +74,9 @@ def test_two_drivers_of_one_job_publish_what_one_does(store: LocalStorage) -> No
     together = Barrier(2)
 
     def drive(job: JobContext) -> dict[str, str]:
-        open_plan(job.storage, job.job_id, plan_of(job))
+        open_plan(job.storage, job.job_id, plan_of(job, model_digest(job.storage, TRAIN_JOB)))
         work(job, range(TASKS), together)
-        publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+        publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
         return published(job)
 
     with ThreadPoolExecutor(2) as drivers:
