@@ -2,11 +2,10 @@
 
 import io
 import re
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from webdataset.tariterators import group_by_keys, tar_file_iterator
-from webdataset.writer import TarWriter
+from itertools import groupby
 
 from infra.digest import sha256
 from infra.errors import DataError
@@ -49,6 +48,8 @@ def write_shards(samples: Iterable[tuple[str, Members]], max_bytes: int = MAX_SH
 
 def write_shard(samples: Iterable[tuple[str, Members]]) -> Shard:
     """Pack samples into one shard; see `write_shards`."""
+    from webdataset.writer import TarWriter  # imports torch, which who only reads can do without
+
     stream = io.BytesIO()
     offsets: dict[str, int] = {}
     with TarWriter(stream, encoder=False, mtime=0) as writer:
@@ -74,17 +75,28 @@ def read_shard(data: bytes, name: str, digest: str | None = None) -> Iterator[tu
     if digest is not None and sha256(data) != digest:
         raise DataError(f"{name}: sha256 differs from the index; the shard is corrupt, import or make it again")
     try:
-        for sample in group_by_keys(_members(data, name), lcase=False):
-            if sample is not None:
-                yield sample["__key__"], {k: v for k, v in sample.items() if not k.startswith("__")}
+        for key, group in groupby(_members(data, name), key=lambda member: member[0]):
+            members: dict[str, bytes] = {}
+            for _, extension, content in group:
+                if extension in members:
+                    raise DataError(f"{name}: sample {key} has two members {extension}")
+                members[extension] = content
+            yield key, members
     except DataError:
         raise
-    except Exception as err:  # tarfile and webdataset raise many kinds on broken input
+    except Exception as err:  # tarfile raises many kinds on broken input
         raise DataError(f"{name}: not a readable shard ({err})") from err
 
 
-def _members(data: bytes, name: str) -> Iterator[dict[str, object]]:
-    for member in tar_file_iterator(io.BytesIO(data), skip_meta=None):
-        if not SAFE_MEMBER.fullmatch(member["fname"]):
-            raise DataError(f"{name}: member {member['fname']!r} is not named <key>.<extension>")
-        yield {**member, "__url__": name}
+def _members(data: bytes, name: str) -> Iterator[tuple[str, str, bytes]]:
+    """(key, extension, content) of every plain file."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:
+        for member in tar:
+            if not member.isreg():
+                continue
+            if not SAFE_MEMBER.fullmatch(member.name):
+                raise DataError(f"{name}: member {member.name!r} is not named <key>.<extension>")
+            key, _, extension = member.name.partition(".")
+            content = tar.extractfile(member)
+            assert content is not None
+            yield key, extension, content.read()

@@ -1,9 +1,9 @@
 """The generate job: a driver that hands tasks to actors, and publishes what they committed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -13,10 +13,13 @@ from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
 from infra.errors import StorageError
 from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name
+from jobs.generation_plan import QUALITY, plan_of
 from jobs.hand_out import hand_out
+from jobs.ledger import Ledger
 from jobs.manifest import Output, OutputWriter
-from jobs.shard_maker import QUALITY, ShardMaker, plan_of
-from jobs.tasks import TaskCommit, TaskPlan, committed, open_plan, read_commits, total, whole_commits
+from jobs.model_files import model_digest
+from jobs.spec import GenerateSpec
+from jobs.tasks import TaskCommit, committed, open_plan, read_commits, take_back_broken, total
 
 SHEET_TILES = 24
 SHEET_COLUMNS = 6
@@ -36,22 +39,24 @@ def generate(context: JobContext) -> None:
         UsageError: the job was begun with another plan.
         StorageError: parts vanish again and again.
     """
-    plan = open_plan(context.storage, context.job_id, plan_of(context))
     storage, job_id = context.storage, context.job_id
-    commits = read_commits(storage, job_id, sorted(committed(storage, job_id)))
+    spec = cast(GenerateSpec, context.spec)
+    models = [spec.model, *(one.model for one in spec.added)]
+    plan = open_plan(storage, job_id, plan_of(context, [model_digest(storage, one) for one in models]))
+    ledger = Ledger(plan.tasks, read_commits(storage, job_id, sorted(committed(storage, job_id))))
     for _ in range(ROUNDS):
-        commits = whole_commits(storage, job_id, commits)
-        done = {one.task for one in commits}
-        todo = [task for task in range(plan.tasks) if task not in done]
+        for task in take_back_broken(storage, job_id, ledger):
+            ledger.remove(task)
+        todo = ledger.missing()
         if not todo:
-            publish(context, sorted(commits, key=lambda one: one.task))
+            publish(context, ledger)
             return
-        commits += _make(context, plan, todo, sum(one.items for one in commits))
+        _make(context, ledger, todo)
     raise StorageError(f"job {job_id}: parts of it vanish from the store; find out who deletes them, and resume it")
 
 
-def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done: int) -> list[TaskCommit]:
-    """The commits of the tasks, in the order in which they were done."""
+def _make(context: JobContext, ledger: Ledger, todo: Sequence[int]) -> None:
+    """Have the tasks done by actors, and put their commits into the ledger."""
     resources = context.spec.resources
     threads = resources.cpus_per_worker + SPARE_THREADS
     maker = ray.remote(
@@ -59,27 +64,42 @@ def _make(context: JobContext, plan: TaskPlan, todo: Sequence[int], images_done:
         num_gpus=resources.gpus_per_worker,
         max_restarts=resources.max_failures,
     )(ShardActor).options(max_concurrency=threads)
-    workers = min(resources.workers, len(todo))
-    actors = [maker.remote(context.to_plain()) for _ in range(workers)]
-    reporter = context.reporter()
-    commits: list[TaskCommit] = []
-    if images_done:
-        print(f"{images_done} of {plan.count} images were done before", flush=True)
-    reporter.update("generating", images_done, plan.count, "images")
-    for raw, images_per_sec in hand_out(actors, todo, threads):
-        commits.append(TaskCommit.model_validate(raw))
-        images_done += commits[-1].items
-        speed = images_per_sec * workers * threads
-        reporter.update("generating", images_done, plan.count, "images", images_per_sec=speed)
-        print(f"task {commits[-1].task}: {images_done}/{plan.count} images", flush=True)
-    return commits
+    actors = [maker.remote(context.to_plain()) for _ in range(min(resources.workers, len(todo)))]
+    if ledger.items:
+        print(f"{ledger.items} of {cast(GenerateSpec, context.spec).count} images were done before", flush=True)
+    collect(context, ledger, hand_out(actors, todo, threads), len(actors) * threads)
+
+
+def collect(context: JobContext, ledger: Ledger, made: Iterable[tuple[dict[str, Any], float]], at_a_time: int) -> None:
+    """Put commits into the ledger as they come, and tell of them.
+
+    Args:
+        made: (commit, images per second of its task).
+        at_a_time: tasks that are being done.
+    """
+    count = cast(GenerateSpec, context.spec).count
+    reporter, done = context.reporter(), ledger.items
+    reporter.update("generating", done, count, "images")
+    for raw, images_per_sec in made:
+        commit = TaskCommit.model_validate(raw)
+        ledger.add(commit)
+        done += commit.items
+        reporter.update("generating", done, count, "images", images_per_sec=images_per_sec * at_a_time)
+        print(f"task {commit.task}: {done}/{count} images", flush=True)
 
 
 class ShardActor:
     """A `ShardMaker` on the cluster; plain values in and out."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        self._maker = ShardMaker(context_from_plain(raw))
+        """Raises:
+        UsageError: model or versions here are not those that the job was begun with.
+        """
+        from jobs.shard_maker import ShardMaker  # imports torch, which the driver does without
+
+        context = context_from_plain(raw)
+        self._maker = ShardMaker(context)
+        open_plan(context.storage, context.job_id, self._maker.tasks)
 
     def make(self, task: int) -> tuple[dict[str, Any], float]:
         done, images_per_sec = self._maker.make(task)
@@ -90,8 +110,12 @@ class ShardActor:
         """Answers once the model is there, however often the process is lost before."""
 
 
-def publish(context: JobContext, commits: Sequence[TaskCommit]) -> None:
-    """Write what describes the whole, then the manifest; the same commits give the same manifest."""
+def publish(context: JobContext, commits: Iterable[TaskCommit]) -> None:
+    """Write what describes the whole, then the manifest; the same commits give the same manifest.
+
+    Args:
+        commits: of all tasks, in their order; gone through several times.
+    """
     outputs = OutputWriter(context.storage, context.job_id)
     shards = [
         outputs.add(Output(name=shard_name(one.task), size_bytes=one.size_bytes, sha256=one.sha256, stored=one.part))

@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayActorError
 
 
-def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Iterator[Any]:
+def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int, *, cluster: Any = ray) -> Iterator[Any]:
     """What `actor.make.remote(task)` returns, in the order in which tasks are done; a lost task is done again.
 
     An actor gets tasks while it lives: once its `ready` has answered, which Ray must repeat as long as it takes, and
@@ -16,6 +16,7 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
 
     Args:
         at_a_time: tasks of one actor.
+        cluster: whose `wait` and `get` know the answers.
 
     An actor that was lost more often than Ray may start it again is given up, and the others go on.
 
@@ -31,11 +32,11 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
         while idle and waiting:
             actor, task = idle.pop(), waiting.popleft()
             busy[actor.make.remote(task)] = (actor, task)
-        [answer], _ = ray.wait([*starting, *busy], num_returns=1)
+        [answer], _ = cluster.wait([*starting, *busy], num_returns=1)
         if answer in starting:
             actor = starting.pop(answer)
             try:
-                ray.get(answer)
+                cluster.get(answer)
             except RayActorError as err:
                 if err.actor_init_failed or not (starting or busy or idle):
                     raise
@@ -47,7 +48,7 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int) -> Ite
             continue
         actor, task = busy.pop(answer)
         try:
-            made = ray.get(answer)
+            made = cluster.get(answer)
         except RayActorError:
             waiting.appendleft(task)
             starting[actor.ready.remote()] = actor

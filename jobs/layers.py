@@ -16,7 +16,7 @@ from infra.errors import DataError
 from infra.storage import Storage
 from jobs.datasets import load_index
 from jobs.inputs import load_training_split
-from jobs.models import load_model, model_digest
+from jobs.models import load_model
 from jobs.spec import AddedModel, GenerateSpec
 
 
@@ -79,7 +79,7 @@ def _load(storage: Storage, one: AddedModel, number: int, spec: GenerateSpec, de
     plan = replace(split.gated_plan(snapshot.view, one.masks, config), layer=number)
     made_by = {
         "model": one.model,
-        "model_sha256": model_digest(storage, one.model),
+        "model_sha256": snapshot.weights_sha256,
         "dataset": dataset,
         "mask_pool": one.mask_pool,
     }

@@ -22,10 +22,9 @@ from infra.settings import Settings
 from infra.sources import read_file
 from infra.storage import Storage
 from jobs.datasets import load_index
+from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.record import job_key
 
-WEIGHTS = "generator.safetensors"
-DESCRIPTION = "model.json"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNKNOWN = "unknown"
 """In the record of a model that was trained elsewhere."""
@@ -132,11 +131,6 @@ def newest_model(storage: Storage, class_name: str, dataset: str | None) -> str:
             f"class {class_name}: no model{where} makes it; see `agan models list`, or name one with --model"
         )
     return max(found)
-
-
-def model_digest(storage: Storage, model_id: str) -> str:
-    """SHA-256 of a model's weights."""
-    return sha256(storage.read(f"models/{model_id}/{WEIGHTS}"))
 
 
 def load_model(storage: Storage, model_id: str, device: torch.device) -> Snapshot:

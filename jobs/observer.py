@@ -21,7 +21,7 @@ from infra.errors import NotFoundError
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext
 from jobs.inputs import TrainingSplit
-from jobs.models import DESCRIPTION, WEIGHTS
+from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.record import job_key
 from jobs.spec import TrainSpec
 

@@ -9,7 +9,7 @@ from infra.shards import read_shard
 from jobs.context import load_context
 from jobs.generated import shard_name
 from jobs.manifest import load_manifest, read_output
-from jobs.shard_maker import ShardMaker, plan_of
+from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 
 
@@ -39,7 +39,7 @@ def rebuild(settings: Settings, job_id: str, index: int) -> Rebuilt:
         raise UsageError(f"job {job_id}: is a {context.spec.kind} job; name a generate job")
     if not 0 <= index < context.spec.count:
         raise UsageError(f"index: job {job_id} has images 0 to {context.spec.count - 1}, got {index}")
-    name = shard_name(index // plan_of(context).per_task)
+    name = shard_name(index // context.spec.images_per_shard)
     output = next((one for one in load_manifest(context.storage, job_id).outputs if one.name == name), None)
     if output is None:
         raise NotFoundError(f"job {job_id}: its manifest has no {name}")

@@ -12,39 +12,32 @@ from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.generation import Generated
 from anomaly_gan.mixing import anomalies
 from anomaly_gan.quality import LIMITS
-from infra.digest import sha256
 from infra.errors import UsageError
 from infra.shards import write_shard
 from jobs.context import JobContext
 from jobs.generated import is_kept
+from jobs.generation_plan import QUALITY, plan_of
 from jobs.layers import load_layers
 from jobs.spec import GenerateSpec
-from jobs.tasks import TaskCommit, TaskPlan, commit
-
-QUALITY = "quality: "
-"""Begins the names of sums that count what the gate did."""
-
-
-def plan_of(context: JobContext) -> TaskPlan:
-    """The tasks of a generate job; what changes no image is no part of the digest."""
-    spec = cast(GenerateSpec, context.spec)
-    decisive = spec.model_dump_json(exclude={"resources": {"workers", "max_failures"}})
-    return TaskPlan(digest=sha256(decisive.encode()), count=spec.count, per_task=spec.images_per_shard)
+from jobs.tasks import TaskCommit, commit
 
 
 class ShardMaker:
     """The generators and the normal images stay in memory; work comes by task number.
 
     Several threads may make tasks: one has the network while others plan, measure, encode and write.
+
+    Attributes:
+        tasks: as this process would plan the job, with the models that it has loaded.
     """
 
     def __init__(self, context: JobContext) -> None:
         self.context = context
         self.spec = cast(GenerateSpec, context.spec)
-        self._tasks = plan_of(context)
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         self._layers = load_layers(context.storage, self.spec, _device(self.spec))
+        self.tasks = plan_of(context, [layer.made_by["model_sha256"] for layer in self._layers])
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
@@ -64,12 +57,12 @@ class ShardMaker:
 
     def batches(self, task: int) -> Iterator[Sequence[int]]:
         """A task's indices as the network takes them: an image's last bits can depend on its neighbours."""
-        items, size = self._tasks.items(task), self.spec.generation.batch_size
+        items, size = self.tasks.items(task), self.spec.generation.batch_size
         return (items[start : start + size] for start in range(0, len(items), size))
 
     def rebuild(self, index: int) -> Generated:
         """One image, made among the same neighbours as in the job."""
-        batch = next(batch for batch in self.batches(index // self._tasks.per_task) if index in batch)
+        batch = next(batch for batch in self.batches(index // self.tasks.per_task) if index in batch)
         return self.images(batch)[index - batch[0]]
 
 

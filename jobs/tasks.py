@@ -9,9 +9,10 @@ which is written from the commits of all tasks. What no commit names is garbage 
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +24,8 @@ from jobs.record import job_key
 
 READERS = 32
 """Commits that are read at a time."""
+READ_AT_A_TIME = 1024
+"""Commits that wait in memory for the one before them."""
 
 PARTS = "out/parts/"
 
@@ -37,11 +40,15 @@ class TaskPlan(_Frozen):
     Attributes:
         digest: of the spec that decides every item.
         per_task: items of each task; the last one may have fewer.
+        models_sha256: of the weights that make the items.
+        versions: package -> version, of those that decide bytes.
     """
 
     digest: str
     count: int = Field(ge=1)
     per_task: int = Field(ge=1)
+    models_sha256: list[str] = []
+    versions: dict[str, str] = {}
 
     @property
     def tasks(self) -> int:
@@ -81,7 +88,8 @@ def open_plan(storage: Storage, job_id: str, plan: TaskPlan) -> TaskPlan:
     except ValidationError as err:
         raise DataError(f"job {job_id}: plan.json is damaged; {ANEW.format(job_id)}") from err
     if recorded != plan:
-        raise UsageError(f"job {job_id}: was begun with another plan; {ANEW.format(job_id)}")
+        fields = ", ".join(name for name in TaskPlan.model_fields if getattr(recorded, name) != getattr(plan, name))
+        raise UsageError(f"job {job_id}: was begun with another plan ({fields}); {ANEW.format(job_id)}")
     return recorded
 
 
@@ -108,30 +116,29 @@ def committed(storage: Storage, job_id: str) -> set[int]:
     return {int(name) for name in names}
 
 
-def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> list[TaskCommit]:
-    """Commits in the order of the tasks.
+def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> Iterator[TaskCommit]:
+    """Commits in the order of the tasks, few in memory at a time.
 
     Raises:
         NotFoundError, DataError: one is missing or damaged.
     """
+    todo = iter(tasks)
     with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(lambda task: _read(storage, job_id, task), tasks))
+        while some := list(islice(todo, READ_AT_A_TIME)):
+            yield from readers.map(lambda task: _read(storage, job_id, task), some)
 
 
-def whole_commits(storage: Storage, job_id: str, commits: Iterable[TaskCommit]) -> list[TaskCommit]:
-    """Those whose part is stored in its size; the others are taken back, so that their tasks can be done again.
+def take_back_broken(storage: Storage, job_id: str, commits: Iterable[TaskCommit]) -> list[int]:
+    """The tasks whose part is not stored in its size; their commits are deleted, so that they can be done again.
 
     A part can be gone although its commit is there: `jobs.garbage` took it for one that nobody needs.
     """
     base = job_key(job_id, "")
     stored = {entry.key.removeprefix(base): entry.size_bytes for entry in storage.list(base + PARTS)}
-    whole = []
-    for one in commits:
-        if stored.get(one.part) == one.size_bytes:
-            whole.append(one)
-        else:
-            _take_back(storage, job_id, one)
-    return whole
+    broken = [one for one in commits if stored.get(one.part) != one.size_bytes]
+    for one in broken:
+        _take_back(storage, job_id, one)
+    return [one.task for one in broken]
 
 
 def _take_back(storage: Storage, job_id: str, broken: TaskCommit) -> None:
@@ -141,10 +148,10 @@ def _take_back(storage: Storage, job_id: str, broken: TaskCommit) -> None:
             storage.delete(_commit_key(job_id, broken.task))
 
 
-def total(commits: Sequence[TaskCommit]) -> dict[str, tuple[float, int]]:
-    """The sums of all commits, in the order of the tasks, so that rounding is the same every time."""
+def total(commits: Iterable[TaskCommit]) -> dict[str, tuple[float, int]]:
+    """The sums of all commits, which come in the order of the tasks, so that rounding is the same every time."""
     sums: dict[str, tuple[float, int]] = {}
-    for one in sorted(commits, key=lambda each: each.task):
+    for one in commits:
         for name, (value, number) in one.sums.items():
             before = sums.get(name, (0.0, 0))
             sums[name] = (before[0] + value, before[1] + number)

@@ -17,7 +17,7 @@ from infra.storage import Storage
 from jobs.datasets import import_dataset, load_index
 from jobs.generated import shard_name
 from jobs.manifest import OutputWriter
-from jobs.models import DESCRIPTION, WEIGHTS
+from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.record import JobState, JobStatus, job_key, save_status
 from jobs.spec import GenerateSpec, JobSpec
 from tests.sources import MemoryTree, mvtec_files

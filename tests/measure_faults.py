@@ -63,7 +63,7 @@ def run(settings: Settings, job_id: str, share: float, seed: int) -> float:
         maker = ShardMaker(job)
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(maker.make, range(TASKS)))
-        publish(job, read_commits(job.storage, job_id, range(TASKS)))
+        publish(job, list(read_commits(job.storage, job_id, range(TASKS))))
         return time.perf_counter() - started
 
 

@@ -69,6 +69,16 @@ def test_a_broken_snapshot_is_refused_by_name(cut: int) -> None:
             load_snapshot(*broken, "model hole-1", CPU)
 
 
+def test_weights_of_another_digest_are_refused_and_a_description_without_one_is_not_held_against_them() -> None:
+    weights, description = snapshot_bytes(snapshot())
+    flipped = weights[:-1] + bytes([weights[-1] ^ 1])
+    with pytest.raises(DataError, match=r"^model hole-1: not a readable model \(the weights' sha256 is not that of"):
+        load_snapshot(flipped, description, "model hole-1", CPU)
+    told = json.loads(description)
+    assert load_snapshot(weights, description, "m", CPU).weights_sha256 == told.pop("weights_sha256")
+    assert load_snapshot(flipped, json.dumps(told).encode(), "m", CPU).class_name == told["class_name"]
+
+
 def test_a_snapshot_of_another_schema_is_refused_with_both_numbers() -> None:
     weights, description = snapshot_bytes(snapshot())
     with pytest.raises(DataError, match=f"^model hole-1: model schema 99, expected {SCHEMA_VERSION}"):

@@ -1,5 +1,8 @@
 import io
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +69,16 @@ def test_a_member_with_an_unsafe_name_is_refused_by_shard(name: str) -> None:
 
 def test_links_are_never_followed() -> None:
     assert list(read_shard(tar_of("a.png", kind=tarfile.SYMTYPE), "x.tar")) == []
+
+
+def test_two_members_of_one_name_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^x.tar: sample a has two members png"):
+        list(read_shard(tar_of("a.png", "a.png"), "x.tar"))
+
+
+def test_reading_imports_neither_webdataset_nor_torch() -> None:
+    code = "import sys, infra.shards; sys.exit('torch' in sys.modules or 'webdataset' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 def test_a_cut_shard_is_refused_by_name() -> None:

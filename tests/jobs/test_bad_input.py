@@ -17,7 +17,7 @@ from infra.shards import read_shard
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext
 from jobs.datasets import load_index
-from jobs.models import DESCRIPTION, WEIGHTS
+from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from tests.builders import normal_sample

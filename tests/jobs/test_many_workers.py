@@ -10,9 +10,11 @@ from infra.settings import Settings
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.generate import publish
+from jobs.generation_plan import plan_of
 from jobs.manifest import load_manifest
+from jobs.model_files import model_digest
 from jobs.record import job_key
-from jobs.shard_maker import ShardMaker, plan_of
+from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import PARTS, committed, open_plan, read_commits
 from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
@@ -46,13 +48,13 @@ def work(job: JobContext, tasks: range, together: Barrier) -> None:
 
 def run(job: JobContext, shares: list[range]) -> None:
     """Each share of the tasks by a process of its own, or by this one where there is one share; then publish."""
-    open_plan(job.storage, job.job_id, plan_of(job))
+    open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
     if len(shares) == 1:
         make_tasks(job.to_plain(), shares[0])
     else:
         with ProcessPoolExecutor(len(shares), get_context("spawn")) as workers:
             list(workers.map(make_tasks, [job.to_plain()] * len(shares), shares))
-    publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+    publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
 
 
 def published(job: JobContext) -> dict[str, str]:
@@ -77,9 +79,9 @@ def test_two_drivers_of_one_job_publish_what_one_does(store: LocalStorage) -> No
     together = Barrier(2)
 
     def drive(job: JobContext) -> dict[str, str]:
-        open_plan(job.storage, job.job_id, plan_of(job))
+        open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
         work(job, range(TASKS), together)
-        publish(job, read_commits(job.storage, job.job_id, range(TASKS)))
+        publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
         return published(job)
 
     with ThreadPoolExecutor(2) as drivers:

@@ -15,7 +15,7 @@ from jobs.datasets import import_dataset
 from jobs.export import export
 from jobs.generate import publish
 from jobs.generated import is_kept, published_shards, read_members
-from jobs.models import model_digest
+from jobs.model_files import model_digest
 from jobs.rebuild import rebuild
 from jobs.record import JobState
 from jobs.resolve import ResolvedSpec, flatten, resolve

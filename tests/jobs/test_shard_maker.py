@@ -14,14 +14,16 @@ from infra.shards import read_shard
 from infra.storage_local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.datasets import load_index
-from jobs.generate import generate, publish
+from jobs.generate import ShardActor, generate, publish
 from jobs.generated import SHARD_PREFIX
+from jobs.generation_plan import plan_of
+from jobs.ledger import Ledger
 from jobs.manifest import load_manifest, read_output
 from jobs.rebuild import rebuild
 from jobs.record import JobState, job_key
-from jobs.shard_maker import ShardMaker, plan_of
+from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
-from jobs.tasks import TaskCommit, TaskPlan, committed, read_commits
+from jobs.tasks import committed, open_plan, read_commits
 from tests.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 7, 3
@@ -70,7 +72,7 @@ def test_an_attempt_that_comes_late_returns_the_one_that_counts(store: LocalStor
     job = context(store, "generate-late")
     first, late = ShardMaker(job), ShardMaker(context_from_plain(job.to_plain()))
     counts = first.make(1)[0]
-    assert late.make(1)[0] == counts == read_commits(store, "generate-late", [1])[0]
+    assert late.make(1)[0] == counts == next(read_commits(store, "generate-late", [1]))
 
 
 def test_every_image_is_there_once_with_the_provenance_that_an_auditor_needs(store: LocalStorage) -> None:
@@ -124,12 +126,32 @@ def test_rebuild_refuses_what_was_not_made(store: LocalStorage) -> None:
 
 
 def test_only_what_changes_images_changes_the_plan(store: LocalStorage) -> None:
-    job = context(store)
-    plan = plan_of(job)
+    plan = plan_of(context(store), ["a"])
     more = {"workers": 4, "max_failures": 9}
-    assert plan_of(context(store, resources=more)) == plan
-    assert plan_of(context(store, generation={"seed": 1})) != plan
-    assert plan_of(context(store, resources={"cpus_per_worker": 2})) != plan
+    assert plan_of(context(store, resources=more), ["a"]) == plan
+    assert plan_of(context(store), ["b"]) != plan
+    assert plan_of(context(store, generation={"seed": 1}), ["a"]) != plan
+    assert plan_of(context(store, resources={"cpus_per_worker": 2}), ["a"]) != plan
+
+
+def test_a_worker_of_other_versions_takes_no_part_in_a_job(
+    store: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = context(store, "generate-versions")
+    open_plan(store, job.job_id, ShardMaker(job).tasks)
+    ShardActor(job.to_plain())
+    monkeypatch.setattr("jobs.generation_plan.version", lambda _: "0.0")
+    with pytest.raises(UsageError, match=r"was begun with another plan \(versions\)"):
+        ShardActor(job.to_plain())
+
+
+def test_a_job_does_not_go_on_with_another_model_under_the_same_id(store: LocalStorage) -> None:
+    put_model(store, "train-20260301-120000-0000")
+    job = context(store, "generate-model", model="train-20260301-120000-0000")
+    open_plan(store, job.job_id, ShardMaker(job).tasks)
+    put_model(store, "train-20260301-120000-0000")
+    with pytest.raises(UsageError, match=r"was begun with another plan \(models_sha256\)"):
+        generate(job)
 
 
 def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
@@ -139,12 +161,13 @@ def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
     run(first, [0, 1, 2])
     maker, rounds = ShardMaker(job), list[Sequence[int]]()
 
-    def make(_context: JobContext, _plan: TaskPlan, todo: Sequence[int], _done: int) -> list[TaskCommit]:
+    def make(_context: JobContext, ledger: Ledger, todo: Sequence[int]) -> None:
         rounds.append(todo)
         made = [maker.make(task)[0] for task in todo]
+        for one in made:
+            ledger.add(one)
         if len(rounds) == 1:
             store.delete(job_key(job.job_id, made[1].part))
-        return made
 
     monkeypatch.setattr("jobs.generate._make", make)
     generate(job)
@@ -155,6 +178,6 @@ def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
 def test_a_job_whose_parts_always_vanish_ends_with_one_sentence(
     store: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.generate._make", lambda *_: [])
+    monkeypatch.setattr("jobs.generate._make", lambda *_: None)
     with pytest.raises(StorageError, match="job generate-gone: parts of it vanish from the store"):
         generate(context(store, "generate-gone"))

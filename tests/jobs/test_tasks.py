@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, total, whole_commits
+from jobs.ledger import Ledger
+from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, take_back_broken, total
 from tests.helpers import MemoryStorage
 
 JOB = "generate-20260101-130000-cd34"
@@ -41,7 +42,7 @@ def test_a_plan_is_recorded_once_and_found_again() -> None:
 def test_a_job_does_not_go_on_with_another_plan(change: dict[str, str | int]) -> None:
     storage, plan = MemoryStorage(), TaskPlan(digest="d", count=7, per_task=2)
     open_plan(storage, JOB, plan)
-    with pytest.raises(UsageError, match=f"job {JOB}: was begun with another plan; .* `agan jobs retry {JOB}`"):
+    with pytest.raises(UsageError, match=f"job {JOB}: was begun with another plan .*; .* `agan jobs retry {JOB}`"):
         open_plan(storage, JOB, plan.model_copy(update=change))
 
 
@@ -59,7 +60,7 @@ def test_a_commit_names_the_part_with_its_size_and_digest() -> None:
     assert done.sums == {"mask_hit": (2.5, 4)}
     assert parts(storage) == {f"jobs/{JOB}/{done.part}": b"tar"}
     assert committed(storage, JOB) == {3}
-    assert read_commits(storage, JOB, [3]) == [done]
+    assert list(read_commits(storage, JOB, [3])) == [done]
 
 
 def test_of_racing_attempts_one_counts_and_the_others_leave_nothing() -> None:
@@ -73,7 +74,7 @@ def test_of_racing_attempts_one_counts_and_the_others_leave_nothing() -> None:
         told = set(racers.map(attempt, range(RACERS)))
     [winner] = told
     assert set(parts(storage)) == {f"jobs/{JOB}/{winner}"}
-    assert sha256(storage.read(f"jobs/{JOB}/{winner}")) == read_commits(storage, JOB, [0])[0].sha256
+    assert sha256(storage.read(f"jobs/{JOB}/{winner}")) == next(read_commits(storage, JOB, [0])).sha256
 
 
 def test_an_attempt_whose_own_commit_was_answered_as_taken_keeps_its_part() -> None:
@@ -94,12 +95,14 @@ def test_a_commit_whose_part_is_gone_or_cut_is_taken_back_and_its_task_done_anew
     made = [commit(storage, JOB, task, b"tar", 1, {}) for task in range(3)]
     storage.delete(f"jobs/{JOB}/{made[0].part}")
     storage.write(f"jobs/{JOB}/{made[1].part}", b"ta")
-    assert whole_commits(storage, JOB, made) == [made[2]]
+    assert take_back_broken(storage, JOB, made) == [0, 1]
     assert committed(storage, JOB) == {2}
     again = commit(storage, JOB, 0, b"tar", 1, {})
     assert again.part != made[0].part
-    assert whole_commits(storage, JOB, made) == [made[2]]
-    assert read_commits(storage, JOB, [0]) == [again], "a driver with the old commit in memory takes the new one back"
+    assert take_back_broken(storage, JOB, made) == [0, 1]
+    assert list(read_commits(storage, JOB, [0])) == [again], (
+        "a driver that remembers the old commit takes the new one back"
+    )
 
 
 def test_an_attempt_commits_where_the_winner_is_taken_back_before_it_is_read() -> None:
@@ -119,13 +122,26 @@ def test_a_damaged_or_missing_commit_is_named() -> None:
     storage = MemoryStorage()
     storage.write(f"jobs/{JOB}/commits/00000004.json", json.dumps({"task": 4}).encode())
     with pytest.raises(DataError, match=r"commits/00000004\.json is damaged"):
-        read_commits(storage, JOB, [4])
+        list(read_commits(storage, JOB, [4]))
     with pytest.raises(NotFoundError):
-        read_commits(storage, JOB, [5])
+        list(read_commits(storage, JOB, [5]))
 
 
 def test_totals_do_not_depend_on_the_order_in_which_tasks_were_done() -> None:
     storage = MemoryStorage()
     values = [0.1, 1e16, -1e16, 0.3]
     done = [commit(storage, JOB, task, b"", 1, {"m": (value, 1)}) for task, value in enumerate(values)]
-    assert total(done) == total(done[::-1]) == {"m": (sum(values), 4)}
+    assert total(Ledger(4, done)) == total(Ledger(4, done[::-1])) == {"m": (sum(values), 4)}
+
+
+def test_a_plan_says_what_differs() -> None:
+    storage, plan = (
+        MemoryStorage(),
+        TaskPlan(digest="d", count=7, per_task=2, models_sha256=["a"], versions={"torch": "2"}),
+    )
+    open_plan(storage, JOB, plan)
+    other = plan.model_copy(update={"models_sha256": ["b"], "versions": {"torch": "3"}})
+    with pytest.raises(
+        UsageError, match=r"was begun with another plan \(models_sha256, versions\); .* `agan jobs retry"
+    ):
+        open_plan(storage, JOB, other)

@@ -1,0 +1,33 @@
+"""The plan of a generate job: what decides its images, without torch."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import cast
+
+from infra.digest import sha256
+from jobs.context import JobContext
+from jobs.spec import GenerateSpec
+from jobs.tasks import TaskPlan
+
+QUALITY = "quality: "
+"""Begins the names of sums that count what the gate did."""
+
+DECIDING = ("agan", "numpy", "opencv-python-headless", "torch")
+"""Packages of which another version may give other bytes."""
+
+
+def plan_of(context: JobContext, models_sha256: Sequence[str]) -> TaskPlan:
+    """The tasks of a generate job, and all that decides an image; what changes none is no part of it.
+
+    Args:
+        models_sha256: of the weights of the job's model, and of those that add to its images.
+    """
+    spec = cast(GenerateSpec, context.spec)
+    decisive = spec.model_dump_json(exclude={"resources": {"workers", "max_failures"}})
+    return TaskPlan(
+        digest=sha256(decisive.encode()),
+        count=spec.count,
+        per_task=spec.images_per_shard,
+        models_sha256=list(models_sha256),
+        versions={name: version(name) for name in DECIDING},
+    )
