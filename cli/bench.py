@@ -195,7 +195,7 @@ def commits(
     tasks: Annotated[list[int], typer.Option("--tasks", min=1, help="Tasks of a job; repeatable.")] = [1000],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Seconds and requests per task of a generate job but for its images, and the growth of its driver.
+    """Seconds and requests per task of a generate job but for its images, and the memory of its driver.
 
     agan bench commits --tasks 1000 --tasks 100000
     """

@@ -25,7 +25,9 @@ class Ledger:
         self._digests[task] = bytes.fromhex(commit.sha256)
         self._sizes[task], self._items[task] = commit.size_bytes, commit.items
         for name, (value, number) in commit.sums.items():
-            values, numbers = self._sums.setdefault(name, self._column())
+            if name not in self._sums:
+                self._sums[name] = self._column()
+            values, numbers = self._sums[name]
             values[task], numbers[task] = value, number
 
     def remove(self, task: int) -> None:

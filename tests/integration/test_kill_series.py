@@ -84,6 +84,10 @@ def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does
                 second_node.start(until)
             suite.agan("jobs", "resume", job_id)
     suite.wait(job_id)
+    missed = set(plan) - set(killed.elements())
+    assert not missed, (
+        f"run {number} ended before it lost any {', '.join(missed)} (killed: {dict(killed)}); raise COUNT"
+    )
     suite.agan("jobs", "gc")
     check(suite, job_id, undisturbed)
     print(f"run {number}: killed {dict(killed)}, {time.monotonic() - started:.0f} s")
@@ -100,13 +104,16 @@ def gets_on(suite: Suite, job_id: str) -> bool:
 
 
 def strike(kind: str, suite: Suite, job_id: str, node: SecondNode) -> int:
-    """How many were killed, 0 or 1: a process that has just been lost may not be there again."""
+    """How many were killed, 0 or 1; waits for a process that has just been lost and is not there again."""
     if kind == "node":
         return node.kill()
-    found = suite.drivers(job_id) if kind == "driver" else suite.worker_processes("ShardActor")
-    for process in found[:1]:
-        process.kill()
-    return len(found[:1])
+    while suite.is_running(job_id):
+        found = suite.drivers(job_id) if kind == "driver" else suite.worker_processes("ShardActor")
+        if found:
+            found[0].kill()
+            return 1
+        time.sleep(POLL_SEC)
+    return 0
 
 
 def check(suite: Suite, job_id: str, undisturbed: dict[str, str]) -> None:

@@ -143,3 +143,10 @@ def refused(storage: LocalStorage, error: type[AganError], told: str, **changes:
     with pytest.raises(error, match=told):
         make(storage, **changes)
     assert storage.list("jobs/") == []
+
+
+def test_a_flipped_bit_in_the_weights_ends_the_job_before_anything_is_written(storage: LocalStorage) -> None:
+    key = f"models/{TRAIN_JOB}/{WEIGHTS}"
+    data = storage.read(key)
+    storage.write(key, data[:-1] + bytes([data[-1] ^ 1]))
+    refused(storage, DataError, f"model {TRAIN_JOB}: not a readable model .the weights' sha256 is not that of")
