@@ -55,13 +55,21 @@ def _most_covered(cover: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return chosen
 
 
-def cut_to_view(shape: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The shape itself, or, where it is larger than a view of `size` px, a part around one of its pixels."""
-    if max(shape.shape) <= size:
-        return shape
+def cut_to(
+    shape: NDArray[np.uint8], most: tuple[int, int], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int] | None]:
+    """The shape itself and None, or, where it is larger than (height, width), a part around one of its pixels.
+
+    Returns:
+        The part, and its (left, top, width, height) in the shape.
+    """
+    height, width = most
+    if shape.shape[0] <= height and shape.shape[1] <= width:
+        return shape, None
     row, column = random_pixel(shape, rng)
-    top, left = (_window(at, length, size) for at, length in zip((row, column), shape.shape, strict=True))
-    return shape[top : top + size, left : left + size]
+    top, left = _window(row, shape.shape[0], height), _window(column, shape.shape[1], width)
+    cut = shape[top : top + height, left : left + width]
+    return cut, (left, top, cut.shape[1], cut.shape[0])
 
 
 def random_pixel(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.masks.placement import Ground, Part, PlacedMask, PlacementError, place
+from anomaly_gan.masks.parts import Ground, Part, PlacedMask, PlacementError
+from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.severity import Severity
 from infra.errors import DataError

@@ -16,7 +16,7 @@ from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks import planning
 from anomaly_gan.masks.context import describe_picture
-from anomaly_gan.masks.placement import Part, PlacementError
+from anomaly_gan.masks.parts import Part, PlacementError
 from anomaly_gan.masks.planning import KEPT_PICTURES, MAX_CANDIDATES, MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term

@@ -12,7 +12,7 @@ from anomaly_gan.data import Sample, decode_png
 from anomaly_gan.grouping import csv_grouping
 from anomaly_gan.masks.context import FEATURES, describe_picture, measure_part
 from anomaly_gan.masks.logistic import fit_logistic, rank_auc
-from anomaly_gan.masks.placement import Part
+from anomaly_gan.masks.parts import Part
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
 from infra.errors import DataError
