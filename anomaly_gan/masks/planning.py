@@ -18,8 +18,8 @@ from anomaly_gan.views import cut_window, take_view
 from infra.errors import DataError
 
 MAX_CANDIDATES = 64
-MOST_PROPOSED = 0.9
-"""Share of masks proposed from real ones where rationality is 1."""
+PROPOSED_EVERY = 4
+"""Of so many masks that compete, one is proposed from real ones; the others lie anywhere."""
 
 ALLOWED, ANCHORS = "allowed", "anchors"
 """Names of what is known of a normal picture, while the view is cut out of it."""
@@ -99,21 +99,21 @@ class MaskPlanner:
         assert learnt is not None
         context, ground = self._context(normal), self._ground(normal)
         best: tuple[float, PlacedMask] | None = None
-        for _ in range(self._candidates(rng)):
-            placed = self._placed(normal.key, ground, self._proposer(context, rng), rng, like_real)
+        for number in range(self._candidates(rng)):
+            is_proposed = number % PROPOSED_EVERY == 1
+            placed = self._placed(normal.key, ground, self._proposer(context) if is_proposed else None, rng, like_real)
             score = learnt.score(context, placed.parts)
             if best is None or score > best[0]:
                 best = score, placed
         assert best is not None
         return _cut_view(normal, self._view, *best, rng)
 
-    def _proposer(self, context: PictureContext, rng: np.random.Generator) -> Proposer | None:
-        """None = a mask that is to lie anywhere, so that nothing is impossible."""
+    def _proposer(self, context: PictureContext) -> Proposer | None:
+        """None = nothing was learnt."""
         learnt = self._pool.rationality
         assert learnt is not None
-        if not learnt.habits.parts or rng.random() >= MOST_PROPOSED * self._config.rationality:
-            return None
-        return Proposer(learnt.habits, context, learnt.knows_place, (self._config.angle_min, self._config.angle_max))
+        turns = self._config.angle_min, self._config.angle_max
+        return Proposer(learnt.habits, context, learnt.knows_place, turns) if learnt.habits.parts else None
 
     def _placed(
         self, key: str, ground: Ground, proposer: Proposer | None, rng: np.random.Generator, like_real: bool
