@@ -78,7 +78,7 @@ class MaskPoolIndex(VersionedModel):
         scoring: None = no expert has rated the pool.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     version: str
     dataset: str
