@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import cv2
 import numpy as np
@@ -195,6 +194,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
         gain = gain_for(view.image, pasted, mask, planned.contrast)
         pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
     change = measure(view.image, raw, pasted, mask, plan.config.feather_px)
+    image, its_mask = _delivered(plan, planned, pasted)
     meta = {
         "index": planned.index,
         "attempt": planned.attempt,
@@ -207,16 +207,19 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
         "mask_area_px": cv2.countNonZero(mask),
         "placements": [asdict(placement) for placement in planned.mask.placements],
         "rationality": planned.mask.rationality,
-        "severity": _severity(plan.pool, pasted, mask, gain),
+        "severity": _severity(plan.pool, image, its_mask, gain),
         "light": planned.light.to_plain() if planned.light else None,
         "measures": asdict(change),
     }
     verdict = plan.gate.judge(pasted, mask, change) if plan.gate else None
-    return Generated(_sample(plan, planned, pasted, meta), view.image, raw, pasted, mask, change, verdict)
+    sample = Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, {plan.pool.class_name: its_mask}, meta=meta)
+    return Generated(sample, view.image, raw, pasted, mask, change, verdict)
 
 
-def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint8], meta: dict[str, Any]) -> Sample:
-    """What others get: the view, or the frame with the view in its place; lit."""
+def _delivered(
+    plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The picture and the mask that others get: the view, or the frame with the view in its place; lit."""
     image, mask = pasted, planned.mask.mask
     if plan.in_frames:
         left, top, _ = planned.mask.view.meta["window"]
@@ -224,7 +227,7 @@ def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint
         mask = into_frame(np.zeros(planned.normal.image.shape[:2], np.uint8), mask, left, top)
     if planned.light is not None:
         image = relight(image, planned.light)
-    return Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, {plan.pool.class_name: mask}, meta=meta)
+    return image, mask
 
 
 def _severity(pool: MaskPool, image: NDArray[np.uint8], mask: NDArray[np.uint8], gain: float) -> dict[str, object]:

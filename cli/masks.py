@@ -246,7 +246,7 @@ def _summary(index: "MaskPoolIndex") -> dict[str, object]:
                 "expert": len(index.select(name, "expert")),
                 "used": sum(entry.admitted for entry in index.select(name)),
                 "rules": about.rules.model_dump(mode="json"),
-                "severity": about.severity.model_dump(),
+                "severity": about.severity.model_dump() if about.severity else None,
                 "rationality_auc": about.rationality.auc if about.rationality else None,
             }
             for name, about in index.classes.items()

@@ -9,7 +9,7 @@ from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import build_pool
 from anomaly_gan.masks.rationality_fit import fit_rationality
-from jobs.maskpool_build import DEFAULT_RATIONALITY
+from jobs.maskpool_rules import DEFAULT_RATIONALITY
 from tests.tiles import needs_tiles, normal_tiles, tiles
 
 MASKS = 200
