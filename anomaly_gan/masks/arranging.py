@@ -110,13 +110,13 @@ class Arranger:
             x = int(self._rng.integers(left - over_x, right - width + over_x + 1))
             return x, int(self._rng.integers(top - over_y, bottom - height + over_y + 1))
         allowed = self._ground.allowed[top:bottom, left:right]
-        if not allowed.any():
+        if not cv2.countNonZero(allowed):
             advice = "no pixel of the view is allowed; draw a larger region"
             raise unmet(element.id, element.source, "region", advice, self._config)
         row, column = random_pixel(shape, self._rng)
         y, x = max(row - over_y, 0), max(column - over_x, 0)
         room = allowed[y : row + bottom - top - height + over_y + 1, x : column + right - left - width + over_x + 1]
-        if not room.any():  # the part will hang over the border
+        if not cv2.countNonZero(room):  # the part will hang over the border
             y, x, room = 0, 0, allowed
         down, across = random_pixel(room, self._rng)
         return left + x + across - column, top + y + down - row
@@ -153,6 +153,8 @@ class Arranger:
 
     def _beyond_view(self, part: Part) -> tuple[str, str] | None:
         """As `broken_rule`."""
+        if self._ground.picture is None:
+            return None
         left, top, right, bottom = self._extended(part)
         if max(right - left, bottom - top) <= self._size:
             return None
@@ -161,7 +163,8 @@ class Arranger:
     def _add(self, part: Part) -> None:
         below, inside = part.over(self._mask)
         np.maximum(below, inside, out=below)
-        self._extent = self._extended(part)
+        if self._ground.picture is not None:
+            self._extent = self._extended(part)
         if self._anchors is not None:
             self._anchors.remove(self._tried_anchor)
 

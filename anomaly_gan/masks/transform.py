@@ -74,9 +74,11 @@ def cut_to(
 
 def random_pixel(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
     """(row, column) of a pixel of a mask that is not empty."""
-    found = np.flatnonzero(mask.astype(bool))  # twice as fast as of numbers
-    row, column = divmod(int(found[int(rng.integers(len(found)))]), mask.shape[1])
-    return row, column
+    upto = np.cumsum(cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S))  # by rows: many times faster than at once
+    number = int(rng.integers(upto[-1]))
+    row = int(np.searchsorted(upto, number, side="right"))
+    of_row = np.flatnonzero(mask[row])
+    return row, int(of_row[number - int(upto[row])])
 
 
 def _window(pixel: int, length: int, size: int) -> int:
