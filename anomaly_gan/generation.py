@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.data import Sample, from_planes, to_planes
-from anomaly_gan.masks.placement import PlacementError
+from anomaly_gan.masks.parts import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
@@ -260,6 +260,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
         gain = gain_for(view.image, pasted, mask, planned.contrast)
         pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
     change = measure(view.image, raw, pasted, mask, plan.config.feather_px)
+    image, its_mask = _delivered(plan, planned, pasted)
     meta = {
         "index": planned.index,
         "attempt": planned.attempt,
@@ -273,16 +274,23 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.ui
         "mask_area_px": cv2.countNonZero(mask),
         "placements": [asdict(placement) for placement in planned.mask.placements],
         "rationality": planned.mask.rationality,
-        "severity": _severity(plan.pool, pasted, mask, gain),
+        "severity": _severity(plan.pool, image, its_mask, gain),
         "light": planned.light.to_plain() if planned.light else None,
         "measures": asdict(change),
     }
     verdict = plan.gate.judge(pasted, mask, change) if plan.gate else None
-    return Generated(_sample(plan, planned, pasted, meta), view.image, raw, pasted, mask, change, verdict)
+    masks = {plan.pool.class_name: its_mask}
+    if planned.onto is None:
+        sample = Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, masks, meta=meta)
+    else:
+        sample = joined(planned.onto, image, masks, meta)
+    return Generated(sample, view.image, raw, pasted, mask, change, verdict)
 
 
-def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint8], meta: dict[str, Any]) -> Sample:
-    """What others get: the view, or the frame with the view in its place; lit."""
+def _delivered(
+    plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The picture and the mask that others get: the view, or the frame with the view in its place; lit."""
     image, mask = pasted, planned.mask.mask
     if plan.in_frames:
         left, top, _ = planned.mask.view.meta["window"]
@@ -291,10 +299,7 @@ def _sample(plan: GenerationPlan, planned: PlannedImage, pasted: NDArray[np.uint
         mask = into_frame(np.zeros(frame.shape[:2], np.uint8), mask, left, top)
     if planned.light is not None:
         image = relight(image, planned.light)
-    masks = {plan.pool.class_name: mask}
-    if planned.onto is not None:
-        return joined(planned.onto, image, masks, meta)
-    return Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, masks, meta=meta)
+    return image, mask
 
 
 def _severity(pool: MaskPool, image: NDArray[np.uint8], mask: NDArray[np.uint8], gain: float) -> dict[str, object]:

@@ -58,10 +58,14 @@ def build(
         note(f"warning: {warning}")
     index = result.index
     window = "" if index.resolution else " --window 128"
+    previews = [
+        f"agan masks preview {index.name} --dataset {index.dataset} --class {one}{window} -o {one}.png"
+        for one in index.classes
+    ]
     lines = [
         f"{_label(index)} {'was already there' if result.already_there else 'built'} from {index.dataset}",
         _classes(index),
-        f"next: agan masks preview {index.name} --dataset {index.dataset}{window} -o preview.png",
+        "next: " + "\n      ".join(previews),
     ]
     data = _summary(index) | {"already_there": result.already_there, "warnings": result.warnings}
     emit(data, "\n".join(lines), as_json)
@@ -214,7 +218,7 @@ def _label(index: "MaskPoolIndex") -> str:
 
 
 def _classes(index: "MaskPoolIndex") -> str:
-    header = ("CLASS", "PRIOR", "EXPERT", "USED", "POSE", "RATIONALITY", "AUC")
+    header = ("CLASS", "PRIOR", "EXPERT", "USED", "POSE", "RATIONALITY", "AUC", "PLACEMENT AUC")
     rows = [
         (
             name,
@@ -224,6 +228,7 @@ def _classes(index: "MaskPoolIndex") -> str:
             about.rules.pose,
             f"{about.rules.rationality:g}",
             _number(about.rationality.auc if about.rationality else None),
+            _number(about.rationality.placement_auc if about.rationality else None),
         )
         for name, about in index.classes.items()
     ]
@@ -246,8 +251,9 @@ def _summary(index: "MaskPoolIndex") -> dict[str, object]:
                 "expert": len(index.select(name, "expert")),
                 "used": sum(entry.admitted for entry in index.select(name)),
                 "rules": about.rules.model_dump(mode="json"),
-                "severity": about.severity.model_dump(),
+                "severity": about.severity.model_dump() if about.severity else None,
                 "rationality_auc": about.rationality.auc if about.rationality else None,
+                "placement_auc": about.rationality.placement_auc if about.rationality else None,
             }
             for name, about in index.classes.items()
         },

@@ -1,19 +1,14 @@
 """`agan masks build`: prior and expert masks, regions, anchors and rules -> a version of a mask pool."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from pydantic import ValidationError
 
-from anomaly_gan.config import MaskConfig
 from anomaly_gan.data import Sample, encode_png
 from anomaly_gan.dataset import DatasetIndex, ShardEntry
-from anomaly_gan.formats.experts import read_expert_masks
-from anomaly_gan.importing import resize_nearest
 from anomaly_gan.masks.index import (
     MASK_MEMBER,
     REGION_KEY,
@@ -23,23 +18,19 @@ from anomaly_gan.masks.index import (
     PoolClass,
     region_key,
 )
-from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, crop_element
-from anomaly_gan.masks.rationality import Rationality
+from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
 from anomaly_gan.masks.rationality_fit import fit_rationality
-from anomaly_gan.masks.severity import Severity
 from infra.digest import sha256
-from infra.errors import DataError, UsageError
+from infra.errors import DataError
 from infra.settings import Settings
 from infra.shards import Members, write_shards
-from infra.sources import FsspecTree
 from infra.storage import Storage
 from jobs.datasets import load_index, load_samples
+from jobs.maskpool_experts import read_experts
 from jobs.maskpool_places import Places, read_places
+from jobs.maskpool_rules import read_rules, rules_for, warnings_of
 from jobs.maskpools import SHELF
 from jobs.versions import INDEX
-
-DEFAULT_RATIONALITY = 0.8
-"""Of a class whose place is known: each placement is the best of five."""
 
 Progress = Callable[[int, int], None]
 
@@ -102,26 +93,21 @@ def build_mask_pool(
     """
     SHELF.check_name(name)
     dataset = load_index(storage, sources.dataset)
-    rules = _read_rules(sources.rules, dataset.classes)
+    rules = read_rules(sources.rules, dataset.classes)
     places = read_places(dataset, sources.allowed, sources.forbidden, sources.anchors, settings)
-    drawn = _read_experts(sources.experts, dataset, settings)
+    drawn = read_experts(sources.experts, dataset, settings)
     samples = load_samples(storage, dataset, split="train", normal=False)
-    gathered = _Gathered()
+    gathered = _Gathered(warnings=drawn.warnings)
     for done, class_name in enumerate(dataset.classes, start=1):
-        prior = build_pool(samples, class_name)
-        learnt = fit_rationality(samples, class_name, seed=sources.seed)
-        if learnt.auc is None:
-            gathered.warnings.append(
-                f"class {class_name}: its training pictures are one group, so that what was learnt of its places could"
-                " not be checked and is not used; import more groups, or set rationality in --rules"
+        prior, about, warnings = _learn(samples, class_name, rules.get(class_name, {}), places, sources.seed)
+        elements = [*prior, *drawn.elements[class_name]]
+        if not elements:
+            raise DataError(
+                f"mask pool: class {class_name} has no training mask of {MIN_ELEMENT_PX} px or more, and no expert drew"
+                " one; draw some and name their folder with --expert, or import at a higher resolution"
             )
-        gathered.classes[class_name] = PoolClass(
-            rules=_rules(rules.get(class_name, {}), class_name, places, learnt),
-            part_counts=prior.part_counts,
-            severity=_severity(prior),
-            rationality=learnt,
-        )
-        gathered.elements[class_name] = [*prior.elements, *drawn[class_name]]
+        gathered.classes[class_name], gathered.elements[class_name] = about, elements
+        gathered.warnings += warnings
         if progress is not None:
             progress(done, len(dataset.classes))
     index, shards = _pack(name, dataset, samples, gathered, places)
@@ -132,75 +118,16 @@ def build_mask_pool(
     return BuildResult(index, gathered.warnings, already_there)
 
 
-def _read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Class -> what a file says of its rules, each key checked."""
-    if file is None:
-        return {}
-    try:
-        raw = yaml.safe_load(file.read_text())
-    except OSError as err:
-        raise UsageError(f"--rules {file}: {err.strerror}; name a readable YAML file") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise UsageError(f"--rules {file}: not valid YAML ({str(err).splitlines()[0]}); correct it") from err
-    if not isinstance(raw, dict) or not all(isinstance(keys, dict) for keys in raw.values()):
-        raise UsageError(f"--rules {file}: expected classes with keys below them, such as crack: {{pose: fixed}}")
-    rules = {str(class_name): keys for class_name, keys in raw.items()}
-    unknown = sorted(set(rules) - set(classes))
-    if unknown:
-        raise UsageError(f"--rules {file}: the data set has no class {unknown[0]!r}, only {', '.join(classes)}")
-    for class_name, keys in rules.items():
-        try:
-            MaskConfig.model_validate(keys)
-        except ValidationError as err:
-            first = err.errors()[0]
-            where = ".".join((class_name, *map(str, first["loc"])))
-            wrong = f"{first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
-            if first["type"] == "extra_forbidden":
-                wrong = f"no such key; there are {', '.join(MaskConfig.model_fields)}"
-            elif first["type"] == "value_error":
-                wrong = first["msg"].removeprefix("Value error, ")
-            raise UsageError(f"--rules {file}: {where}: {wrong}") from err
-    return rules
-
-
-def _rules(given: Mapping[str, Any], class_name: str, places: Places, learnt: Rationality) -> MaskConfig:
-    """What a file says, over what suits the class: anchored elements are fixed, places that were proved are used."""
-    proved = learnt.auc is not None and learnt.knows_place
-    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if proved else 0.0}
-    if any(anchored == class_name for _, anchored in places.anchors):
-        suited["pose"] = "fixed"
-    return MaskConfig.model_validate({**suited, **given})
-
-
-def _severity(pool: MaskPool) -> Severity:
-    assert pool.severity is not None  # known of every pool that is cut from pictures
-    return pool.severity
-
-
-def _read_experts(folders: Sequence[str], dataset: DatasetIndex, settings: Settings) -> dict[str, list[Element]]:
-    """Class -> elements at the data set's scale.
-
-    Raises:
-        DataError: a mask is a speck at that scale, or is there twice.
-    """
-    elements: dict[str, list[Element]] = {name: [] for name in dataset.classes}
-    known: set[str] = set()
-    for folder in folders:
-        tree = FsspecTree(folder, settings)
-        for drawn in read_expert_masks(tree, dataset.classes):
-            where = f"{tree.url}/{drawn.source}"
-            mask = resize_nearest(drawn.mask, dataset.resolution)
-            area = np.count_nonzero(mask)
-            if area < MIN_ELEMENT_PX:
-                raise DataError(
-                    f"{where}: covers {area} px at the data set's scale, a shape needs {MIN_ELEMENT_PX}; draw it larger"
-                )
-            element = crop_element(f"{tree.url.rpartition('/')[2]}/{drawn.source}", mask, is_expert=True)
-            if element.id in known:
-                raise DataError(f"{where}: was read from another folder of that name already; rename one")
-            known.add(element.id)
-            elements[drawn.class_name].append(element)
-    return elements
+def _learn(
+    samples: Sequence[Sample], class_name: str, given: Mapping[str, Any], places: Places, seed: int
+) -> tuple[list[Element], PoolClass, list[str]]:
+    """(prior elements, what is known of the class, warnings); with no training mask of it nothing is known."""
+    known = any(class_name in sample.masks and cut_elements(sample, class_name) for sample in samples)
+    prior = build_pool(samples, class_name) if known else MaskPool(class_name, ())
+    learnt = fit_rationality(samples, class_name, seed=seed) if known else None
+    rules = rules_for(class_name, given, places, learnt)
+    about = PoolClass(rules=rules, part_counts=prior.part_counts, severity=prior.severity, rationality=learnt)
+    return list(prior.elements), about, warnings_of(class_name, rules, places, learnt)
 
 
 def _pack(

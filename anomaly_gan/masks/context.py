@@ -48,23 +48,32 @@ class PlacedPart(Protocol):
 
 @dataclass(frozen=True)
 class PictureContext:
-    """A picture, described once for all parts that may be placed in it.
+    """A picture, described once for all parts that may be placed in it; small beside the picture, which it refers to.
 
     Attributes:
-        brightness: [H, W] float32, robust deviations from the median.
-        usable: [H, W] bool, False = an annotated anomaly or its margin.
+        image: [H, W] or [H, W, 3] RGB, uint8.
+        median: of the brightness in grey levels.
+        deviation: robust, in grey levels.
+        usable: [H, W] bool, False = an annotated anomaly or its margin; None = a normal picture, all is usable.
         grain: unit vector (x, y) along the grain; its sign means nothing.
         coherence: 0 = no direction prevails, 1 = the picture changes in one direction alone.
         scale_px: geometric mean of height and width.
         margin_px: not looked at around a part.
     """
 
-    brightness: NDArray[np.float32]
-    usable: NDArray[np.bool_]
+    image: NDArray[np.uint8]
+    median: float
+    deviation: float
+    usable: NDArray[np.bool_] | None
     grain: tuple[float, float]
     coherence: float
     scale_px: float
     margin_px: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 def describe_picture(image: NDArray[np.uint8], anomalies: NDArray[np.uint8] | None = None) -> PictureContext:
@@ -75,24 +84,40 @@ def describe_picture(image: NDArray[np.uint8], anomalies: NDArray[np.uint8] | No
         anomalies: [H, W] uint8 {0, 1}, of all classes: neither they nor the margin around them are looked at, so that
             a real part is seen as one on a normal picture is. None = a normal picture.
     """
-    gray = (image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).astype(np.float32)
+    gray = _gray(image)
     scale = float(np.sqrt(gray.size))
     margin = max(MIN_MARGIN_PX, round(MARGIN * scale))
-    usable = np.ones(gray.shape, bool)
+    usable: NDArray[np.bool_] | None = None
     if anomalies is not None and anomalies.any():
         usable = cv2.distanceTransform(1 - anomalies, cv2.DIST_L2, cv2.DIST_MASK_3) > margin
-    levels = gray[usable] if usable.any() else np.zeros(1, np.float32)
-    median = np.median(levels)
-    deviation = 1.4826 * np.median(np.abs(levels - median)) + 1  # + 1 grey level: a flat picture has none
-    brightness = ((gray - median) / deviation).astype(np.float32)
-    return PictureContext(brightness, usable, *_grain(gray, usable), scale, margin)
+    levels = np.bincount((gray if usable is None else gray[usable]).ravel(), minlength=256)
+    median = _median(np.arange(256), levels)
+    deviation = 1.4826 * _median(np.abs(np.arange(256) - median), levels) + 1  # a flat picture has none
+    return PictureContext(image, median, deviation, usable, *_grain(gray, usable), scale, margin)
 
 
-def _grain(gray: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[tuple[float, float], float]:
+def _gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.uint8)
+
+
+def _median(values: NDArray[np.generic], counts: NDArray[np.intp]) -> float:
+    """Of values that occur so often; 0 where there are none."""
+    order = np.argsort(values, kind="stable")
+    upto = np.cumsum(counts[order])
+    if not upto[-1]:
+        return 0.0
+    middle = [order[np.searchsorted(upto, rank, side="right")] for rank in ((upto[-1] - 1) // 2, upto[-1] // 2)]
+    return float(values[middle].mean())
+
+
+def _grain(gray: NDArray[np.uint8], usable: NDArray[np.bool_] | None) -> tuple[tuple[float, float], float]:
     """Direction and coherence of the structure tensor (Bigun and Granlund, 1987) over the usable pixels."""
-    seen = cv2.erode(usable.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # a slope is taken from all neighbours
-    slope_x, slope_y = (cv2.Scharr(gray, cv2.CV_32F, *axis)[seen] for axis in ((1, 0), (0, 1)))
-    xx, yy, xy = (float(np.sum(product, dtype=np.float64)) for product in (slope_x**2, slope_y**2, slope_x * slope_y))
+    slopes = [cv2.Scharr(gray, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1))]
+    if usable is not None:
+        seen = cv2.erode(usable.astype(np.uint8), np.ones((3, 3), np.uint8))  # a slope is taken from all neighbours
+        slopes = [slope * seen for slope in slopes]
+    x, y = slopes
+    xx, yy, xy = (float(cv2.sumElems(cv2.multiply(*pair))[0]) for pair in ((x, x), (y, y), (x, y)))
     angle = (np.arctan2(2 * xy, xx - yy) + np.pi) / 2  # a quarter turn from the strongest slope
     coherence = float(np.hypot(xx - yy, 2 * xy)) / (xx + yy) if xx + yy else 0.0
     return (float(np.cos(angle)), float(np.sin(angle))), coherence
@@ -100,7 +125,7 @@ def _grain(gray: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[tuple[
 
 def measure_part(context: PictureContext, part: PlacedPart) -> NDArray[np.float64] | None:
     """[K] float64 in the order of FEATURES, all finite; None where no pixel lies within the picture."""
-    height, width = context.brightness.shape
+    height, width = context.shape
     top, left = max(part.top, 0), max(part.left, 0)
     bottom, right = (max(end, 0) for end in (height - part.top, width - part.left))
     cut = np.ascontiguousarray(part.mask[top - part.top : bottom, left - part.left : right])
@@ -148,7 +173,7 @@ def _shape(moments: dict[str, float], grain: tuple[float, float]) -> tuple[float
 
 def _surroundings(context: PictureContext, cut: NDArray[np.uint8], left: int, top: int) -> tuple[float, float]:
     """Share of the surroundings beyond the border, and how dark those within are."""
-    height, width = context.brightness.shape
+    height, width = context.shape
     reach = 2 * context.margin_px
     wide = cv2.copyMakeBorder(cut, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=[0])
     distance = cv2.distanceTransform(1 - wide, cv2.DIST_L2, cv2.DIST_MASK_3)
@@ -157,8 +182,17 @@ def _surroundings(context: PictureContext, cut: NDArray[np.uint8], left: int, to
     inside = ring[max(-y, 0) : height - y, max(-x, 0) : width - x]
     below = np.s_[max(y, 0) : max(y, 0) + inside.shape[0], max(x, 0) : max(x, 0) + inside.shape[1]]
     outside = 1 - np.count_nonzero(inside) / np.count_nonzero(ring)
-    around = context.brightness[below][inside & context.usable[below]]
+    looked_at = inside if context.usable is None else inside & context.usable[below]
+    around = _gray(context.image[below])[looked_at]
     if around.size < MIN_SURROUNDINGS_PX:
         return outside, 0.0
-    dark = float(np.percentile(around, DARK_PERCENTILE))
+    dark = (_percentile(around, DARK_PERCENTILE) - context.median) / context.deviation
     return outside, min(max(dark, -MAX_DARKNESS), MAX_DARKNESS)
+
+
+def _percentile(levels: NDArray[np.uint8], percent: float) -> float:
+    """As `np.percentile`, which is slow for few values."""
+    rank = (levels.size - 1) * percent / 100
+    first = int(rank)
+    low, high = np.partition(levels, (first, min(first + 1, levels.size - 1)))[[first, min(first + 1, levels.size - 1)]]
+    return float(low) + (rank - first) * (float(high) - float(low))

@@ -55,12 +55,12 @@ class PoolClass(Frozen):
     Attributes:
         rules: how its elements are placed, where a job does not say otherwise.
         part_counts: how many elements each annotated image has, least first.
-        rationality: None where there was nothing to learn from.
+        severity, rationality: None where there was nothing to learn from.
     """
 
     rules: MaskConfig
     part_counts: tuple[int, ...]
-    severity: Severity
+    severity: Severity | None
     rationality: Rationality | None
 
 
@@ -78,7 +78,7 @@ class MaskPoolIndex(VersionedModel):
         scoring: None = no expert has rated the pool.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     version: str
     dataset: str

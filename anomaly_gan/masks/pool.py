@@ -115,7 +115,7 @@ def build_pool(samples: Iterable[Sample], class_name: str) -> MaskPool:
         DataError: no element is left.
     """
     abnormal = [sample for sample in samples if class_name in sample.masks]
-    cut = [_cut_elements(sample, class_name) for sample in abnormal]
+    cut = [cut_elements(sample, class_name) for sample in abnormal]
     elements = [element for group in cut for element in group]
     if not elements:
         raise DataError(f"mask pool: no mask of class {class_name} has a part of {MIN_ELEMENT_PX} px or more")
@@ -137,7 +137,8 @@ def instance_map(sample: Sample, class_name: str) -> NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def _cut_elements(sample: Sample, class_name: str) -> list[Element]:
+def cut_elements(sample: Sample, class_name: str) -> list[Element]:
+    """The parts of a sample's mask of a class, but for specks."""
     labels = instance_map(sample, class_name)
     areas = np.bincount(labels.ravel())[1:]
     least = max(MIN_ELEMENT_PX, MIN_SHARE_OF_LARGEST * areas.max(initial=0))

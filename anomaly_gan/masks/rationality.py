@@ -1,12 +1,15 @@
 """How rational a placement is: learnt from the real masks of a class, ours (the paper names it as a limit)."""
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anomaly_gan.masks.context import FEATURES, PictureContext, PlacedPart, measure_part
+from anomaly_gan.masks.habits import Habits
 
 NUMBER = "number"
 TERMS = (*FEATURES, NUMBER)
@@ -42,6 +45,7 @@ class Rationality(_Plain):
             as it is used.
         knows_place: `auc` is above chance by more than three standard errors over the groups, or is None. Otherwise the
             score leaves the place alone: nothing shows that the class prefers one.
+        habits: how the real parts lay; new ones are proposed alike.
     """
 
     class_name: str
@@ -52,6 +56,7 @@ class Rationality(_Plain):
     knows_place: bool
     bias: float
     terms: tuple[Term, ...]
+    habits: Habits = Habits()
 
     @model_validator(mode="after")
     def _known(self) -> "Rationality":
@@ -74,11 +79,15 @@ class Rationality(_Plain):
         measured = measure_placement(context, parts)
         if measured is None:
             return 0.0
-        mean, deviation, *weights = np.array(
-            [(term.mean, term.deviation, term.linear, term.square) for term in self.terms]
-        ).T
-        [features] = expand(measured, [len(measured)], mean, deviation)
-        return float(1 / (1 + np.exp(-self.bias - features @ np.concatenate(weights))))
+        mean, deviation, linear, square = self._columns
+        z = np.clip((measured - mean) / deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+        odds = self.bias + float((z @ linear + (z**2 - 1) @ square).mean())
+        return 1 / (1 + math.exp(-odds))
+
+    @cached_property
+    def _columns(self) -> NDArray[np.float64]:
+        """[4, K]: mean, deviation, linear and square of each term."""
+        return np.array([(term.mean, term.deviation, term.linear, term.square) for term in self.terms]).T
 
 
 def measure_placement(context: PictureContext, parts: Sequence[PlacedPart]) -> NDArray[np.float64] | None:

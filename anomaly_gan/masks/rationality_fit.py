@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.data import Sample
-from anomaly_gan.masks.context import PLACE, PlacedPart, describe_picture
+from anomaly_gan.masks.context import PLACE, PictureContext, PlacedPart, describe_picture
+from anomaly_gan.masks.habits import RealPart, learn_habits
 from anomaly_gan.masks.logistic import Floats, fit_logistic, rank_auc
 from anomaly_gan.masks.pool import Element, build_pool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term, expand, measure_placement
@@ -89,7 +90,8 @@ def fit_rationality(samples: Sequence[Sample], class_name: str, *, seed: int = 0
         elements.setdefault(element.source, []).append(element)
     real = [sample for sample in samples if sample.key in elements]
     rng = np.random.default_rng(seed)
-    examples = [example for sample in real for example in _examples(sample, elements, rng)]
+    contexts = {one.key: describe_picture(one.image, np.maximum.reduce(list(one.masks.values()))) for one in real}
+    examples = [example for sample in real for example in _examples(sample, contexts[sample.key], elements, rng)]
     aucs = _held_out_aucs(examples, ALL)
     auc, placement_auc, knows_place = None, None, True
     if len(aucs) > 1:
@@ -112,14 +114,16 @@ def fit_rationality(samples: Sequence[Sample], class_name: str, *, seed: int = 0
             Term(feature=name, mean=mean, deviation=deviation, linear=linear, square=square)
             for name, mean, deviation, linear, square in zip(TERMS, *(c.tolist() for c in columns), strict=True)
         ),
+        habits=learn_habits(
+            [RealPart(one.id, one, contexts[source]) for source, cut in elements.items() for one in cut]
+        ),
     )
 
 
 def _examples(
-    sample: Sample, elements: Mapping[str, Sequence[Element]], rng: np.random.Generator
+    sample: Sample, context: PictureContext, elements: Mapping[str, Sequence[Element]], rng: np.random.Generator
 ) -> Iterator[_Example]:
     """The real placement of a picture, and random ones of the same shapes and of any of the class."""
-    context = describe_picture(sample.image, np.maximum.reduce(list(sample.masks.values())))
     size = sample.image.shape[:2]
     group = str(sample.meta.get("group", sample.key))
     own = [element.mask for element in elements[sample.key]]

@@ -55,20 +55,30 @@ def _most_covered(cover: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return chosen
 
 
-def cut_to_view(shape: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The shape itself, or, where it is larger than a view of `size` px, a part around one of its pixels."""
-    if max(shape.shape) <= size:
-        return shape
+def cut_to(
+    shape: NDArray[np.uint8], most: tuple[int, int], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int] | None]:
+    """The shape itself and None, or, where it is larger than (height, width), a part around one of its pixels.
+
+    Returns:
+        The part, and its (left, top, width, height) in the shape.
+    """
+    height, width = most
+    if shape.shape[0] <= height and shape.shape[1] <= width:
+        return shape, None
     row, column = random_pixel(shape, rng)
-    top, left = (_window(at, length, size) for at, length in zip((row, column), shape.shape, strict=True))
-    return shape[top : top + size, left : left + size]
+    top, left = _window(row, shape.shape[0], height), _window(column, shape.shape[1], width)
+    cut = shape[top : top + height, left : left + width]
+    return cut, (left, top, cut.shape[1], cut.shape[0])
 
 
 def random_pixel(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
     """(row, column) of a pixel of a mask that is not empty."""
-    found = np.flatnonzero(mask.astype(bool))  # twice as fast as of numbers
-    row, column = divmod(int(found[int(rng.integers(len(found)))]), mask.shape[1])
-    return row, column
+    upto = np.cumsum(cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S))  # by rows: many times faster than at once
+    number = int(rng.integers(upto[-1]))
+    row = int(np.searchsorted(upto, number, side="right"))
+    of_row = np.flatnonzero(mask[row])
+    return row, int(of_row[number - int(upto[row])])
 
 
 def _window(pixel: int, length: int, size: int) -> int:

@@ -194,7 +194,9 @@ def test_provenance_and_measures_tell_how_a_sample_was_made() -> None:
     assert meta["mask_area_px"] == made.mask.sum() > 0
     assert 1 <= len(meta["placements"]) <= plan.masks.max_parts
     assert {one["source"] for one in meta["placements"]} <= {element.source for element in plan.pool.elements}
-    assert all(set(one) == {"element", "source", "left", "top", "angle_deg", "scale"} for one in meta["placements"])
+    assert all(
+        set(one) == {"element", "source", "left", "top", "angle_deg", "scale", "cut"} for one in meta["placements"]
+    )
     inside = made.mask == 1
     change = np.abs(made.raw.astype(float) - made.normal)[inside].mean()
     assert meta["measures"]["in_mask_change"] == pytest.approx(change)

@@ -8,6 +8,7 @@ import pytest
 
 from anomaly_gan.config import GenerationConfig, LightConfig
 from anomaly_gan.generation import Generated, GenerationPlan, generate
+from anomaly_gan.masks.severity import contrast
 from anomaly_gan.pasting import into_frame
 from anomaly_gan.relighting import Light, draw_light, relight
 from infra.errors import DataError
@@ -89,6 +90,12 @@ def test_light_falls_on_background_and_anomaly_together_and_is_recorded() -> Non
         assert lit.sample.meta["measures"] == plain.sample.meta["measures"]
         assert plain.sample.meta["light"] is None
     assert len({lit.sample.meta["light"]["gain"] for lit in frames(light=LIGHT)}) == 12
+
+
+def test_severity_is_measured_on_the_picture_that_is_delivered() -> None:
+    for lit in frames(light=LIGHT):
+        [mask] = lit.sample.masks.values()
+        assert lit.sample.meta["severity"]["contrast_levels"] == contrast(lit.sample.image, mask)
 
 
 def test_light_stays_within_its_ranges_and_zero_is_none() -> None:

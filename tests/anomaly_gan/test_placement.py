@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.masks.placement import Ground, Part, PlacedMask, PlacementError, place
+from anomaly_gan.masks.parts import Ground, Part, PlacedMask, PlacementError
+from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.severity import Severity
 from infra.errors import DataError
@@ -173,10 +174,11 @@ def test_what_has_room_is_placed(distance_px: int, keep_inside: float) -> None:
 def test_without_rules_of_the_users_no_placement_is_refused(
     sides: list[tuple[int, int, bool]], size: int, pose: str, like_real: bool, everywhere: bool, seed: int
 ) -> None:
-    """Elements larger than the view too, full ones and outlines; a region that allows all changes nothing."""
+    """Of free pose elements larger than the view too; a region that allows all changes nothing."""
     masks = []
+    most = 64 if pose == "fixed" else 200
     for height, width, hollow in sides:
-        mask = np.ones((height, width), np.uint8)
+        mask = np.ones((min(height, most), min(width, most)), np.uint8)
         if hollow:
             mask[1:-1, 1:-1] = 0
         masks.append(mask)
@@ -267,13 +269,21 @@ def test_a_narrow_range_of_angles_is_kept_on_the_mask() -> None:
         assert height > 25 and width < 10
 
 
-@pytest.mark.parametrize("pose", ["free", "fixed"])
-def test_of_an_element_larger_than_the_view_a_part_that_holds_some_of_it_is_placed(pose: str) -> None:
+def test_of_an_element_larger_than_the_view_a_part_that_holds_some_of_it_is_placed_and_told() -> None:
     sparse = np.zeros((300, 200), np.uint8)
     sparse[5:9, 190:195] = sparse[290:295, 3:9] = 1
+    config = config_of(max_parts=1, scale_min=1, scale_max=1, angle_max=0)
     for seed in range(30):
-        mask = place(pool_of(sparse), 64, config_of(pose=pose, max_parts=1), rng_of(seed)).mask
-        assert 0 < mask.sum() < 150
+        placed = place(pool_of(sparse), 64, config, rng_of(seed))
+        assert 0 < placed.mask.sum() < 150
+        [part], [told] = placed.parts, placed.placements
+        assert told.cut is not None
+        left, top, width, height = told.cut
+        assert np.array_equal(part.mask, sparse[5:, 3:][top : top + height, left : left + width])
+
+
+def test_of_an_element_that_fits_the_view_no_cut_is_told() -> None:
+    assert place(pool_of(ELL), 64, MaskConfig(max_parts=1), rng_of(0)).placements[0].cut is None
 
 
 def test_an_ablation_draws_no_element_of_an_expert() -> None:
@@ -319,6 +329,68 @@ def test_a_fixed_pose_stands_with_its_centre_at_anchors_and_nowhere_else() -> No
     assert centres == set(anchors)
 
 
+@pytest.mark.parametrize("like_real", [False, True])
+def test_no_two_parts_stand_on_one_anchor_and_there_are_no_more_parts_than_anchors(like_real: bool) -> None:
+    anchors = [(12, 12), (40, 12), (20, 45)]
+    pool, config = replace(pool_of(square(5)), part_counts=(5,)), config_of(pose="fixed", min_parts=2, max_parts=5)
+    counts = set()
+    for seed in range(40):
+        placed = place(pool, SIZE, config, rng_of(seed), ground=Ground(anchors=anchors), like_real=like_real)
+        counts.add(len(placed.parts))
+        assert placed.mask.sum() == 25 * len(placed.parts)
+        assert len({(part.left, part.top) for part in placed.parts}) == len(placed.parts)
+    assert counts == ({3} if like_real else {2, 3})
+
+
+def test_where_further_parts_have_no_room_at_their_anchors_the_least_number_is_enough() -> None:
+    config = config_of(pose="fixed", min_parts=1, max_parts=2, min_distance_px=9, tries=5)
+    ground = Ground(anchors=[(30, 30), (33, 30)])
+    assert {len(place(pool_of(square(5)), SIZE, config, rng_of(seed), ground=ground).parts) for seed in range(9)} == {1}
+
+
+def test_an_area_that_is_not_met_is_told_of_an_element_that_was_tried() -> None:
+    pool = pool_of(square(20), square(5), areas=(10, 50, 50, 60))  # the first is never drawn: it is too large
+    config = config_of(pose="fixed", min_parts=2, max_parts=2, area="medium", tries=4)
+    with pytest.raises(PlacementError) as raised:
+        place(pool, SIZE, config, rng_of(0), ground=Ground(anchors=[(30, 30), (32, 30)]))
+    assert f"element {pool.elements[1].id} (picture-1) does not meet area medium in 4 tries" in str(raised.value)
+
+
+PICTURE = (150, 240)
+
+
+def test_in_a_whole_picture_all_parts_lie_in_one_view_anywhere() -> None:
+    pool, config = pool_of(ELL, square(9), np.ones((2, 60), np.uint8)), config_of(min_parts=2, max_parts=4)
+    centres = []
+    for seed in range(150):
+        mask = place(pool, SIZE, config, rng_of(seed), ground=Ground(picture=PICTURE)).mask
+        assert mask.shape == PICTURE
+        left, top, width, height = cv2.boundingRect(mask)
+        assert max(width, height) <= SIZE
+        centres.append((left, top))
+    lefts, tops = zip(*centres, strict=True)
+    assert min(lefts) < 20 and max(lefts) > 150 and min(tops) < 10 and max(tops) > 80
+
+
+@pytest.mark.parametrize("keep_inside", [0.4, 1])
+def test_in_a_whole_picture_the_region_holds_for_all_parts(keep_inside: float) -> None:
+    allowed = np.zeros(PICTURE, np.uint8)
+    allowed[:, 180:] = allowed[:30] = 1
+    config = config_of(min_parts=2, max_parts=3, keep_inside=keep_inside, min_distance_px=4)
+    for seed in range(60):
+        placed = place(pool_of(ELL, square(9)), SIZE, config, rng_of(seed), ground=Ground(allowed, picture=PICTURE))
+        assert placed.mask.any() and (placed.mask <= allowed).all()
+        assert max(cv2.boundingRect(placed.mask)[2:]) <= SIZE
+
+
+def test_in_a_whole_picture_anchors_too_far_apart_hold_one_part_each() -> None:
+    ground = Ground(anchors=[(20, 20), (220, 120)], picture=PICTURE)
+    config = config_of(pose="fixed", max_parts=2, tries=5)
+    assert {len(place(pool_of(ELL), SIZE, config, rng_of(seed), ground=ground).parts) for seed in range(9)} == {1}
+    with pytest.raises(PlacementError, match=r"does not meet view 64 in 5 tries: it lies too far from the other parts"):
+        place(pool_of(ELL), SIZE, config_of(pose="fixed", min_parts=2, tries=5), rng_of(0), ground=ground)
+
+
 def test_anchors_and_region_hold_together() -> None:
     allowed = np.zeros((SIZE, SIZE), np.uint8)
     allowed[:, :32] = 1
@@ -352,10 +424,19 @@ SPOT[30:33, 30:33] = 1
         (
             "area medium",
             "every mask has another area; allow more scales or fewer parts",
-            5,  # two of them at one place never cover 50 px
+            5,  # two of them overlap and never cover 50 px
             {"min_parts": 2, "max_parts": 2, "area": "medium"},
-            Ground(anchors=[(30, 30)]),
+            Ground(anchors=[(30, 30), (32, 30)]),
         ),
+        (
+            "min_parts 3",
+            "the view holds 2 anchors; allow fewer parts, or add anchors",
+            5,
+            {"min_parts": 3, "max_parts": 4},
+            Ground(anchors=[(20, 20), (40, 40)]),
+        ),
+        ("pose fixed", "it has 65 x 65 px, the view 64 x 64; see it through larger windows", 65, {}, Ground()),
+        ("pose fixed", "it has 40 x 40 px, the view 64 x 30", 40, {}, Ground(picture=(30, 90))),
     ],
 )
 @pytest.mark.parametrize("tries", [1, 9])

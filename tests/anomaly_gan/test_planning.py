@@ -16,8 +16,9 @@ from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks import planning
 from anomaly_gan.masks.context import describe_picture
-from anomaly_gan.masks.placement import Part, PlacementError
-from anomaly_gan.masks.planning import KEPT_PICTURES, MAX_CANDIDATES, MaskPlanner, PlannedMask
+from anomaly_gan.masks.habits import Habit, Habits
+from anomaly_gan.masks.parts import Part, PlacementError
+from anomaly_gan.masks.planning import MAX_CANDIDATES, MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term
 from anomaly_gan.masks.severity import Severity
@@ -205,6 +206,48 @@ def rightwards() -> Rationality:
 
 
 LEARNT = pool_of(rationality=rightwards())
+AT_THE_RIGHT = rightwards().model_copy(update={"habits": Habits(parts=(Habit(element="a", x=1, y=0.5, axis_deg=90),))})
+
+
+def test_a_rational_mask_lies_anywhere_in_its_window_and_reaches_the_border_of_the_picture() -> None:
+    found = plans(pool_of(rationality=AT_THE_RIGHT), normal_sample(0, NATIVE), 40, rationality=0.8, max_parts=1)
+    whole = [in_picture(one, NATIVE) for one in found]
+    assert all(mask.sum() == one.mask.sum() for mask, one in zip(whole, found, strict=True))
+    assert sum(mask[:, -1].any() for mask in whole) > 20
+    below = [cv2.boundingRect(one.mask)[1] for one in found]
+    assert min(below) < 10 and max(below) > 40
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (40, 50), (40, 200)])
+def test_a_rational_mask_lies_in_the_picture_not_in_its_mirror_image(shape: tuple[int, int]) -> None:
+    found = plans(pool_of(rationality=AT_THE_RIGHT), normal_sample(0, shape), rationality=0.7)
+    for one in found:
+        left, top, _ = window_of(one)
+        assert not one.mask[shape[0] - top :].any() and not one.mask[:, shape[1] - left :].any()
+
+
+@pytest.mark.parametrize("pose", ["free", "fixed"])
+def test_rational_masks_keep_region_and_anchors(pose: str) -> None:
+    region = box(NATIVE, 20, 30, 80, 60)
+    pool = pool_of(region=region, anchors={"normal-000": ((40.0, 50.0, 9.0, 9.0),)}, rationality=AT_THE_RIGHT)
+    for one in plans(pool, normal_sample(0, NATIVE), rationality=0.8, pose=pose):
+        whole = in_picture(one, NATIVE)
+        assert whole.any() and (whole <= region).all()
+        if pose == "fixed":
+            assert cv2.boundingRect(whole) == (41, 50, 7, 9)
+
+
+def test_a_rational_placement_tells_where_it_lies_in_the_view() -> None:
+    for one in plans(pool_of(rationality=AT_THE_RIGHT), normal_sample(0, NATIVE), 10, rationality=0.8, max_parts=1):
+        [placement] = one.placements
+        assert cv2.boundingRect(one.mask)[:2] == (placement.left, placement.top)
+
+
+def test_a_rational_mask_without_room_is_refused_by_picture_element_and_rule() -> None:
+    pool = pool_of(region=box(NATIVE, 30, 30, 6, 6), rationality=AT_THE_RIGHT)
+    told = rf"^picture normal-000: mask pool: element {pool.elements[0].id} \(picture-0\) does not meet region in 5 tri"
+    with pytest.raises(PlacementError, match=told):
+        plans(pool, normal_sample(0, NATIVE), 1, rationality=0.5, pose="fixed", tries=5)
 
 
 def test_rationality_is_refused_where_nothing_was_learnt() -> None:
@@ -270,27 +313,19 @@ def test_without_rationality_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) 
     assert described.calls == 0
 
 
-def test_the_pictures_seen_last_are_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_picture_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
     described = Counted(monkeypatch, "describe_picture")
     planner = MaskPlanner(LEARNT, WHOLE, MaskConfig(rationality=0.01, max_parts=1))
-    pictures = [normal_sample(i) for i in range(KEPT_PICTURES + 1)]
-
-    def calls_of(shown: Sequence[Sample]) -> int:
-        before = described.calls
-        for normal in shown:
-            planner.plan(normal, np.random.default_rng(0))
-        return described.calls - before
-
-    assert calls_of([*pictures[:-1], *pictures[:-1]]) == KEPT_PICTURES
-    assert calls_of([pictures[0], pictures[-1]]) == 1  # one too many: that seen longest ago is forgotten
-    assert calls_of([pictures[0], pictures[2]]) == 0
-    assert calls_of([pictures[1]]) == 1
+    for _ in range(2):
+        for number in range(70):
+            planner.plan(normal_sample(number), np.random.default_rng(0))
+    assert described.calls == 70
 
 
 def full_plan() -> GenerationPlan:
     """All that is left to chance: window, region, parts, area, rationality and contrast."""
     severity = Severity(area_px=(20, 60, 120, 200), contrast=(5, 10, 20, 40))
-    pool = replace(LEARNT, severity=severity, region=np.array([[0, 1], [1, 1]], np.uint8))
+    pool = replace(LEARNT, rationality=AT_THE_RIGHT, severity=severity, region=np.array([[0, 1], [1, 1]], np.uint8))
     masks = MaskConfig(area="medium", contrast="high", rationality=0.6, min_distance_px=3)
     normals = [normal_sample(i, (80, 96)) for i in range(4)]
     return GenerationPlan(normals, pool, WINDOW, masks, GenerationConfig(seed=7))

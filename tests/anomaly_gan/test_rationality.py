@@ -8,20 +8,18 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from anomaly_gan.data import Sample, decode_png
-from anomaly_gan.grouping import csv_grouping
+from anomaly_gan.data import Sample
 from anomaly_gan.masks.context import FEATURES, describe_picture, measure_part
 from anomaly_gan.masks.logistic import fit_logistic, rank_auc
-from anomaly_gan.masks.placement import Part
+from anomaly_gan.masks.parts import Part
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
 from infra.errors import DataError
-from tests.helpers import TEST_DATA
+from tests.tiles import needs_tiles, tiles
 
 Image = NDArray[np.uint8]
 Where = Callable[[np.random.Generator], Part]
 
-TILES = TEST_DATA / "magnetic_tile"
 HEIGHT, WIDTH = 90, 120
 
 
@@ -251,7 +249,7 @@ def test_auc_counts_the_pairs_in_order_and_ties_half(real: list[float], random: 
     assert rank_auc(real, random) == auc
 
 
-@pytest.mark.skipif(not TILES.is_dir(), reason="AGAN_TEST_DATA has no magnetic_tile")
+@needs_tiles
 @pytest.mark.parametrize(
     ("class_name", "masks", "groups", "position", "placement"),
     [("break", 85, 16, 0.9, 0.9), ("crack", 57, 9, 0.85, 0.85)],
@@ -265,22 +263,9 @@ def test_breaks_and_cracks_of_tiles_never_seen_score_above_themselves_moved_at_r
     assert learnt.placement_auc is not None and learnt.placement_auc > placement
 
 
-@pytest.mark.skipif(not TILES.is_dir(), reason="AGAN_TEST_DATA has no magnetic_tile")
+@needs_tiles
 def test_blowholes_lie_anywhere_on_a_tile_and_nothing_is_claimed_of_their_place() -> None:
     learnt = fit_rationality(tiles("blowhole"), "blowhole")
     assert (learnt.masks, learnt.groups, learnt.knows_place) == (115, 19, False)
     assert learnt.auc == pytest.approx(0.5, abs=0.15)
     assert learnt.placement_auc is not None and learnt.placement_auc > 0.7  # by the number of parts
-
-
-def tiles(class_name: str) -> list[Sample]:
-    """Pictures of a class, read without an import."""
-    group_of = csv_grouping((TILES / "groups.csv").read_text(), "tile_group", "groups.csv")
-    samples = []
-    for path in sorted((TILES / "test" / class_name).iterdir()):
-        image = decode_png(path.read_bytes(), path.name)
-        soft = decode_png((TILES / "ground_truth" / class_name / f"{path.stem}_mask.png").read_bytes(), path.name)
-        mask = (soft >= 128).astype(np.uint8)
-        group = group_of(str(path.relative_to(TILES)))
-        samples.append(Sample(path.stem.replace(".", "_"), image, {class_name: mask}, meta={"group": group}))
-    return samples

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.transform import cut_to_view, random_pixel, transform
+from anomaly_gan.masks.transform import cut_to, random_pixel, transform
 
 Mask = NDArray[np.uint8]
 Points = list[tuple[int, int]]
@@ -139,7 +139,7 @@ def test_an_outline_scaled_to_almost_nothing_is_no_larger_than_its_box() -> None
 
 def test_a_shape_that_fits_the_view_is_not_cut() -> None:
     rng = np.random.default_rng(0)
-    assert cut_to_view(ELL, 4, rng) is ELL
+    assert cut_to(ELL, (4, 3), rng) == (ELL, None)
     assert rng.random() == np.random.default_rng(0).random()
 
 
@@ -148,9 +148,11 @@ def test_a_shape_that_fits_the_view_is_not_cut() -> None:
 def test_of_a_shape_larger_than_the_view_a_part_that_holds_some_of_it_is_left(
     shape: Mask, size: int, seed: int
 ) -> None:
-    cut = cut_to_view(shape, size, np.random.default_rng(seed))
-    assert cut.shape == (min(shape.shape[0], size), min(shape.shape[1], size))
+    cut, box = cut_to(shape, (size, size + 2), np.random.default_rng(seed))
+    assert cut.shape == (min(shape.shape[0], size), min(shape.shape[1], size + 2))
     assert cut.any()
+    left, top, width, height = box or (0, 0, shape.shape[1], shape.shape[0])
+    assert np.array_equal(cut, shape[top : top + height, left : left + width])
 
 
 def test_every_pixel_of_a_mask_is_drawn() -> None:

@@ -53,13 +53,14 @@ def error(args: list[str], exit_code: int) -> str:
 
 def test_build_prints_what_each_class_has_and_the_next_command() -> None:
     result = run_cli([*BUILD, "--expert", "drawn"])
-    first, header, crack, hole, following = result.stdout.splitlines()
+    first, header, crack, hole, following, other = result.stdout.splitlines()
     dataset = re.fullmatch(r"pool@[0-9a-f]{12} built from (tiles@[0-9a-f]{12})", first)
     assert dataset is not None
-    assert header.split() == ["CLASS", "PRIOR", "EXPERT", "USED", "POSE", "RATIONALITY", "AUC"]
+    assert header.split() == ["CLASS", "PRIOR", "EXPERT", "USED", "POSE", "RATIONALITY", "AUC", "PLACEMENT", "AUC"]
     assert crack.split()[:5] == ["crack", "3", "3", "6", "free"]
     assert hole.split()[:5] == ["hole", "3", "2", "5", "free"]
-    assert following == f"next: agan masks preview pool --dataset {dataset[1]} -o preview.png"
+    assert following == f"next: agan masks preview pool --dataset {dataset[1]} --class crack -o crack.png"
+    assert other == f"      agan masks preview pool --dataset {dataset[1]} --class hole -o hole.png"
     assert "was already there from" in run_cli([*BUILD, "--expert", "drawn"]).stdout
 
 
@@ -67,8 +68,8 @@ def test_the_next_command_of_a_pool_of_native_sizes_has_windows(storage: LocalSt
     put_dataset(storage, "native", resolution=None)
     result = run_cli(["masks", "build", "--dataset", "native", "--name", "pool"])
     *_, following = result.stdout.splitlines()
-    assert following.endswith("--window 128 -o preview.png")
-    run_cli(following.removeprefix("next: agan ").split())
+    assert following.endswith("--class hole --window 128 -o hole.png")
+    run_cli(following.split()[1:])
 
 
 def test_build_as_json_has_counts_rules_and_severity() -> None:
@@ -77,7 +78,10 @@ def test_build_as_json_has_counts_rules_and_severity() -> None:
     Path("left.png").write_bytes(png(bar()))
     places = ["--allowed", "left.png", "--anchors", "anchors.csv", "--rules", "rules.yaml"]
     told = json.loads(run_cli([*BUILD, "--expert", "drawn", *places, "--json"]).stdout)
-    assert (told["name"], told["resolution"], told["already_there"], told["warnings"]) == ("pool", 64, False, [])
+    assert (told["name"], told["resolution"], told["already_there"]) == ("pool", 64, False)
+    assert [warning.partition(",")[0] for warning in told["warnings"]] == [
+        "class crack: its pose is fixed but it has no anchors"
+    ]
     crack = told["classes"]["crack"]
     assert (crack["prior"], crack["expert"], crack["used"]) == (3, 3, 6)
     assert crack["rules"]["pose"] == told["classes"]["hole"]["rules"]["pose"] == "fixed"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anomaly_gan.data import Sample, decode_sample
-from anomaly_gan.masks.placement import PlacementError
+from anomaly_gan.masks.parts import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.quality import LIMITS
 from infra.errors import NotFoundError

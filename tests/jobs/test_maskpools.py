@@ -1,5 +1,6 @@
 """Mask pools in the store: what a build makes of its sources, what the experts decide, what a job reads back."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import decode_png
 from anomaly_gan.masks.index import MaskPoolIndex
+from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.ratings import Rating, read_experts, read_ratings
 from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
@@ -186,11 +188,55 @@ def test_each_class_knows_its_parts_its_severity_and_its_places(storage: MemoryS
     result = built(storage)
     for about in result.index.classes.values():
         assert about.part_counts == (1, 1, 1)
+        assert about.severity is not None
         low, *_, high = about.severity.area_px
         assert 0 < low <= high
         assert about.rationality is not None and about.rationality.groups == 3
         assert about.rules.rationality in (0.0, 0.8)
     assert result.warnings == []
+
+
+def test_a_part_of_a_drawing_that_squeezing_deletes_is_warned_of(storage: MemoryStorage, tmp_path: Path) -> None:
+    corners = ([[100, 100], [300, 300]], [[500, 500], [503, 503]])
+    shapes = [{"label": "crack", "shape_type": "rectangle", "group_id": 1, "points": points} for points in corners]
+    drawn = {"shapes": shapes, "imagePath": "a.png", "imageData": None, "imageHeight": 1000, "imageWidth": 1000}
+    folder = put_files(tmp_path / "thin", {"a.json": json.dumps(drawn).encode()})
+    [warning] = built(storage, experts=[folder]).warnings
+    assert warning.endswith("1 of its separate parts vanished when it was squeezed to 64 px; draw them larger")
+    assert warning.startswith(f"{folder}/a.json#0+1: ")
+
+
+def with_specks() -> MemoryStorage:
+    """A data set whose masks of `hole` have 2 px each."""
+    files = mvtec_files(normal=8, crack=4, hole=4)
+    speck = np.zeros((24, 32), np.uint8)
+    speck[5, 5:7] = 255
+    files |= {path: png(speck) for path in files if path.startswith("ground_truth/hole")}
+    storage = MemoryStorage()
+    import_dataset(storage, MemoryTree(files), name="tiles", fmt="mvtec", resolution=None)
+    return storage
+
+
+def test_a_class_that_experts_alone_know_can_be_placed_but_nothing_is_learnt_of_it(tmp_path: Path) -> None:
+    storage = with_specks()
+    folder = put_files(tmp_path / "experts", {"hole/jan.png": png(bar())})
+    result = built(storage, experts=[folder])
+    about = result.index.classes["hole"]
+    assert (about.severity, about.rationality, about.part_counts) == (None, None, (1,))
+    assert result.warnings == [
+        "class hole: it has no training mask of 4 px or more, so that nothing was learnt of its places, areas and"
+        " contrasts; its drawn masks are placed by the rules alone"
+    ]
+    pool = load_pool(storage, load_pool_index(storage, POOL), "hole")
+    assert place(pool, 64, about.rules, np.random.default_rng(0)).mask.any()
+
+
+def test_a_class_that_has_no_mask_at_all_is_refused() -> None:
+    told = (
+        "^mask pool: class hole has no training mask of 4 px or more, and no expert drew one; draw some and name their"
+    )
+    with pytest.raises(DataError, match=told):
+        built(with_specks())
 
 
 def test_a_class_whose_training_pictures_are_one_group_is_warned_of() -> None:
@@ -359,7 +405,19 @@ def test_anchors_of_a_table_fix_the_pose_of_their_class(storage: MemoryStorage, 
 def test_rules_win_over_the_pose_that_anchors_suggest(storage: MemoryStorage, tmp_path: Path) -> None:
     put_files(tmp_path, {"anchors.csv": ANCHORS})
     rules = rules_file(tmp_path, "crack: {pose: free}")
-    assert rules_of(built(storage, anchors=str(tmp_path / "anchors.csv"), rules=rules).index, "crack").pose == "free"
+    result = built(storage, anchors=str(tmp_path / "anchors.csv"), rules=rules)
+    assert rules_of(result.index, "crack").pose == "free"
+    assert result.warnings == [
+        "class crack: its anchors are not used, because --rules say pose: free; set pose: fixed, or leave the anchors"
+        " out"
+    ]
+
+
+def test_a_fixed_pose_without_anchors_is_warned_of(storage: MemoryStorage, tmp_path: Path) -> None:
+    assert built(storage, rules=rules_file(tmp_path, "crack: {pose: fixed}")).warnings == [
+        "class crack: its pose is fixed but it has no anchors, so that its elements stand anywhere in their region;"
+        " give --anchors, or set pose: free in --rules"
+    ]
 
 
 def test_anchors_of_annotations_are_scaled_to_the_data_set(storage: MemoryStorage, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What data sets and mask pools have in common in the store; each test runs for both."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def test_a_damaged_pointer_is_refused_but_the_version_can_still_be_named(kind: K
     ("change", "told"),
     [
         ({"name": None}, "name: Input should be a valid string"),
-        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"schema_version": 9}, "schema_version: Input should be [12]"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
 )
@@ -109,4 +110,4 @@ def test_an_index_of_another_form_is_refused_by_its_field(kind: Kind, change: di
     kind.storage.write(key, json.dumps(json.loads(kind.storage.read(key)) | change).encode())
     with pytest.raises(DataError) as caught:
         kind.shelf.load(kind.storage, "first")
-    assert str(caught.value) == f"{kind.shelf.kind} first: index.json: {told}; {kind.shelf.remake}"
+    assert re.fullmatch(f"{kind.shelf.kind} first: index.json: {told}; {kind.shelf.remake}", str(caught.value))

@@ -1,0 +1,87 @@
+"""How the elements of each class of a pool are placed: what a user says, over what suits the class."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from anomaly_gan.config import MaskConfig
+from anomaly_gan.masks.pool import MIN_ELEMENT_PX
+from anomaly_gan.masks.rationality import Rationality
+from infra.errors import UsageError
+from jobs.maskpool_places import Places
+
+DEFAULT_RATIONALITY = 0.8
+"""Of a class whose place is known: each placement is the best of five."""
+
+
+def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Class -> what a file says of its rules, each key checked."""
+    if file is None:
+        return {}
+    try:
+        raw = yaml.safe_load(file.read_text())
+    except OSError as err:
+        raise UsageError(f"--rules {file}: {err.strerror}; name a readable YAML file") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise UsageError(f"--rules {file}: not valid YAML ({str(err).splitlines()[0]}); correct it") from err
+    if not isinstance(raw, dict) or not all(isinstance(keys, dict) for keys in raw.values()):
+        raise UsageError(f"--rules {file}: expected classes with keys below them, such as crack: {{pose: fixed}}")
+    rules = {str(class_name): keys for class_name, keys in raw.items()}
+    unknown = sorted(set(rules) - set(classes))
+    if unknown:
+        raise UsageError(f"--rules {file}: the data set has no class {unknown[0]!r}, only {', '.join(classes)}")
+    for class_name, keys in rules.items():
+        try:
+            MaskConfig.model_validate(keys)
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join((class_name, *map(str, first["loc"])))
+            wrong = f"{first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+            if first["type"] == "extra_forbidden":
+                wrong = f"no such key; there are {', '.join(MaskConfig.model_fields)}"
+            elif first["type"] == "value_error":
+                wrong = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"--rules {file}: {where}: {wrong}") from err
+    return rules
+
+
+def rules_for(class_name: str, given: Mapping[str, Any], places: Places, learnt: Rationality | None) -> MaskConfig:
+    """What a file says, over what suits the class: anchored elements are fixed, places that were proved are used."""
+    proved = learnt is not None and learnt.auc is not None and learnt.knows_place
+    suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if proved else 0.0}
+    if _is_anchored(class_name, places):
+        suited["pose"] = "fixed"
+    return MaskConfig.model_validate({**suited, **given})
+
+
+def _is_anchored(class_name: str, places: Places) -> bool:
+    return any(anchored == class_name for _, anchored in places.anchors)
+
+
+def warnings_of(class_name: str, rules: MaskConfig, places: Places, learnt: Rationality | None) -> list[str]:
+    """What a user may not expect of a class, one sentence each."""
+    told = []
+    if learnt is None:
+        told.append(
+            f"it has no training mask of {MIN_ELEMENT_PX} px or more, so that nothing was learnt of its places,"
+            " areas and contrasts; its drawn masks are placed by the rules alone"
+        )
+    elif learnt.auc is None:
+        told.append(
+            "its training pictures are one group, so that what was learnt of its places could not be checked and is not"
+            " used; import more groups, or set rationality in --rules"
+        )
+    is_anchored = _is_anchored(class_name, places)
+    if rules.pose == "fixed" and not is_anchored:
+        told.append(
+            "its pose is fixed but it has no anchors, so that its elements stand anywhere in their region; give"
+            " --anchors, or set pose: free in --rules"
+        )
+    if rules.pose == "free" and is_anchored:
+        told.append(
+            "its anchors are not used, because --rules say pose: free; set pose: fixed, or leave the anchors out"
+        )
+    return [f"class {class_name}: {sentence}" for sentence in told]
