@@ -139,10 +139,11 @@ def test_a_worker_of_other_versions_takes_no_part_in_a_job(
 ) -> None:
     job = context(store, "generate-versions")
     open_plan(store, job.job_id, ShardMaker(job).tasks)
-    ShardActor(job.to_plain())
+    ShardActor(job.to_plain()).ready()
     monkeypatch.setattr("jobs.generation_plan.version", lambda _: "0.0")
+    actor = ShardActor(job.to_plain())
     with pytest.raises(UsageError, match=r"was begun with another plan \(versions\)"):
-        ShardActor(job.to_plain())
+        actor.ready()
 
 
 def test_a_job_does_not_go_on_with_another_model_under_the_same_id(store: LocalStorage) -> None:
