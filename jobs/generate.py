@@ -10,7 +10,7 @@ import ray
 from anomaly_gan.data import Sample, decode_sample, encode_png
 from anomaly_gan.mixing import anomalies
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
-from infra.errors import StorageError
+from infra.errors import AganError, StorageError
 from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name
 from jobs.generation_plan import QUALITY, plan_of
@@ -92,14 +92,15 @@ class ShardActor:
     """A `ShardMaker` on the cluster; plain values in and out."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        """Raises:
-        UsageError: model or versions here are not those that the job was begun with.
-        """
         from jobs.shard_maker import ShardMaker  # imports torch, which the driver does without
 
         context = context_from_plain(raw)
-        self._maker = ShardMaker(context)
-        open_plan(context.storage, context.job_id, self._maker.tasks)
+        self._refusal: AganError | None = None
+        try:
+            self._maker = ShardMaker(context)
+            open_plan(context.storage, context.job_id, self._maker.tasks)
+        except AganError as err:  # raised here, Ray would make it a loss of the actor
+            self._refusal = err
 
     def make(self, task: int) -> tuple[dict[str, Any], float]:
         done, images_per_sec = self._maker.make(task)
@@ -107,7 +108,13 @@ class ShardActor:
 
     @ray.method(max_task_retries=-1)
     def ready(self) -> None:
-        """Answers once the model is there, however often the process is lost before."""
+        """Answers once the model is there, however often the process is lost before.
+
+        Raises:
+            AganError: what the job needs is broken, or model or versions are not those that it was begun with.
+        """
+        if self._refusal is not None:
+            raise self._refusal
 
 
 def publish(context: JobContext, commits: Iterable[TaskCommit]) -> None:

@@ -85,7 +85,7 @@ def test_pull_refuses_a_result_that_differs_and_leaves_nothing_half_written(
 ) -> None:
     put_results(storage, TRAIN_JOB, a=b"one", b=b"two", c=b"three")
     storage.write(f"jobs/{TRAIN_JOB}/out/b", b"tw")
-    with pytest.raises(DataError, match=rf"job {TRAIN_JOB}: out/b: sha256 differs from the manifest; run the job"):
+    with pytest.raises(DataError, match=rf"job {TRAIN_JOB}: out/b: sha256 differs from the manifest; make it anew"):
         pull(storage, TRAIN_JOB, tmp_path)
     assert files(tmp_path) == {"a": b"one"}
 

@@ -134,15 +134,21 @@ def test_only_what_changes_images_changes_the_plan(store: LocalStorage) -> None:
     assert plan_of(context(store, resources={"cpus_per_worker": 2}), ["a"]) != plan
 
 
+def ready(job: JobContext) -> None:
+    """What a worker of the job answers first."""
+    actor: Any = ShardActor(job.to_plain())
+    actor.ready()
+
+
 def test_a_worker_of_other_versions_takes_no_part_in_a_job(
     store: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = context(store, "generate-versions")
     open_plan(store, job.job_id, ShardMaker(job).tasks)
-    ShardActor(job.to_plain())
+    ready(job)
     monkeypatch.setattr("jobs.generation_plan.version", lambda _: "0.0")
     with pytest.raises(UsageError, match=r"was begun with another plan \(versions\)"):
-        ShardActor(job.to_plain())
+        ready(job)
 
 
 def test_a_job_does_not_go_on_with_another_model_under_the_same_id(store: LocalStorage) -> None:
