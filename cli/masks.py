@@ -115,6 +115,7 @@ def score(
     agan masks score tiles --ratings mei.csv --ratings jan.csv --experts experts.csv
     """
     from anomaly_gan.masks.ratings import read_experts, read_ratings
+    from anomaly_gan.masks.scoring import warnings_of
     from infra.storage import open_storage
     from jobs.maskpool_score import score_pool
 
@@ -124,6 +125,9 @@ def score(
     index = score_pool(storage, pool, found, panel, top=top, approval=approval, min_ratings=min_ratings)
     scoring = index.scoring
     assert scoring is not None
+    warnings = warnings_of(scoring)
+    for warning in warnings:
+        note(f"warning: {warning}")
     rows = [
         (one.mask, one.class_name, _number(one.score), _number(one.agreement), one.ratings, one.reason)
         for one in scoring.masks
@@ -131,7 +135,8 @@ def score(
     text = table(("MASK", "CLASS", "SCORE", "AGREEMENT", "RATINGS", "DECISION"), rows)
     told = f"{_label(index)}: {sum(one.admitted for one in scoring.masks)} of {len(rows)} drawn masks admitted"
     concordance = f"concordance of {len(scoring.experts)} experts (Kendall's W): {_number(scoring.concordance)}"
-    emit(_summary(index) | {"scoring": scoring.model_dump()}, "\n".join([text, told, concordance]), as_json)
+    data = _summary(index) | {"scoring": scoring.model_dump(), "warnings": warnings}
+    emit(data, "\n".join([text, told, concordance]), as_json)
 
 
 @app.command()
@@ -150,13 +155,16 @@ def show(
     """
     from anomaly_gan.data import encode_png
     from infra.storage import open_storage
-    from jobs.maskpool_sheets import draw_elements
+    from jobs.maskpool_sheets import ORIGINS, draw_elements
     from jobs.maskpools import load_pool_index
 
     storage = open_storage(settings_from(store))
     index = load_pool_index(storage, pool)
     write_file(output, encode_png(draw_elements(storage, index, per_class=per_class)))
-    emit(_summary(index) | {"file": str(output)}, f"{_label(index)}: {output}\n{_classes(index)}", as_json)
+    counts = [(name, origin, len(index.select(name, origin))) for name in index.classes for origin in ORIGINS]
+    drawn = [f"{name}: {per_class} of {count} {origin} drawn" for name, origin, count in counts if count > per_class]
+    text = "\n".join([f"{_label(index)}: {output}", *drawn, _classes(index)])
+    emit(_summary(index) | {"file": str(output)}, text, as_json)
 
 
 @app.command()

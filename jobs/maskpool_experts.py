@@ -13,6 +13,9 @@ from infra.errors import DataError
 from infra.settings import Settings
 from infra.sources import FsspecTree
 
+LEAST_TOLD = 0.01
+"""Share of a polygon that is cut off with a warning; less is a slip of the mouse."""
+
 
 @dataclass
 class DrawnElements:
@@ -39,6 +42,10 @@ def read_experts(folders: Sequence[str], dataset: DatasetIndex, settings: Settin
             if area < MIN_ELEMENT_PX:
                 raise DataError(
                     f"{where}: covers {area} px at the data set's scale, a shape needs {MIN_ELEMENT_PX}; draw it larger"
+                )
+            if drawn.outside >= LEAST_TOLD:
+                found.warnings.append(
+                    f"{where}: {drawn.outside:.0%} of it lies outside its picture and was cut off; draw it inside"
                 )
             if lost := lost_parts(drawn.mask, dataset.resolution):
                 found.warnings.append(

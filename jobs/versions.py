@@ -64,6 +64,12 @@ class Shelf(Generic[Index]):
         keys = (entry.key for entry in storage.list(self.root))
         return [key.removeprefix(self.root).removesuffix(suffix) for key in keys if key.endswith(suffix)]
 
+    def versions(self, storage: Storage, name: str) -> list[str]:
+        """NAME@VERSION of all versions of a name, or all names where there is none of it."""
+        keys = (entry.key.removeprefix(self.root) for entry in storage.list(f"{self.root}{name}/"))
+        found = [key.removesuffix(f"/{INDEX}").replace("/", "@") for key in keys if key.endswith(f"/{INDEX}")]
+        return found or self.names(storage)
+
     def load(self, storage: Storage, name: str) -> Index:
         """The index of NAME (its latest version) or NAME@VERSION.
 
@@ -79,7 +85,7 @@ class Shelf(Generic[Index]):
                 version = json.loads(storage.read(f"{self.root}{plain}/{LATEST}"))["version"]
             data = storage.read(f"{self.root}{plain}/{version}/{INDEX}")
         except NotFoundError as err:
-            there = ", ".join(self.names(storage)) or "none"
+            there = ", ".join(self.versions(storage, plain) if version else self.names(storage)) or "none"
             raise NotFoundError(f"{self.kind} {name}: not in {storage.uri}; there are: {there}") from err
         except (ValueError, KeyError, TypeError) as err:
             raise DataError(f"{self.kind} {name}: {LATEST} is damaged; {self.remake}") from err

@@ -7,7 +7,7 @@ border.
 
 import json
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.formats import coco, labelme
-from anomaly_gan.formats.canvas import Box, box_around, check_box, check_size, fill_box, refuse_blank
+from anomaly_gan.formats.canvas import Box, area, box_around, check_box, check_size, cut_polygon, fill_box, refuse_blank
 from anomaly_gan.formats.source import SourceTree, resolve
 from infra.errors import DataError
 
@@ -29,12 +29,14 @@ class Drawing:
         image: the picture it was drawn on, as written; the file's own path where it names none.
         label: as written.
         mask: [H, W] uint8 {0, 1} of the whole canvas, not empty.
+        outside: share of its polygons that lay beyond the border and was cut off; 0 for other forms.
     """
 
     source: str
     image: str
     label: str
     mask: NDArray[np.uint8]
+    outside: float = 0.0
 
 
 def is_annotation(path: str) -> bool:
@@ -99,7 +101,9 @@ def _labelme_drawings(file: labelme.LabelmeFile, tree: SourceTree, path: str) ->
             drawn = labelme.draw(kept, (height, width))
             mask |= refuse_blank(drawn, box_around(kept.shape.points), kept.name)
         numbers = "+".join(str(kept.number) for kept in members)
-        yield Drawing(f"{path}#{numbers}", file.image_path or path, label, mask)
+        polygons = [kept.shape.points for kept in members if kept.shape.shape_type in (None, "polygon")]
+        outside = _share_outside(polygons, (width, height))
+        yield Drawing(f"{path}#{numbers}", file.image_path or path, label, mask, outside)
 
 
 def _coco_drawings(file: coco.CocoFile, path: str) -> Iterator[Drawing]:
@@ -110,7 +114,9 @@ def _coco_drawings(file: coco.CocoFile, path: str) -> Iterator[Drawing]:
             if source in sources:
                 raise DataError(f"{kept.name}: stands twice; give every image and annotation an id of its own")
             sources.add(source)
-            yield Drawing(source, entry.image.file_name, kept.label, _draw_annotation(kept, entry.image))
+            mask = _draw_annotation(kept, entry.image)
+            outside = _share_outside(_polygons(kept), (mask.shape[1], mask.shape[0]))
+            yield Drawing(source, entry.image.file_name, kept.label, mask, outside)
 
 
 def _draw_annotation(kept: coco.KeptAnnotation, image: coco.CocoImage) -> NDArray[np.uint8]:
@@ -123,8 +129,22 @@ def _draw_annotation(kept: coco.KeptAnnotation, image: coco.CocoImage) -> NDArra
     extent = Box(0, 0, *size)
     mask = coco.decode_segmentation(segmentation, size[::-1], kept.name)
     if isinstance(segmentation, list):
-        extent = box_around([xy for polygon in segmentation for xy in zip(polygon[::2], polygon[1::2], strict=True)])
+        extent = box_around([xy for polygon in _polygons(kept) for xy in polygon])
     return refuse_blank(mask, extent, kept.name)
+
+
+def _polygons(kept: coco.KeptAnnotation) -> list[list[tuple[float, float]]]:
+    segmentation = kept.annotation.segmentation
+    if not isinstance(segmentation, list):
+        return []
+    return [list(zip(polygon[::2], polygon[1::2], strict=True)) for polygon in segmentation]
+
+
+def _share_outside(polygons: Iterable[Sequence[tuple[float, float]]], size: tuple[int, int]) -> float:
+    """Of the area of polygons, that beyond a picture of `size`, (width, height)."""
+    areas = [(area(polygon), area(cut_polygon(polygon, size))) for polygon in polygons]
+    whole, inside = (sum(column) for column in zip(*areas, strict=True)) if areas else (0.0, 0.0)
+    return max(1 - inside / whole, 0.0) if whole else 0.0
 
 
 def _box(kept: coco.KeptAnnotation) -> Box:

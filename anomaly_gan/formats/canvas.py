@@ -65,6 +65,29 @@ def refuse_outside(box: Box, size: tuple[int, int], name: str) -> None:
         )
 
 
+def area(points: Sequence[tuple[float, float]]) -> float:
+    """Of a polygon of (x, y), in px."""
+    if len(points) < 3:
+        return 0.0
+    x, y = np.array(points, np.float64).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def cut_polygon(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> list[tuple[float, float]]:
+    """The part of a polygon of (x, y) inside a picture of `size`, (width, height) (Sutherland and Hodgman, 1974)."""
+    kept = [(float(x), float(y)) for x, y in points]
+    for axis, sign, limit in ((0, 1, 0), (0, -1, -size[0]), (1, 1, 0), (1, -1, -size[1])):
+        before, kept = kept, []
+        for last, here in zip([*before[-1:], *before[:-1]], before, strict=True):
+            was, is_now = (sign * one[axis] - limit for one in (last, here))
+            if (was < 0) != (is_now < 0):
+                share = was / (was - is_now)
+                kept.append((last[0] + share * (here[0] - last[0]), last[1] + share * (here[1] - last[1])))
+            if is_now >= 0:
+                kept.append(here)
+    return kept
+
+
 def cut_box(box: Box, size: tuple[int, int], name: str) -> Box:
     """The part of a box inside a picture of `size`, (width, height).
 

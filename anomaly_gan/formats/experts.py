@@ -35,11 +35,13 @@ class DrawnMask:
         source: file and shape, annotation, line or part: "a.json#2"; unique in the tree.
         class_name: a class of the data set.
         mask: [H, W] uint8 {0, 1} of the whole canvas that the expert drew on, not empty.
+        outside: share of its polygons that lay beyond the canvas and was cut off.
     """
 
     source: str
     class_name: str
     mask: NDArray[np.uint8]
+    outside: float = 0.0
 
 
 def read_expert_masks(tree: SourceTree, classes: Collection[str]) -> Iterator[DrawnMask]:
@@ -77,7 +79,8 @@ def _mask_pictures(tree: SourceTree) -> set[str]:
 def _read_file(tree: SourceTree, path: str, mask_pictures: set[str], known: KnownClasses) -> Iterator[DrawnMask]:
     if is_annotation(path):
         for drawing in read_drawings(tree, path):
-            yield DrawnMask(drawing.source, known.name(drawing.label, drawing.source), drawing.mask)
+            class_name = known.name(drawing.label, drawing.source)
+            yield DrawnMask(drawing.source, class_name, drawing.mask, drawing.outside)
     elif is_table(path):
         yield from _boxes(tree, path, known)
     elif path in mask_pictures:

@@ -77,8 +77,8 @@ class MaskPlanner:
         """A view and a mask for a normal picture.
 
         Without `rationality` the view is drawn first, then a mask in it. With it, masks are drawn in the whole picture,
-        and the view is cut around the most rational one of about 1 / (1 - rationality), at most 64; of the share
-        `rationality` of them, how they lie is proposed from real masks.
+        and the view is cut around the most rational one of about 1 / (1 - rationality), at most 64. How one of every
+        PROPOSED_EVERY lies is proposed from real masks.
 
         Args:
             normal: one of `fitting`, of any size for windows, else of the view's.

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
+from itertools import count, pairwise
 
 from anomaly_gan.masks.fuzzy import Triangle, agreement, centroid, kendall_w, weighted_mean
 from anomaly_gan.masks.ratings import ExpertEntry, Rating, Record
@@ -127,6 +127,21 @@ def score_masks(
             decide(mask) for mask in sorted(masks, key=lambda mask: (masks[mask], -scores.get(mask, -1), mask))
         ),
     )
+
+
+def warnings_of(scoring: Scoring) -> list[str]:
+    """What the table may not have meant, one sentence each."""
+    told = []
+    names = sorted((expert.name for expert in scoring.experts), key=str.casefold)
+    for one, other in pairwise(names):
+        if one.casefold() == other.casefold():
+            told.append(
+                f"experts {one!r} and {other!r} differ in case alone and count as two; write one name in every table"
+            )
+    rated = {mask.class_name for mask in scoring.masks if mask.ratings}
+    for name in sorted({mask.class_name for mask in scoring.masks} - rated):
+        told.append(f"class {name}: none of its drawn masks was rated, so none is used; rate some of them")
+    return told
 
 
 @dataclass(frozen=True)

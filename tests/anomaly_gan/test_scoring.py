@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from anomaly_gan.masks.fuzzy import to_triangle
 from anomaly_gan.masks.ratings import ExpertEntry, Rating, read_experts, read_ratings
-from anomaly_gan.masks.scoring import MaskScore, Scoring, score_masks
+from anomaly_gan.masks.scoring import MaskScore, Scoring, score_masks, warnings_of
 from infra.errors import DataError, UsageError
 
 EXPERTS = """expert,weight,senior
@@ -247,3 +247,16 @@ def test_two_ratings_of_one_mask_from_two_tables_are_refused() -> None:
 def test_experts_without_a_senior_are_refused() -> None:
     with pytest.raises(DataError, match=r"^experts: none is senior, so nobody can approve a mask; set senior to yes"):
         score_masks(*many([0.5]), [ExpertEntry(name="ana", senior=False)])
+
+
+def test_names_that_differ_in_case_alone_are_warned_of() -> None:
+    table = "mask,expert,score\nm1,mei,0.9\nm1,Mei,0.2\nh1,jan,0.5\n"
+    scoring = score_masks({"m1": "dent", "h1": "hole"}, read_ratings(table, "a.csv"), None, min_ratings=1)
+    assert warnings_of(scoring) == [
+        "experts 'Mei' and 'mei' differ in case alone and count as two; write one name in every table"
+    ]
+
+
+def test_a_class_that_loses_all_its_masks_because_nobody_rated_one_is_warned_of() -> None:
+    scoring = score_masks({"m1": "dent", "h1": "hole"}, read_ratings("mask,expert,score\nm1,mei,0.9\n", "a.csv"), None)
+    assert warnings_of(scoring) == ["class hole: none of its drawn masks was rated, so none is used; rate some of them"]

@@ -151,6 +151,17 @@ def test_show_draws_the_elements(masks: list[str]) -> None:
     assert len(masks) == 5
 
 
+def test_show_says_how_many_elements_it_left_out() -> None:
+    run_cli(BUILD)
+    lines = run_cli(["masks", "show", "pool", "-o", "sheet.png", "--per-class", "2"]).stdout.splitlines()
+    assert lines[1:3] == ["crack: 2 of 3 prior drawn", "hole: 2 of 3 prior drawn"]
+
+
+def test_score_warns_of_a_class_that_nobody_rated(masks: list[str]) -> None:
+    result = run_cli(["masks", "score", "pool", "--ratings", put_ratings(masks[:3], "0.9 0.6 0.1")])
+    assert "warning: class hole: none of its drawn masks was rated, so none is used; rate some of them" in result.stderr
+
+
 def test_preview_draws_masks_of_a_class_as_they_would_be_used() -> None:
     run_cli(BUILD)
     preview = ["masks", "preview", "pool", "--dataset", "tiles", "-o", "p.png", "--count", "4"]

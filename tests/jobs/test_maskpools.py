@@ -206,6 +206,17 @@ def test_a_part_of_a_drawing_that_squeezing_deletes_is_warned_of(storage: Memory
     assert warning.startswith(f"{folder}/a.json#0+1: ")
 
 
+def test_a_polygon_partly_outside_its_picture_is_warned_of_with_the_share(
+    storage: MemoryStorage, tmp_path: Path
+) -> None:
+    half = [[-10.0, 4.0], [10.0, 4.0], [10.0, 14.0], [-10.0, 14.0]]
+    slip = [[-0.05, 4.0], [20.0, 4.0], [20.0, 14.0], [-0.05, 14.0]]
+    folder = put_files(tmp_path / "drawn", {"a.json": labelme(("crack", half), ("hole", slip))})
+    assert built(storage, experts=[folder]).warnings == [
+        f"{folder}/a.json#0: 50% of it lies outside its picture and was cut off; draw it inside"
+    ]
+
+
 def with_specks() -> MemoryStorage:
     """A data set whose masks of `hole` have 2 px each."""
     files = mvtec_files(normal=8, crack=4, hole=4)

@@ -166,7 +166,6 @@ def test_a_release_is_bound_to_the_named_version_of_a_data_set(storage: MemorySt
             "--size: 64 px, but data set native has native sizes; name one imported with --resolution 64",
         ),
         ({"dataset": "gone"}, NotFoundError, "data set gone: not in memory://store; there are: native, tiles"),
-        ({"dataset": "tiles@0"}, NotFoundError, "data set tiles@0: not in memory://store; there are: native, tiles"),
     ],
     ids=str,
 )

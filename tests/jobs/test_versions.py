@@ -76,6 +76,13 @@ def test_a_bad_name_is_refused(kind: Kind, name: str) -> None:
         kind.shelf.load(kind.storage, name)
 
 
+def test_an_unknown_version_is_refused_with_those_of_its_name(kind: Kind) -> None:
+    with pytest.raises(NotFoundError, match=f"there are: first@{kind.index.version}$"):
+        kind.shelf.load(kind.storage, "first@000000000000")
+    with pytest.raises(NotFoundError, match=r"there are: first$"):
+        kind.shelf.load(kind.storage, "gone@000000000000")
+
+
 @pytest.mark.parametrize("name", ["gone", "first@000000000000"])
 def test_what_is_not_there_is_refused_with_what_is(kind: Kind, name: str) -> None:
     with pytest.raises(NotFoundError, match=f"^{kind.shelf.kind} {name}: not in memory://store; there are: first"):
