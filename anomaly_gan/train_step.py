@@ -22,14 +22,19 @@ D_REAL, D_FAKE, G_FAKE = range(3)
 TERMS = {
     "d1": "Eq. 2, both domains",
     "d2": "Eq. 3, both domains",
+    "d1_abnl": "Eq. 2 of the discriminator of abnormal images",
+    "d1_norm": "Eq. 2 of the discriminator of normal images",
+    "d2_abnl": "Eq. 3 of the discriminator of abnormal images",
+    "d2_norm": "Eq. 3 of the discriminator of normal images",
+    "grad_d": "norm of the discriminators' gradient",
     "adv_d1": "generators against D1, both domains",
     "adv_d2": "generators against D2, both domains, before lambda_1",
     "cycle": "Eq. 6",
     "aware": "Eq. 7",
     "outside": "L1 change outside the mask, both domains",
-    "grad_d": "norm of the discriminators' gradient",
     "grad_g": "norm of the generators' gradient",
 }
+"""In the order of a step: one that is not finite spoils those after it."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,13 @@ def _discriminator_terms(
         _look(state, share.normal, share.expert, positions, D_REAL),
         _look(state, *shown_norm, positions, D_FAKE),
     )
-    return {
-        "d1": losses.loss_d1(logits[0], logits[1], weights) + losses.loss_d1(logits[4], logits[5], weights),
-        "d2": losses.loss_d2(logits[2], logits[3], weights) + losses.loss_d2(logits[6], logits[7], weights),
+    terms = {
+        "d1_abnl": losses.loss_d1(logits[0], logits[1], weights),
+        "d2_abnl": losses.loss_d2(logits[2], logits[3], weights),
+        "d1_norm": losses.loss_d1(logits[4], logits[5], weights),
+        "d2_norm": losses.loss_d2(logits[6], logits[7], weights),
     }
+    return {"d1": terms["d1_abnl"] + terms["d1_norm"], "d2": terms["d2_abnl"] + terms["d2_norm"], **terms}
 
 
 def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:

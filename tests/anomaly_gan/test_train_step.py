@@ -142,17 +142,15 @@ def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
         probability: Tensor = net.head(features).flatten().sigmoid()
         return probability
 
-    def discriminated(role: str) -> Tensor:
-        total = torch.zeros(())
-        for domain, image, image_mask, made, made_mask in (
-            ("abnl", abnormal, prior, fake_abnormal, expert),
-            ("norm", normal, expert, fake_normal, prior),
-        ):
-            on_real = judged(f"{role}_{domain}", image, image_mask)
-            on_fake = judged(f"{role}_{domain}", made.detach(), made_mask)
-            high, low = (on_real, on_fake) if role == "d1" else (on_fake, on_real)
-            total = total - high.log().mean() - (1 - low).log().mean()
-        return total
+    def discriminated(role: str, domain: str) -> Tensor:
+        image, image_mask, made, made_mask = {
+            "abnl": (abnormal, prior, fake_abnormal, expert),
+            "norm": (normal, expert, fake_normal, prior),
+        }[domain]
+        on_real = judged(f"{role}_{domain}", image, image_mask)
+        on_fake = judged(f"{role}_{domain}", made.detach(), made_mask)
+        high, low = (on_real, on_fake) if role == "d1" else (on_fake, on_real)
+        return -high.log().mean() - (1 - low).log().mean()
 
     def aware(made: Tensor, made_mask: Tensor, image: Tensor, image_mask: Tensor) -> Tensor:
         distances = []
@@ -172,9 +170,10 @@ def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
         changed = [(a - b).abs()[:, c[0] == 0].mean() for a, b, c in zip(made, image, mask, strict=True)]
         return torch.stack(changed).mean()
 
-    return {
-        "d1": discriminated("d1"),
-        "d2": discriminated("d2"),
+    of_each = {f"{role}_{domain}": discriminated(role, domain) for role in ("d1", "d2") for domain in ("abnl", "norm")}
+    return of_each | {
+        "d1": of_each["d1_abnl"] + of_each["d1_norm"],
+        "d2": of_each["d2_abnl"] + of_each["d2_norm"],
         "adv_d1": (1 - judged("d1_abnl", fake_abnormal, expert)).log().mean()
         + (1 - judged("d1_norm", fake_normal, prior)).log().mean(),
         "adv_d2": judged("d2_abnl", fake_abnormal, expert).log().mean()
