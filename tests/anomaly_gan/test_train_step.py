@@ -250,6 +250,28 @@ def test_a_weight_multiplies_the_gradient_of_its_term_and_of_no_other(weight: st
     assert close(twice - nothing, 2 * (once - nothing))
 
 
+def test_an_aware_term_of_weight_0_is_told_as_0_and_does_not_run_the_aware_network() -> None:
+    """So an aware network that overflows spoils nothing."""
+    state = train_state(train_config(loss={"lambda_aware": 0.0}))
+    with torch.no_grad():
+        next(state.aware.parameters()).fill_(math.nan)
+    state.aware.register_forward_pre_hook(lambda *_: pytest.fail("the aware network ran"))
+    terms = train_step(state, torn_batch(1))
+    assert terms["aware"] == 0
+    assert all(math.isfinite(term) for term in terms.values())
+
+
+@pytest.mark.parametrize("weight", ["lambda_1", "lambda_cycle", "lambda_outside"])
+def test_a_term_of_weight_0_passes_back_no_gradient_that_is_not_finite(
+    weight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 times infinity would be NaN."""
+    loss = {"lambda_1": "loss_adv_d2", "lambda_cycle": "loss_cycle", "lambda_outside": "loss_outside"}[weight]
+    monkeypatch.setattr(losses, loss, lambda image, *_: image.float().square().sum().mul(0).sqrt())
+    state = train_state(train_config(loss={weight: 0.0}))
+    assert math.isfinite(train_step(state, torn_batch(1))["grad_g"])
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_discriminators_gradient_is_that_of_their_own_terms_alone(parts: int) -> None:
     state, other = (still_discriminators(crop={"parts": parts}) for _ in range(2))

@@ -12,8 +12,7 @@ from anomaly_gan import checkpoint
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.checkpoint import gather_image_pools
 from anomaly_gan.train_state import TrainState
-from anomaly_gan.train_step import TERMS, train_step
-from anomaly_gan.training import StepReport
+from anomaly_gan.train_step import train_step
 from infra.settings import Settings
 from jobs import observer
 from jobs.checkpoints import CheckpointStore
@@ -22,22 +21,8 @@ from jobs.inputs import load_training_split
 from jobs.observer import TrainObserver
 from jobs.spec import TrainSpec
 from tests.builders import equal_states, everything, train_config, train_state
-from tests.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset
+from tests.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
 from tests.helpers import MemoryStorage
-
-REPORT = StepReport(
-    step=1,
-    total_steps=4,
-    nimg=2,
-    losses=dict.fromkeys(TERMS, 1.0),
-    images_per_sec=7.0,
-    data_wait=0.25,
-    learning_rate_factor=1.0,
-    warnings=(),
-    is_sample=False,
-    is_checkpoint=False,
-    is_stopped=False,
-)
 
 
 class Watched:
