@@ -298,7 +298,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {
         "batch_size": 16,
-        "total_images": 123_000,  # 1000 epochs of the largest class but one (123 cloth strips)
+        "total_images": 123_000,  # 1000 epochs of the paper's cloth strips; a job's are those of its own data set
         "image_pool": 0,
         "model": {
             "generator_norm": "sync",

@@ -45,6 +45,8 @@ CHANGES_NOTHING: Any = {
     "train": {"compute", "log_every_steps", "sample_every_steps", "checkpoint_every_steps"},
 }
 """What a run that goes on from another's checkpoint may change."""
+PAPER_EPOCHS = 1000
+"""Times that the preset `paper` shows each training image of the class."""
 TUNE_DRIVER_CPUS = 0.1
 """What a trial itself takes beside its workers; Ray Tune refuses 0."""
 
@@ -147,6 +149,9 @@ def _complete_training(resolved: ResolvedSpec, index: DatasetIndex, storage: Sto
     changes: dict[str, Any] = {"dataset": f"{index.name}@{index.version}"}
     if "train.model.gray" not in resolved.sources:
         changes["train.model.gray"] = index.gray
+    pictures = index.counts["train"].get(spec.class_name, 0)
+    if resolved.sources.get("train.total_images") == "preset paper" and pictures:
+        changes["train.total_images"] = PAPER_EPOCHS * pictures
     if spec.view.kind == "whole" and index.resolution is None:
         raise UsageError(
             f"view: data set {index.name} keeps native sizes, which differ; see it through windows (--window 128)"

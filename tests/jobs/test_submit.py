@@ -79,6 +79,25 @@ def test_version_view_and_gray_come_from_the_data_set(kind: str) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["train", "tune"])
+def test_the_preset_paper_trains_1000_epochs_of_the_data_set_at_hand(kind: str) -> None:
+    storage = MemoryStorage()
+    index = put_dataset(storage)
+    flags = {"dataset": "tiles", "class_name": "crack", "train.preset": "paper"}
+    resolved = complete(resolve(kind, flags, environ={}), storage)
+    assert isinstance(resolved.spec, TrainSpec | TuneSpec)
+    assert resolved.spec.train.total_images == 1000 * index.counts["train"]["crack"] > 1
+    assert resolved.sources["train.total_images"] == "data set"
+
+
+def test_a_length_that_was_asked_for_or_is_another_presets_stays() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    assert trained(completed(storage, train__preset="paper")).train.total_images == SMALL["train.total_images"]
+    flags = {"dataset": "tiles", "class_name": "crack", "train.preset": "stable"}
+    assert trained(complete(resolve("train", flags, environ={}), storage)).train.total_images == 40_000
+
+
 def test_gray_that_was_asked_for_stays() -> None:
     storage = MemoryStorage()
     put_dataset(storage)

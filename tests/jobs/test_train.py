@@ -30,19 +30,19 @@ def test_a_run_that_fails_names_the_last_good_checkpoint(checkpoints: Checkpoint
         checkpoints.save(step, path, 0.5)
     reports = _named(failing(TrainingError("d1 is nan at step 120")), checkpoints)
     assert next(reports) is REPORT
-    with pytest.raises(TrainingError, match="^d1 is nan at step 120; the last good checkpoint is of step 100$"):
+    with pytest.raises(TrainingError, match=r"^d1 is nan at step 120; the last good checkpoint is of step 100$"):
         next(reports)
 
 
 def test_a_run_that_fails_before_its_first_checkpoint_says_that_there_is_none(checkpoints: CheckpointStore) -> None:
     reports = _named(failing(TrainingError("d1 is nan at step 1")), checkpoints)
     assert next(reports) is REPORT
-    with pytest.raises(TrainingError, match="^d1 is nan at step 1; the last good checkpoint is none$"):
+    with pytest.raises(TrainingError, match=r"^d1 is nan at step 1; the last good checkpoint is none$"):
         next(reports)
 
 
 def test_an_error_of_the_data_is_left_as_it_is(checkpoints: CheckpointStore) -> None:
     reports = _named(failing(DataError("picture: broken")), checkpoints)
     next(reports)
-    with pytest.raises(DataError, match="^picture: broken$"):
+    with pytest.raises(DataError, match=r"^picture: broken$"):
         next(reports)
