@@ -199,7 +199,7 @@ class ComputeConfig(Config):
         default="fp32", description="of the networks; losses, weights and optimisers are always fp32"
     )
     channels_last: bool = Field(default=False, description="memory layout of the networks")
-    compile: bool = Field(default=False, description="torch.compile of generators and aware network")
+    compile: bool = Field(default=False, description="torch.compile of all networks")
     accumulate: int = Field(default=1, ge=1, le=1024, description="parts in which each worker's share is computed")
     recompute: bool = Field(default=False, description="keep less of the generators for their backward pass: slower")
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,8 +77,11 @@ class TrainObserver:
                 "warnings": report.warnings,
                 "losses": report.losses,
                 "measures": preview.measures if preview else {},
+                **({"memory": asdict(report.memory)} if report.memory else {}),
             }
         )
+        if report.memory is not None:
+            self._record["memory"] = asdict(report.memory)
         self._log(report)
         if preview is not None and report.is_sample:
             self._save_grid(report.step, preview)
@@ -122,6 +126,8 @@ class TrainObserver:
             f"  data wait {report.data_wait:.1%}  {shown}",
             flush=True,
         )
+        if report.memory is not None:
+            print(report.memory.told(), flush=True)
         for warning in report.warnings:
             print(f"warning: {warning}", flush=True)
 

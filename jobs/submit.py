@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -259,8 +260,11 @@ def needed(spec: JobSpec) -> tuple[float, float]:
     return cpus, gpus
 
 
-def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
+def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster, memory: MemoryEstimate | None = None) -> str:
     """Record the job, then hand it to the cluster; `resolved` comes from `complete`. Returns the job's id.
+
+    Args:
+        memory: of one worker, which a training then compares with what it takes.
 
     Raises:
         ClusterError: the cluster refused; the job's record then says failed.
@@ -273,6 +277,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
         "job_id": job_id,
         "spec": resolved.spec.model_dump(mode="json"),
         "sources": resolved.sources,
+        "memory_estimate": asdict(memory) if memory else None,
         "versions": {"ray": ray.__version__, "torch": torch.__version__},
     }
     storage.write(job_key(job_id, "spec.json"), json.dumps(document, indent=1).encode())

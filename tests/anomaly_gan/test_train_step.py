@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from shutil import which
 from typing import Any
 
 import pytest
@@ -596,21 +597,38 @@ def test_bf16_changes_terms_by_a_few_percent_and_only_the_networks_precision(mon
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, on its way through the bytecode
-def test_compiled_networks_give_the_same_terms_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dynamo's graphs alone: the default backend takes a minute and a C++ compiler."""
+@pytest.mark.parametrize(
+    ("backend", "norm"),
+    [("eager", "spectral"), ("eager", "batch"), pytest.param("aot_eager", "spectral", marks=pytest.mark.slow)],
+)
+def test_compiled_networks_give_the_same_terms_and_weights(
+    backend: str, norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the default backend, which takes minutes and a C++ compiler."""
     compiled: list[Any] = []
     original = torch.compile
 
-    def eager(function: Any, *args: Any, **options: Any) -> Any:
+    def told(function: Any, *args: Any, **options: Any) -> Any:
         compiled.append(function)
-        return original(function, *args, backend="eager", **options)
+        return original(function, *args, backend=backend, **options)
 
-    plain = trained(1)
-    monkeypatch.setattr(torch, "compile", eager)
-    state = trained(1, compute={"compile": True})
-    assert len(compiled) == 3
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", told)
+    model = {"discriminator_norm": norm}
+    plain, state = trained(1, model=model), trained(1, model=model, compute={"compile": True})
+    assert len(compiled) == 7
     assert_same(plain, state, 1e-4)
-    assert everything(plain[0])["generators"].keys() == everything(state[0])["generators"].keys()
+    for name in ("generators", "discriminators"):
+        assert everything(plain[0])[name].keys() == everything(state[0])[name].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not any(map(which, ("g++", "clang++"))), reason="Inductor needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # torch's own, on its way through the bytecode
+def test_networks_compiled_by_inductor_give_the_same_terms_and_weights() -> None:
+    torch.compiler.reset()
+    assert_same(trained(1), trained(1, compute={"compile": True}), 1e-4)
 
 
 def test_all_ways_together_compute_the_same() -> None:

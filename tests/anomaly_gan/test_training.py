@@ -388,7 +388,7 @@ def test_a_discriminators_gradient_that_is_not_finite_is_named_and_not_what_it_s
     """Its update makes the weights not finite, and so every term of the generators after it."""
     state = train_state(train_config())
     weight = next(state.discriminators.nets["d2_norm"].parameters())
-    weight.register_hook(lambda gradient: torch.full_like(gradient, value))
+    weight.register_hook(lambda gradient: torch.full_like(gradient, value))  # type: ignore[no-untyped-call]
     with pytest.raises(TrainingError, match=rf"^grad_d is {value} at step 1 \(nimg=0\), rank 0"):
         next(run(state, batch_source()))
 

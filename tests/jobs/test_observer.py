@@ -11,6 +11,7 @@ import pytest
 from anomaly_gan import checkpoint
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.checkpoint import gather_image_pools
+from anomaly_gan.memory_use import MemoryUse
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.train_step import train_step
 from infra.settings import Settings
@@ -113,6 +114,20 @@ def test_warnings_and_the_wait_for_data_are_in_the_log(watched: Watched, capsys:
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("step 1/4  7.0 images/s  data wait 25.0%  d1 1.000")
     assert said[1:] == ["warning: step 1: beware", "warning: step 1: of this too"]
+
+
+def test_what_the_first_steps_took_of_the_memory_is_in_log_history_and_model(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.step(memory=MemoryUse(2**30, 2**29, is_exact=True))
+    watched.step(is_checkpoint=True)
+    assert "memory: 0.50 GiB of the GPU, 1.00 GiB estimated" in capsys.readouterr().out.splitlines()
+    first, second = watched.history()
+    assert first["memory"] == {"estimated_bytes": 2**30, "used_bytes": 2**29, "is_exact": True}
+    assert "memory" not in second
+    watched.finish()
+    model = json.loads(watched.storage.read(f"jobs/{TRAIN_JOB}/out/model/model.json"))
+    assert model["record"]["memory"] == first["memory"]
 
 
 def test_a_due_checkpoint_is_stored_with_its_score_and_restores_the_state(watched: Watched, tmp_path: Path) -> None:
