@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext
 from jobs.inputs import TrainingSplit
 from jobs.models import DESCRIPTION, WEIGHTS
+from jobs.preemption import GraceWatch
 from jobs.record import job_key
 from jobs.spec import TrainSpec
 
@@ -49,6 +51,7 @@ class TrainObserver:
         self._checkpoints = checkpoints
         self._record = record
         self._reporter = context.reporter()
+        self._grace = GraceWatch(self._spec.resources.stop_grace_sec)
         config = GenerationConfig(seed=self._spec.train.seed)
         plan = split.plan(self._spec.view, self._spec.train.masks, config)
         self._previewer = Previewer(plan, source, state.aware, self._spec.train.crop, PREVIEW_IMAGES)
@@ -64,6 +67,7 @@ class TrainObserver:
         Args:
             image_pools: of all ranks, where a checkpoint is due.
         """
+        started = time.monotonic()
         preview = None
         if report.is_checkpoint or report.is_sample:
             preview = self._previewer.draw(self._state.g_ema)
@@ -88,6 +92,7 @@ class TrainObserver:
         if preview is not None and report.is_checkpoint:
             self._save_history()
             self._save_checkpoint(image_pools, preview.measures["crop_kid"])
+            self._warn_of_grace(report, time.monotonic() - started)
             if report.is_stopped:
                 print(f"checkpoint of step {report.step} saved: asked to stop", flush=True)
 
@@ -130,6 +135,14 @@ class TrainObserver:
             print(report.memory.told(), flush=True)
         for warning in report.warnings:
             print(f"warning: {warning}", flush=True)
+
+    def _warn_of_grace(self, report: StepReport, checkpoint_sec: float) -> None:
+        """The warning is in the history from its next writing on."""
+        warning = self._grace.look(self._spec.train.batch_size / report.images_per_sec, checkpoint_sec)
+        if warning is not None:
+            told = f"step {report.step}: {warning}"
+            self._history[-1]["warnings"] = (*report.warnings, told)
+            print(f"warning: {told}", flush=True)
 
     def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -55,7 +55,7 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
         trainer = TorchTrainer(
             worker,
             train_loop_config=raw,
-            torch_config=WatchedTorchConfig(),
+            torch_config=WatchedTorchConfig(grace_sec=resources.stop_grace_sec),
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,

@@ -130,6 +130,17 @@ def test_what_the_first_steps_took_of_the_memory_is_in_log_history_and_model(
     assert model["record"]["memory"] == first["memory"]
 
 
+def test_a_checkpoint_that_a_stop_would_cut_off_is_warned_of_in_log_and_history(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.step(is_checkpoint=True)
+    assert "warning" not in capsys.readouterr().out
+    watched.step(is_checkpoint=True, images_per_sec=0.01)
+    assert "warning: step 2: a step and a checkpoint take 20" in capsys.readouterr().out
+    watched.step(is_checkpoint=True, images_per_sec=0.01)
+    assert [len(row["warnings"]) for row in watched.history()] == [0, 1, 0]
+
+
 def test_a_due_checkpoint_is_stored_with_its_score_and_restores_the_state(watched: Watched, tmp_path: Path) -> None:
     watched.step()
     assert watched.checkpoints.latest_step() is None
