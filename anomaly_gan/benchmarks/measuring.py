@@ -72,6 +72,16 @@ def timed(run: Callable[[], object], device: torch.device = CPU) -> Callable[[],
     return seconds
 
 
+def repeated(run: Callable[[], object], times: int) -> Callable[[], None]:
+    """`run`, so many times in one go: what is quick would else be lost in the calls around it."""
+
+    def all_of_them() -> None:
+        for _ in range(times):
+            run()
+
+    return all_of_them
+
+
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
