@@ -2,9 +2,10 @@
 
 Training a GAN is chaotic. In single precision a difference of 1e-7, from sums taken in another order, can be 1e-3 after
 20 steps of the stable form, and is as large as the terms themselves in the paper's with its tenfold rate; so only the
-first steps are compared there. In double precision nothing is left of it, and 20 steps agree to 1e-11 (the
-paper's to 1e-8). The exception are the biases before batch norm, to 1e-6: their gradient is zero but for rounding, which Adam divides by its own size.
-With a larger epsilon such gradients rest, and 20 steps at the stable form's rates agree to 1e-5 in single precision.
+first steps are compared there. In double precision nothing is left of it: 20 steps of the stable form agree to 1e-11,
+the paper's terms to 1e-8, and its biases before batch norm to 1e-6: their gradient is zero but for rounding, which Adam
+divides by its own size. With a larger epsilon such gradients rest, and 20 steps at the stable form's rates agree to
+1e-5 in single precision.
 A resume on the same number of ranks is compared in single precision, bit for bit.
 """
 
