@@ -199,7 +199,7 @@ class ComputeConfig(Config):
         default="fp32", description="of the networks; losses, weights and optimisers are always fp32"
     )
     channels_last: bool = Field(default=False, description="memory layout of the networks")
-    compile: bool = Field(default=False, description="torch.compile of generators and aware network")
+    compile: bool = Field(default=False, description="torch.compile of all networks")
     accumulate: int = Field(default=1, ge=1, le=1024, description="parts in which each worker's share is computed")
     recompute: bool = Field(default=False, description="keep less of the generators for their backward pass: slower")
 
@@ -298,7 +298,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {
         "batch_size": 16,
-        "total_images": 123_000,  # 1000 epochs of the largest class but one (123 cloth strips)
+        "total_images": 123_000,  # 1000 epochs of the paper's cloth strips; a job's are those of its own data set
         "image_pool": 0,
         "model": {
             "generator_norm": "sync",

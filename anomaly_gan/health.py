@@ -1,4 +1,4 @@
-"""Warnings of a run that goes wrong slowly: discriminators that always win, a gradient far above the rest."""
+"""Warnings of a run that goes wrong slowly: a discriminator that always wins, a gradient far above the rest."""
 
 from collections import deque
 from statistics import median
@@ -17,14 +17,16 @@ LEAST_STEPS = 20
 
 
 class HealthWatch:
-    """Looks at every step's terms; each bad spell is told once."""
+    """Looks at every step's terms; each bad spell is told once.
+
+    A resumed run begins to watch anew: what it would remember is at most the last 100 steps.
+    """
 
     def __init__(self, config: LossConfig) -> None:
         undecided = torch.zeros(1)
-        both_domains = 2 * losses.loss_d1(undecided, undecided, config).item()
-        self._near_zero = NEAR_ZERO_SHARE * both_domains
+        self._near_zero = NEAR_ZERO_SHARE * losses.loss_d1(undecided, undecided, config).item()
         self._is_bounded = config.adversarial != "d2gan"  # d2gan's loss has no least value
-        self._steps_near_zero = {"d1": 0, "d2": 0}
+        self._steps_near_zero = dict.fromkeys(("d1_abnl", "d1_norm", "d2_abnl", "d2_norm"), 0)
         self._norms: dict[str, deque[float]] = {name: deque(maxlen=REMEMBERED_STEPS) for name in ("grad_d", "grad_g")}
 
     def look(self, step: int, terms: dict[str, float]) -> list[str]:
@@ -43,7 +45,7 @@ class HealthWatch:
             if self._steps_near_zero[name] == NEAR_ZERO_STEPS:
                 told.append(
                     f"step {step}: {name} has been below {self._near_zero:.2g} for {NEAR_ZERO_STEPS} steps: the"
-                    " discriminators win; lower train.optim.lr_d or raise train.augment.probability"
+                    " discriminator wins; lower train.optim.lr_d or raise train.augment.probability"
                 )
         return told
 

@@ -29,10 +29,12 @@ class MemoryEstimate:
     Attributes:
         resting: weights, optimisers' state, averaged weights and full image pools.
         peak: the most at any moment of a step, `resting` included.
+        image_pools: of both, what the full image pools take.
     """
 
     resting: int
     peak: int
+    image_pools: int = 0
 
 
 def estimate_memory(config: TrainConfig, resolution: int, world_size: int = 1) -> MemoryEstimate:
@@ -51,13 +53,15 @@ def estimate_memory(config: TrainConfig, resolution: int, world_size: int = 1) -
         image, mask = _pixels(share, 3, resolution), _pixels(share, 1, resolution)
         batch = Batch(image, mask, image.clone(), mask.clone(), tuple(range(share)))
         gradients = sum(_settle(optimizer) for optimizer in (state.optim_g, state.optim_d))
+        without_pools = live.bytes
         for pool in state.image_pools.values():
             pool.histories = {place: [_kept(resolution) for _ in range(config.image_pool)] for place in range(share)}
+        image_pools = live.bytes - without_pools
         resting = live.bytes
         train_step(state, batch)
         peak = live.peak
     joined = gradients if world_size > 1 else 0
-    return MemoryEstimate(resting + joined, peak + joined)
+    return MemoryEstimate(resting + joined, peak + joined, image_pools)
 
 
 def images_within(memory_bytes: float, config: ModelConfig, resolution: int) -> int:

@@ -212,7 +212,7 @@ def build_state(
         for module in (generators, discriminators, g_ema, aware):
             module.to(device).to(memory_format=layout)
     if config.compute.compile:
-        for network in (*pair, aware):
+        for network in (*pair, *discriminators.nets.values(), aware):
             network.compile()
     optim = config.optim
     return TrainState(

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from anomaly_gan import losses
 from anomaly_gan.augmentation import augment
 from anomaly_gan.batches import Batch
-from anomaly_gan.config import TrainConfig
+from anomaly_gan.config import LossConfig, TrainConfig
 from anomaly_gan.crops import crop, mask_boxes
 from anomaly_gan.tensors import to_model_range
 from anomaly_gan.train_state import Fakes, Seen, TrainState, gradients_joined, power_iterated
@@ -22,14 +22,19 @@ D_REAL, D_FAKE, G_FAKE = range(3)
 TERMS = {
     "d1": "Eq. 2, both domains",
     "d2": "Eq. 3, both domains",
+    "d1_abnl": "Eq. 2 of the discriminator of abnormal images",
+    "d1_norm": "Eq. 2 of the discriminator of normal images",
+    "d2_abnl": "Eq. 3 of the discriminator of abnormal images",
+    "d2_norm": "Eq. 3 of the discriminator of normal images",
+    "grad_d": "norm of the discriminators' gradient",
     "adv_d1": "generators against D1, both domains",
     "adv_d2": "generators against D2, both domains, before lambda_1",
     "cycle": "Eq. 6",
-    "aware": "Eq. 7",
+    "aware": "Eq. 7; 0 where lambda_aware is 0",
     "outside": "L1 change outside the mask, both domains",
-    "grad_d": "norm of the discriminators' gradient",
     "grad_g": "norm of the generators' gradient",
 }
+"""In the order of a step: one that is not finite spoils those after it."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,18 @@ def _discriminator_terms(
         _look(state, share.normal, share.expert, positions, D_REAL),
         _look(state, *shown_norm, positions, D_FAKE),
     )
-    return {
-        "d1": losses.loss_d1(logits[0], logits[1], weights) + losses.loss_d1(logits[4], logits[5], weights),
-        "d2": losses.loss_d2(logits[2], logits[3], weights) + losses.loss_d2(logits[6], logits[7], weights),
+    terms = {
+        "d1_abnl": losses.loss_d1(logits[0], logits[1], weights),
+        "d2_abnl": losses.loss_d2(logits[2], logits[3], weights),
+        "d1_norm": losses.loss_d1(logits[4], logits[5], weights),
+        "d2_norm": losses.loss_d2(logits[6], logits[7], weights),
     }
+    return {"d1": terms["d1_abnl"] + terms["d1_norm"], "d2": terms["d2_abnl"] + terms["d2_norm"], **terms}
 
 
 def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:
     state.optim_g.zero_grad(set_to_none=True)
     state.discriminators.requires_grad_(False)
-    weights = state.config.loss
     total: dict[str, Tensor] = {}
     for share in shares:
         with (
@@ -144,19 +151,24 @@ def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes |
             power_iterated(state.discriminators, now=share is shares[0]),
         ):
             terms = _generator_terms(state, share, fakes or state.generators_joined(*share.inputs()))
-            objective = (  # Eq. 8, with ours outside the mask
-                terms["adv_d1"]
-                + weights.lambda_1 * terms["adv_d2"]
-                + weights.lambda_cycle * terms["cycle"]
-                + weights.lambda_aware * terms["aware"]
-                + weights.lambda_outside * terms["outside"]
-            )
-            (objective / len(shares)).backward()  # type: ignore[no-untyped-call]
+            (_objective(terms, state.config.loss) / len(shares)).backward()  # type: ignore[no-untyped-call]
         _add(total, terms, len(shares))
     total["grad_g"] = _gradient_norm(state.generators)
     state.optim_g.step()
     state.discriminators.requires_grad_(True)
     return total
+
+
+def _objective(terms: dict[str, Tensor], weights: LossConfig) -> Tensor:
+    """Eq. 8, with ours outside the mask; a term of weight 0 is left out, since 0 times a gradient of NaN is NaN."""
+    weighted = {
+        "adv_d1": 1.0,
+        "adv_d2": weights.lambda_1,
+        "cycle": weights.lambda_cycle,
+        "aware": weights.lambda_aware,
+        "outside": weights.lambda_outside,
+    }
+    return torch.stack([weight * terms[name] for name, weight in weighted.items() if weight]).sum()
 
 
 def _generator_terms(state: TrainState, share: Share, fakes: Fakes) -> dict[str, Tensor]:
@@ -188,8 +200,13 @@ def _look(state: TrainState, image: Tensor, parts: Tensor, positions: Sequence[i
 
 
 def _aware_term(state: TrainState, share: Share, fake_norm: Seen, fake_abnl: Seen) -> Tensor:
-    """Eq. 7; both domains' crops side by side, so that the aware network runs once for real and once for generated."""
+    """Eq. 7; both domains' crops side by side, so that the aware network runs once for real and once for generated.
+
+    It does not run at all where the term weighs 0, which then is told as 0.
+    """
     config = state.config
+    if config.loss.lambda_aware == 0:
+        return fake_norm.view.new_zeros(())
     real_norm, real_abnl = see(share.normal, share.expert, config), see(share.abnormal, share.prior, config)
     weight = torch.cat([fake_norm.has_mask * real_norm.has_mask, fake_abnl.has_mask * real_abnl.has_mask])
     weight = weight.repeat_interleave(config.crop.parts)

@@ -5,7 +5,7 @@ import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
@@ -15,6 +15,7 @@ from anomaly_gan import ranks
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import TrainConfig
 from anomaly_gan.health import HealthWatch
+from anomaly_gan.memory_use import MemoryUse, MemoryWatch
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.train_step import TERMS, train_step
 from infra.errors import TrainingError
@@ -31,6 +32,7 @@ class StepReport:
         warnings: sentences for a person.
         is_sample, is_checkpoint: what is due now.
         is_stopped: the run was asked to stop and ends here, before its last step.
+        memory: in the first report of a watched run what this rank took.
     """
 
     step: int
@@ -44,6 +46,7 @@ class StepReport:
     is_sample: bool
     is_checkpoint: bool
     is_stopped: bool
+    memory: MemoryUse | None = None
 
 
 def learning_rate_factor(config: TrainConfig, step: int) -> float:
@@ -53,12 +56,16 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
 
 
 def run(
-    state: TrainState, source: BatchSource, should_stop: Callable[[], bool] = lambda: False
+    state: TrainState,
+    source: BatchSource,
+    should_stop: Callable[[], bool] = lambda: False,
+    memory: MemoryWatch | None = None,
 ) -> Iterator[StepReport]:
     """Train from `state.step` to the end, reporting whenever something is due; all ranks report alike.
 
     Args:
         should_stop: asked after every step; as soon as one rank's says so, all ranks report a checkpoint and end.
+        memory: compares what the first steps took with the estimate, where there is one.
 
     Raises:
         TrainingError: the first term that is not finite, with its name, step and rank.
@@ -81,8 +88,9 @@ def run(
             state.step += 1
             is_stopped = ranks.anyone(should_stop()) and state.step < config.total_steps
             if is_stopped or is_due(config, state.step):
-                yield _report(state, window, health, factor, is_stopped=is_stopped)
-                window = _Window()
+                report = _report(state, window, health, factor, is_stopped=is_stopped)
+                yield report if memory is None else _with_memory(report, memory.compare(state))
+                window, memory = _Window(), None
             if is_stopped:
                 return
 
@@ -127,6 +135,11 @@ def _report(state: TrainState, window: _Window, health: HealthWatch, factor: flo
         is_checkpoint=is_stopped or _is_multiple(config, state.step, config.checkpoint_every_steps),
         is_stopped=is_stopped,
     )
+
+
+def _with_memory(report: StepReport, used: MemoryUse) -> StepReport:
+    warning = used.warning()
+    return replace(report, memory=used, warnings=(*report.warnings, *([warning] if warning else [])))
 
 
 def _refuse_not_finite(everyone: Sequence[Sequence[Sequence[float]]], first_step: int, batch_size: int) -> None:

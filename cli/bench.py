@@ -191,6 +191,50 @@ def generate(
 
 
 @app.command()
+def forward(
+    preset: PresetOption = "laptop",
+    size: SizeOption = 128,
+    batch_size: BatchOption = None,
+    sets: SetsOption = [],  # noqa: B006
+    repeats: RepeatsOption = 10,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Images per second of the generator's forward pass alone.
+
+    agan bench forward --preset stable --size 512 --device cuda --set train.compute.precision=bf16
+    """
+    from anomaly_gan.benchmarks.forward import measure_forward
+
+    spec = _spec(preset, size, batch_size, sets)
+    with _measuring(device, threads) as (where, update, about):
+        figures = measure_forward(spec.train, spec.view.size, where, repeats, update)
+    _show(figures, {**about, "configuration": _configuration(spec, repeats)}, as_json)
+
+
+@app.command()
+def ceilings(
+    side: Annotated[int, typer.Option("--side", min=64, help="Side of the multiplied matrices.")] = 2048,
+    copied_mib: Annotated[int, typer.Option("--copied-mib", min=1, help="MiB of the copied tensor.")] = 256,
+    repeats: RepeatsOption = 10,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """What the hardware gives at best: matrix products in bf16 and fp32 (TFLOP/s), and copies (GB/s).
+
+    agan bench ceilings --device cuda --side 8192 --copied-mib 4096
+    """
+    from anomaly_gan.benchmarks.ceilings import measure_ceilings
+
+    with _measuring(device, threads) as (where, update, about):
+        figures = measure_ceilings(side, copied_mib, where, repeats, update)
+    configuration = {"repeats": repeats, "side": side, "copied_mib": copied_mib}
+    _show(figures, {**about, "configuration": configuration}, as_json)
+
+
+@app.command()
 def commits(
     tasks: Annotated[list[int], typer.Option("--tasks", min=1, help="Tasks of a job; repeatable.")] = [1000],  # noqa: B006
     as_json: JsonOption = False,

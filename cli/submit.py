@@ -270,7 +270,7 @@ def _submit(
     hint = gpu_hint(resolved[0].spec, cluster.capacity())
     if hint is not None:
         note(hint)
-    ids = [submit(one, settings, cluster) for one in resolved]
+    ids = [submit(one, settings, cluster, memory) for one in resolved]
     if as_json or not follow:
         emit({"job_ids": ids, "store": storage.uri, "cluster": cluster.url}, _next_steps(kind, ids), as_json)
     if follow:

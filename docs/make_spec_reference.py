@@ -28,9 +28,10 @@ Where a value comes from, the later winning:
 4. the environment: `AGAN_SPEC_train__loss__lambda_1=0.5`, two underscores for each dot;
 5. the options of the command, and over these `--set train.loss.lambda_1=0.5`.
 
-Then the data set fills in what only it knows: its version, `train.model.gray`, and `view.size` of a whole view;
-the last two only where nobody set them. A mask pool (`mask_pool`) gives its version and, where nobody set them, the
-rules of placement of the class (`train.masks`, `masks`); a generate job without a pool takes those of its model.
+Then the data set fills in what only it knows: its version, `train.model.gray`, `view.size` of a whole view, and with
+the preset `paper` the `train.total_images` of 1000 epochs; all but the version only where nobody set them. A mask
+pool (`mask_pool`) gives its version and, where nobody set them, the rules of placement of the class (`train.masks`,
+`masks`); a generate job without a pool takes those of its model.
 `agan submit KIND ... --dry-run` prints every key with its value and source, and starts nothing. Each job keeps the
 same list in `jobs/<id>/spec.json`.
 

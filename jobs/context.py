@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from anomaly_gan.memory import MemoryEstimate
+from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
 from jobs.progress import ProgressReporter
@@ -43,6 +45,15 @@ def load_context(settings: Settings, job_id: str) -> JobContext:
     """
     storage = open_storage(settings)
     return JobContext(job_id, load_spec(storage, job_id), settings, storage)
+
+
+def load_memory_estimate(storage: Storage, job_id: str) -> MemoryEstimate | None:
+    """What was estimated when the job was submitted; None where nothing was, as for a trial of a search."""
+    try:
+        document = json.loads(storage.read(job_key(job_id, "spec.json")))
+    except NotFoundError:
+        return None
+    return MemoryEstimate(**document["memory_estimate"]) if document.get("memory_estimate") else None
 
 
 def load_spec(storage: Storage, job_id: str) -> JobSpec:

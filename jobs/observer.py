@@ -2,6 +2,8 @@
 
 import json
 import tempfile
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext
 from jobs.inputs import TrainingSplit
 from jobs.model_files import DESCRIPTION, WEIGHTS
+from jobs.preemption import GraceWatch
 from jobs.record import job_key
 from jobs.spec import TrainSpec
 
@@ -48,6 +51,7 @@ class TrainObserver:
         self._checkpoints = checkpoints
         self._record = record
         self._reporter = context.reporter()
+        self._grace = GraceWatch(self._spec.resources.stop_grace_sec)
         config = GenerationConfig(seed=self._spec.train.seed)
         plan = split.plan(self._spec.view, self._spec.train.masks, config)
         self._previewer = Previewer(plan, source, state.aware, self._spec.train.crop, PREVIEW_IMAGES)
@@ -63,6 +67,7 @@ class TrainObserver:
         Args:
             image_pools: of all ranks, where a checkpoint is due.
         """
+        started = time.monotonic()
         preview = None
         if report.is_checkpoint or report.is_sample:
             preview = self._previewer.draw(self._state.g_ema)
@@ -76,14 +81,18 @@ class TrainObserver:
                 "warnings": report.warnings,
                 "losses": report.losses,
                 "measures": preview.measures if preview else {},
+                **({"memory": asdict(report.memory)} if report.memory else {}),
             }
         )
+        if report.memory is not None:
+            self._record["memory"] = asdict(report.memory)
         self._log(report)
         if preview is not None and report.is_sample:
             self._save_grid(report.step, preview)
         if preview is not None and report.is_checkpoint:
             self._save_history()
             self._save_checkpoint(image_pools, preview.measures["crop_kid"])
+            self._warn_of_grace(report, time.monotonic() - started)
             if report.is_stopped:
                 print(f"checkpoint of step {report.step} saved: asked to stop", flush=True)
 
@@ -122,8 +131,18 @@ class TrainObserver:
             f"  data wait {report.data_wait:.1%}  {shown}",
             flush=True,
         )
+        if report.memory is not None:
+            print(report.memory.told(), flush=True)
         for warning in report.warnings:
             print(f"warning: {warning}", flush=True)
+
+    def _warn_of_grace(self, report: StepReport, checkpoint_sec: float) -> None:
+        """The warning is in the history from its next writing on."""
+        warning = self._grace.look(self._spec.train.batch_size / report.images_per_sec, checkpoint_sec)
+        if warning is not None:
+            told = f"step {report.step}: {warning}"
+            self._history[-1]["warnings"] = (*report.warnings, told)
+            print(f"warning: {told}", flush=True)
 
     def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -12,25 +13,23 @@ from ray.exceptions import RayActorError
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig
 
-GRACE_SEC = 25
-"""From SIGTERM to the end of the process: for the step under way, the checkpoint and Ray's restart."""
 POLL_SEC = 2.0
 """About how often the ranks ask for a notice; Ray itself looks for one every 5 seconds."""
 
 _sigterm = threading.Event()
 
 
-def watch_sigterm() -> None:
+def watch_sigterm(grace_sec: int) -> None:
     """Let SIGTERM ask instead of end; only the main thread may call this.
 
-    A second SIGTERM ends the process as before. So does the alarm after `GRACE_SEC`: its default action needs no
+    A second SIGTERM ends the process as before. So does the alarm after `grace_sec`: its default action needs no
     Python, so a step that hangs cannot hold it up.
     """
     before = signal.getsignal(signal.SIGTERM)
 
     def on_sigterm(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, before)
-        signal.alarm(GRACE_SEC)
+        signal.alarm(grace_sec)
         _sigterm.set()
 
     signal.signal(signal.SIGTERM, on_sigterm)
@@ -47,7 +46,7 @@ class _WatchedTorchBackend(Backend):
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         self._torch().on_start(worker_group, backend_config)
-        worker_group.execute(watch_sigterm)
+        worker_group.execute(watch_sigterm, backend_config.grace_sec)
 
     def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
         self._torch().on_training_start(worker_group, backend_config)
@@ -56,8 +55,15 @@ class _WatchedTorchBackend(Backend):
         self._torch().on_shutdown(worker_group, backend_config)
 
 
+@dataclass
 class WatchedTorchConfig(TorchConfig):
-    """`torch_config` of a trainer whose ranks ask a `StopNotice`."""
+    """`torch_config` of a trainer whose ranks ask a `StopNotice`.
+
+    Attributes:
+        grace_sec: from SIGTERM to the end of a rank.
+    """
+
+    grace_sec: int = 25
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -90,6 +96,30 @@ class StopNotice:
         self._interval = self._calls_left = ray.train.collective.broadcast_from_rank_zero(interval)
         self._asked_at = now
         return is_preempted
+
+
+class GraceWatch:
+    """Tells once when a rank that is asked to stop would end before its checkpoint is saved."""
+
+    def __init__(self, grace_sec: int) -> None:
+        self._grace_sec = grace_sec
+        self._is_told = False
+
+    def look(self, step_sec: float, checkpoint_sec: float) -> str | None:
+        """A sentence, mostly none.
+
+        Args:
+            step_sec: of a training step.
+            checkpoint_sec: from the end of a step to its checkpoint's being in the store.
+        """
+        if self._is_told or step_sec + checkpoint_sec <= self._grace_sec:
+            return None
+        self._is_told = True
+        return (
+            f"a step and a checkpoint take {step_sec + checkpoint_sec:.0f} s, resources.stop_grace_sec is"
+            f" {self._grace_sec}: a worker that is asked to stop would lose the steps since the last checkpoint;"
+            " raise it, where whatever stops the workers waits as long"
+        )
 
 
 def end_stopped(step: int) -> NoReturn:

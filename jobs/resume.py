@@ -8,7 +8,7 @@ from infra.cluster import Capacity, Cluster
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
-from jobs.context import load_spec
+from jobs.context import load_memory_estimate, load_spec
 from jobs.control import current_status
 from jobs.record import JobState, JobStatus, job_key, load_status, save_status
 from jobs.resolve import ResolvedSpec
@@ -131,4 +131,5 @@ def retry_job(job_id: str, settings: Settings, cluster: Cluster) -> str:
     storage = open_storage(settings)
     load_status(storage, job_id)
     document = json.loads(storage.read(job_key(job_id, "spec.json")))
-    return submit(ResolvedSpec(parse_spec(document["spec"]), document["sources"]), settings, cluster)
+    resolved = ResolvedSpec(parse_spec(document["spec"]), document["sources"])
+    return submit(resolved, settings, cluster, load_memory_estimate(storage, job_id))

@@ -18,6 +18,12 @@ class Resources(Config):
     cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores (and threads) of each")
     gpus_per_worker: int = Field(default=0, ge=0, le=1, description="GPUs of each")
     max_failures: int = Field(default=3, ge=0, description="restarts after a lost worker before giving up")
+    stop_grace_sec: int = Field(
+        default=25,
+        ge=1,
+        le=3600,
+        description="from SIGTERM to the end of a training's worker: for a step, the checkpoint and its upload",
+    )
 
 
 class TrainSpec(Config):

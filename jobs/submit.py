@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import ray
@@ -47,6 +48,8 @@ CHANGES_NOTHING: Any = {
     "train": {"compute", "log_every_steps", "sample_every_steps", "checkpoint_every_steps"},
 }
 """What a run that goes on from another's checkpoint may change."""
+PAPER_EPOCHS = 1000
+"""Times that the preset `paper` shows each training image of the class."""
 TUNE_DRIVER_CPUS = 0.1
 """What a trial itself takes beside its workers; Ray Tune refuses 0."""
 
@@ -177,6 +180,9 @@ def _complete_training(resolved: ResolvedSpec, index: DatasetIndex, storage: Sto
     changes: dict[str, Any] = {"dataset": f"{index.name}@{index.version}"}
     if "train.model.gray" not in resolved.sources:
         changes["train.model.gray"] = index.gray
+    pictures = index.counts["train"].get(spec.class_name, 0)
+    if resolved.sources.get("train.total_images") == "preset paper" and pictures:
+        changes["train.total_images"] = PAPER_EPOCHS * pictures
     if spec.view.kind == "whole" and index.resolution is None:
         raise UsageError(
             f"view: data set {index.name} keeps native sizes, which differ; see it through windows (--window 128)"
@@ -284,8 +290,11 @@ def needed(spec: JobSpec) -> tuple[float, float]:
     return cpus, gpus
 
 
-def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
+def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster, memory: MemoryEstimate | None = None) -> str:
     """Record the job, then hand it to the cluster; `resolved` comes from `complete`. Returns the job's id.
+
+    Args:
+        memory: of one worker, which a training then compares with what it takes.
 
     Raises:
         ClusterError: the cluster refused; the job's record then says failed.
@@ -298,6 +307,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster) -> str:
         "job_id": job_id,
         "spec": resolved.spec.model_dump(mode="json"),
         "sources": resolved.sources,
+        "memory_estimate": asdict(memory) if memory else None,
         "versions": {"ray": ray.__version__, "torch": torch.__version__},
     }
     storage.write(job_key(job_id, "spec.json"), json.dumps(document, indent=1).encode())

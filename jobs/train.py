@@ -16,6 +16,7 @@ from torch import nn
 
 from anomaly_gan import checkpoint, training
 from anomaly_gan.batches import BatchSource
+from anomaly_gan.memory_use import MemoryWatch
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.train_state import TrainState, build_state, join_ranks
 from anomaly_gan.training import StepReport
@@ -23,7 +24,7 @@ from infra.errors import AganError, StorageError, TrainingError
 from infra.storage import Storage
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
-from jobs.context import JobContext, context_from_plain
+from jobs.context import JobContext, context_from_plain, load_memory_estimate
 from jobs.failures import expected_error
 from jobs.inputs import TrainingSplit, load_training_split
 from jobs.manifest import OutputWriter
@@ -54,7 +55,7 @@ def fit(raw: dict[str, Any], resources: Resources, name: str, callbacks: list[An
         trainer = TorchTrainer(
             worker,
             train_loop_config=raw,
-            torch_config=WatchedTorchConfig(),
+            torch_config=WatchedTorchConfig(grace_sec=resources.stop_grace_sec),
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
@@ -118,11 +119,13 @@ def _train_rank(context: JobContext) -> None:
     )
     aware, aware_weights = _aware(context, source, device)
     wrap = join_ranks(device) if world_size > 1 else _alone
+    estimate = load_memory_estimate(context.storage, context.job_id)
+    memory = MemoryWatch(estimate, device) if estimate else None
     state = build_state(spec.train, spec.view.size, aware, device, wrap)
     checkpoints = _checkpoints(context.storage, context.job_id)
     _resume(state, context)
     observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
-    for report in _named(training.run(state, source, StopNotice()), checkpoints):
+    for report in _named(training.run(state, source, StopNotice(), memory), checkpoints):
         image_pools = checkpoint.gather_image_pools(state) if report.is_checkpoint else {}
         if observer is not None:
             observer.observe(report, image_pools)

@@ -10,6 +10,8 @@ from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
 from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.networks.generator import build_generator
+from anomaly_gan.train_step import TERMS
+from anomaly_gan.training import StepReport
 from infra.cluster import Capacity
 from infra.errors import ClusterError
 from infra.shards import write_shard
@@ -26,6 +28,19 @@ RESOLUTION = 64
 CLUSTER_URL = "http://127.0.0.1:8265"
 TRAIN_JOB = "train-20260101-120000-ab12"
 GENERATE_JOB = "generate-20260101-130000-cd34"
+REPORT = StepReport(
+    step=1,
+    total_steps=4,
+    nimg=2,
+    losses=dict.fromkeys(TERMS, 1.0),
+    images_per_sec=7.0,
+    data_wait=0.25,
+    learning_rate_factor=1.0,
+    warnings=(),
+    is_sample=False,
+    is_checkpoint=False,
+    is_stopped=False,
+)
 
 
 @dataclass

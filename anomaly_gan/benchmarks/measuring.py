@@ -1,7 +1,5 @@
 """How everything is measured: in turn, after a warm-up, by medians."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-import psutil
 import torch
+
+from anomaly_gan.memory_use import peak_resident_bytes, resident_bytes
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -73,6 +72,16 @@ def timed(run: Callable[[], object], device: torch.device = CPU) -> Callable[[],
     return seconds
 
 
+def repeated(run: Callable[[], object], times: int) -> Callable[[], None]:
+    """`run`, so many times in one go: what is quick would else be lost in the calls around it."""
+
+    def all_of_them() -> None:
+        for _ in range(times):
+            run()
+
+    return all_of_them
+
+
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -80,10 +89,9 @@ def _wait_for(device: torch.device) -> None:
 
 def growth_mib(run: Callable[[], T]) -> tuple[float, T]:
     """(MiB by which the process was larger at its largest than before, what `run` returned)."""
-    before = psutil.Process().memory_info().rss
+    before = resident_bytes()
     returned = run()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before, 0) / 2**20, returned
+    return max(peak_resident_bytes() - before, 0) / 2**20, returned
 
 
 @contextmanager

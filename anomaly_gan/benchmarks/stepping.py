@@ -30,6 +30,7 @@ def measure_parts(config: TrainConfig, view: ViewConfig, device: torch.device, r
     seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, told)
     ratio = median(seconds["step"]) / sum(median(seconds[name]) for name in parts)
     rounds = {name: {"sec": values} for name, values in seconds.items()}
+    rounds["step"]["images_per_sec"] = [config.batch_size / value for value in seconds["step"]]
     return Figures(rounds, {"step / parts": Ratio(ratio, "at most 1.15")})
 
 

@@ -1,5 +1,7 @@
 """Boxes around masks, and the crops cut from them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -90,11 +92,36 @@ def test_a_crop_of_a_constant_is_that_constant(box: list[float]) -> None:
     assert torch.allclose(cut, image[..., :1, :1].expand_as(cut), atol=1e-6)
 
 
-def test_a_crop_of_one_pixel_is_that_pixel_all_over() -> None:
-    image = torch.rand(1, 3, 64, 96)
-    cut = crop(image, torch.tensor([[0.0, 9, 1, 10]]))
-    middle = cut[..., CROP_PX // 2, CROP_PX // 2]
-    assert torch.allclose(middle, image[..., 9, 0], atol=0.02)
+@pytest.mark.parametrize("column", [0, 40, 95])
+def test_a_crop_of_one_pixel_is_that_pixel_drawn_large(column: int) -> None:
+    """Bilinear: the pixel itself in the middle, half mixed with its neighbours at the edges."""
+    image = torch.rand(1, 3, 64, 96, dtype=torch.float64)
+    cut = crop(image, torch.tensor([[column, 9.0, column + 1, 10]]))
+    places = (np.arange(CROP_PX) + 0.5) / CROP_PX - 0.5
+    rows, columns = 9 + places, np.clip(column + places, 0, 95)
+    drawn = np.stack([bilinear(channel, rows, columns) for channel in image[0].numpy()])
+    assert np.allclose(cut[0].numpy(), drawn, atol=1e-9)
+
+
+def bilinear(plane: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Any:
+    """The plane's values at fractional places, a row of them for each row."""
+    by_column = np.stack([np.interp(columns, np.arange(plane.shape[1]), line) for line in plane])
+    return np.stack([np.interp(rows, np.arange(plane.shape[0]), line) for line in by_column.T], 1)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [[[1.0, 2, 6, 5]], [[0.0, 0, 8, 8]], [[7.0, 7, 8, 8]], [[1.25, 0.5, 3.75, 7.5]], [[0.0, 0, 3, 3], [2.0, 4, 8, 7]]],
+    ids=["inside", "all", "last pixel", "between pixels", "two parts"],
+)
+def test_gradients_of_a_crop_equal_finite_differences(boxes: list[list[float]]) -> None:
+    image = torch.rand(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    weight = torch.rand(len(boxes), 1, CROP_PX, CROP_PX, dtype=torch.float64)
+
+    def total(pixels: Tensor) -> Tensor:
+        return (crop(pixels, torch.tensor(boxes)) * weight).mean((1, 2, 3))
+
+    assert torch.autograd.gradcheck(total, image)
 
 
 def test_a_crop_of_64_px_is_the_picture_pixel_by_pixel() -> None:

@@ -1,5 +1,6 @@
 """The two conversions of the value range."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ def test_what_lies_between_two_levels_is_rounded_and_what_lies_beyond_is_cut(lev
     assert to_uint8(torch.tensor(level / 127.5 - 1)).item() == whole
 
 
+CONVERSION = re.compile(r"127\.5|[/*] \(?255\b|(image|crop|pixels) \+ 1\) / 2|\* 2 - 1|to_pil_image|to_tensor|ToTensor")
+OTHERS = {
+    "anomaly_gan/networks/aware.py": "VGG-16 wants ImageNet's range",
+    "anomaly_gan/detectors/targets.py": "the detectors want 0..1",
+    "anomaly_gan/relighting.py": "exposure is a power of a share of white",
+    "anomaly_gan/grids.py": "the picture of a change, as bright as can be",
+    "anomaly_gan/render/anomalies.py": "a cover's opacity",
+    "anomaly_gan/render/shapes.py": "a shadow's opacity",
+}
+"""What looks like a conversion to or from the networks' range and is another."""
+
+
 def test_each_conversion_exists_once() -> None:
-    sources = {path for name in ("anomaly_gan", "jobs") for path in (PACKAGES / name).rglob("*.py")}
-    assert {path.name for path in sources if "127.5" in path.read_text()} == {"tensors.py"}
+    sources = [path for name in ("anomaly_gan", "jobs", "cli") for path in (PACKAGES / name).rglob("*.py")]
+    found = {str(path.relative_to(PACKAGES)) for path in sources if CONVERSION.search(path.read_text())}
+    assert found == {"anomaly_gan/tensors.py", *OTHERS}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from shutil import which
 from typing import Any
 
 import pytest
@@ -142,17 +143,15 @@ def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
         probability: Tensor = net.head(features).flatten().sigmoid()
         return probability
 
-    def discriminated(role: str) -> Tensor:
-        total = torch.zeros(())
-        for domain, image, image_mask, made, made_mask in (
-            ("abnl", abnormal, prior, fake_abnormal, expert),
-            ("norm", normal, expert, fake_normal, prior),
-        ):
-            on_real = judged(f"{role}_{domain}", image, image_mask)
-            on_fake = judged(f"{role}_{domain}", made.detach(), made_mask)
-            high, low = (on_real, on_fake) if role == "d1" else (on_fake, on_real)
-            total = total - high.log().mean() - (1 - low).log().mean()
-        return total
+    def discriminated(role: str, domain: str) -> Tensor:
+        image, image_mask, made, made_mask = {
+            "abnl": (abnormal, prior, fake_abnormal, expert),
+            "norm": (normal, expert, fake_normal, prior),
+        }[domain]
+        on_real = judged(f"{role}_{domain}", image, image_mask)
+        on_fake = judged(f"{role}_{domain}", made.detach(), made_mask)
+        high, low = (on_real, on_fake) if role == "d1" else (on_fake, on_real)
+        return -high.log().mean() - (1 - low).log().mean()
 
     def aware(made: Tensor, made_mask: Tensor, image: Tensor, image_mask: Tensor) -> Tensor:
         distances = []
@@ -172,9 +171,10 @@ def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
         changed = [(a - b).abs()[:, c[0] == 0].mean() for a, b, c in zip(made, image, mask, strict=True)]
         return torch.stack(changed).mean()
 
-    return {
-        "d1": discriminated("d1"),
-        "d2": discriminated("d2"),
+    of_each = {f"{role}_{domain}": discriminated(role, domain) for role in ("d1", "d2") for domain in ("abnl", "norm")}
+    return of_each | {
+        "d1": of_each["d1_abnl"] + of_each["d1_norm"],
+        "d2": of_each["d2_abnl"] + of_each["d2_norm"],
         "adv_d1": (1 - judged("d1_abnl", fake_abnormal, expert)).log().mean()
         + (1 - judged("d1_norm", fake_normal, prior)).log().mean(),
         "adv_d2": judged("d2_abnl", fake_abnormal, expert).log().mean()
@@ -249,6 +249,28 @@ def test_a_weight_multiplies_the_gradient_of_its_term_and_of_no_other(weight: st
     nothing, once, twice = (generator_gradient({weight: value}) for value in (0.0, 1.0, 2.0))
     assert close(once - nothing, gradient_by_hand(term))
     assert close(twice - nothing, 2 * (once - nothing))
+
+
+def test_an_aware_term_of_weight_0_is_told_as_0_and_does_not_run_the_aware_network() -> None:
+    """So an aware network that overflows spoils nothing."""
+    state = train_state(train_config(loss={"lambda_aware": 0.0}))
+    with torch.no_grad():
+        next(state.aware.parameters()).fill_(math.nan)
+    state.aware.register_forward_pre_hook(lambda *_: pytest.fail("the aware network ran"))
+    terms = train_step(state, torn_batch(1))
+    assert terms["aware"] == 0
+    assert all(math.isfinite(term) for term in terms.values())
+
+
+@pytest.mark.parametrize("weight", ["lambda_1", "lambda_cycle", "lambda_outside"])
+def test_a_term_of_weight_0_passes_back_no_gradient_that_is_not_finite(
+    weight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 times infinity would be NaN."""
+    loss = {"lambda_1": "loss_adv_d2", "lambda_cycle": "loss_cycle", "lambda_outside": "loss_outside"}[weight]
+    monkeypatch.setattr(losses, loss, lambda image, *_: image.float().square().sum().mul(0).sqrt())
+    state = train_state(train_config(loss={weight: 0.0}))
+    assert math.isfinite(train_step(state, torn_batch(1))["grad_g"])
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -575,21 +597,38 @@ def test_bf16_changes_terms_by_a_few_percent_and_only_the_networks_precision(mon
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, on its way through the bytecode
-def test_compiled_networks_give_the_same_terms_and_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With dynamo's graphs alone: the default backend takes a minute and a C++ compiler."""
+@pytest.mark.parametrize(
+    ("backend", "norm"),
+    [("eager", "spectral"), ("eager", "batch"), pytest.param("aot_eager", "spectral", marks=pytest.mark.slow)],
+)
+def test_compiled_networks_give_the_same_terms_and_weights(
+    backend: str, norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the default backend, which takes minutes and a C++ compiler."""
     compiled: list[Any] = []
     original = torch.compile
 
-    def eager(function: Any, *args: Any, **options: Any) -> Any:
+    def told(function: Any, *args: Any, **options: Any) -> Any:
         compiled.append(function)
-        return original(function, *args, backend="eager", **options)
+        return original(function, *args, backend=backend, **options)
 
-    plain = trained(1)
-    monkeypatch.setattr(torch, "compile", eager)
-    state = trained(1, compute={"compile": True})
-    assert len(compiled) == 3
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", told)
+    model = {"discriminator_norm": norm}
+    plain, state = trained(1, model=model), trained(1, model=model, compute={"compile": True})
+    assert len(compiled) == 7
     assert_same(plain, state, 1e-4)
-    assert everything(plain[0])["generators"].keys() == everything(state[0])["generators"].keys()
+    for name in ("generators", "discriminators"):
+        assert everything(plain[0])[name].keys() == everything(state[0])[name].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not any(map(which, ("g++", "clang++"))), reason="Inductor needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # torch's own, on its way through the bytecode
+def test_networks_compiled_by_inductor_give_the_same_terms_and_weights() -> None:
+    torch.compiler.reset()
+    assert_same(trained(1), trained(1, compute={"compile": True}), 1e-4)
 
 
 def test_all_ways_together_compute_the_same() -> None:

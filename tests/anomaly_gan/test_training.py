@@ -292,13 +292,13 @@ def test_a_report_is_due_to_log_to_sample_to_checkpoint_and_at_the_end() -> None
 
 
 def test_warnings_are_in_the_report_of_their_step(stand_in: StandIn) -> None:
-    stand_in(Steps(lambda step: {"d1": 0.0} | ({"grad_g": 99.0} if step == 25 else {})))
+    stand_in(Steps(lambda step: {"d1_abnl": 0.0} | ({"grad_g": 99.0} if step == 25 else {})))
     config = train_config(total_images=160, log_every_steps=20)
     said = {report.step: report.warnings for report in run(train_state(config), batch_source())}
     assert list(said) == [20, 40, 60, 80]
     assert said[20] == said[80] == ()
     [outlier], [winning] = said[40], said[60]
-    assert outlier.startswith("step 25: grad_g is 99") and winning.startswith("step 50: d1 has been below")
+    assert outlier.startswith("step 25: grad_g is 99") and winning.startswith("step 50: d1_abnl has been below")
 
 
 def test_learning_rates_are_set_at_every_step(stand_in: StandIn) -> None:
@@ -372,10 +372,25 @@ def test_of_several_numbers_that_are_not_finite_the_first_steps_is_named(stand_i
         next(run(train_state(train_config(total_images=40, log_every_steps=10)), batch_source()))
 
 
-def test_within_a_step_losses_are_named_before_gradients(stand_in: StandIn) -> None:
-    stand_in(Steps(lambda step: {"grad_d": math.nan, "grad_g": math.nan, "outside": math.inf, "cycle": math.nan}))
-    with pytest.raises(TrainingError, match=r"^cycle is nan at step 1 \(nimg=0\)"):
+ORDER = ("d1", "d2", "grad_d", "adv_d1", "adv_d2", "cycle", "aware", "outside", "grad_g")
+"""In which a step computes what it reports."""
+
+
+@pytest.mark.parametrize("first", range(len(ORDER)))
+def test_within_a_step_the_term_that_was_computed_first_is_named(stand_in: StandIn, first: int) -> None:
+    stand_in(Steps(lambda step: dict.fromkeys(ORDER[first:], math.nan)))
+    with pytest.raises(TrainingError, match=rf"^{ORDER[first]} is nan at step 1 \(nimg=0\)"):
         next(run(train_state(train_config()), batch_source()))
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_discriminators_gradient_that_is_not_finite_is_named_and_not_what_it_spoils(value: float) -> None:
+    """Its update makes the weights not finite, and so every term of the generators after it."""
+    state = train_state(train_config())
+    weight = next(state.discriminators.nets["d2_norm"].parameters())
+    weight.register_hook(lambda gradient: torch.full_like(gradient, value))  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError, match=rf"^grad_d is {value} at step 1 \(nimg=0\), rank 0"):
+        next(run(state, batch_source()))
 
 
 def other_rank(mine: list[list[float]], bad: tuple[int, str, float] | None) -> list[list[float]]:

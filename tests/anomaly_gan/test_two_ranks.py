@@ -1,9 +1,11 @@
 """Training on two ranks against training on one, a resume on another number of ranks, and how ranks end together.
 
-Training a GAN is chaotic. In single precision a difference of 1e-7, from sums taken in another order, is 1e-3 after 20
-steps of the stable form, and as large as the terms themselves in the paper's; so only the first steps are compared
-there. In double precision nothing is left of it, and 20 steps agree to 1e-11. The exception are the biases before batch
-norm, to 1e-6: their gradient is zero but for rounding, which Adam divides by its own size.
+Training a GAN is chaotic. In single precision a difference of 1e-7, from sums taken in another order, can be 1e-3 after
+20 steps of the stable form, and is as large as the terms themselves in the paper's with its tenfold rate; so only the
+first steps are compared there. In double precision nothing is left of it: 20 steps of the stable form agree to 1e-11,
+the paper's terms to 1e-8, and its biases before batch norm to 1e-6: their gradient is zero but for rounding, which Adam
+divides by its own size. With a larger epsilon such gradients rest, and 20 steps at the stable form's rates agree to
+1e-5 in single precision.
 A resume on the same number of ranks is compared in single precision, bit for bit.
 """
 
@@ -35,12 +37,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 BATCH_SIZE = 4
 CLOSE = 1e-9
 CLOSE_WITH_BIASES_BEFORE_BATCH_NORM = 1e-5
+CLOSE_WITH_BATCH_NORM = 1e-7
 CLOSE_IN_SINGLE_PRECISION = 1e-5
+CLOSE_IN_SINGLE_PRECISION_WITH_BATCH_NORM = 5e-3
+"""Batch norm of the discriminators' last layers, over few values that are almost the same, multiplies rounding."""
 NARROW_NETWORKS = {"generator_widths": (4, 8, 8), "width_mult": 1 / 32}
 STABLE: dict[str, Any] = {"image_pool": 2, "augment": {"probability": 0.5}}
 PAPER: dict[str, Any] = {name: PRESETS["paper"][name] for name in ("image_pool", "model", "crop", "loss", "optim")}
 """With batch norm over all ranks in generators and discriminators."""
-FORMS = {"stable": STABLE, "paper": PAPER}
+SYNC: dict[str, Any] = STABLE | {"model": {"generator_norm": "sync"}}
+FORMS = {"stable": STABLE, "paper": PAPER, "sync": SYNC}
+RESTING_EPS = 1e-3
+CLOSE_AFTER_RESUME = 1e-3
+"""Of the terms, in single precision, relative or absolute; stated in docs/method.md."""
 
 Losses = list[dict[str, float]]
 
@@ -113,6 +122,7 @@ def double_precision() -> Iterator[None]:
 
 ALONE_CHECKPOINT = "of-one-rank.pt"
 TOGETHER_CHECKPOINT = "of-two-ranks.pt"
+SINGLE_CHECKPOINT = "of-two-ranks-in-single-precision.pt"
 
 
 def long_config(form: str) -> TrainConfig:
@@ -144,6 +154,27 @@ def stable_form_in_single_precision(folder: Path) -> Losses:
 
 def paper_form_in_single_precision(folder: Path) -> Losses:
     return short_run("paper")
+
+
+def resting_run(form: str, path: Path | None) -> dict[str, Any]:
+    """In single precision, with an epsilon of AdamW's that gradients of 0 but for rounding do not pass."""
+    state = new_state(long_config(form))
+    for optimizer in (state.optim_g, state.optim_d):
+        optimizer.param_groups[0]["eps"] = RESTING_EPS
+    losses = trained(state, path)
+    return {"losses": losses, "weights": weights(state)}
+
+
+def resting_stable_form(folder: Path) -> dict[str, Any]:
+    return resting_run("stable", None)
+
+
+def resting_sync_form(folder: Path) -> dict[str, Any]:
+    return resting_run("sync", None)
+
+
+def twenty_steps_in_single_precision(folder: Path) -> Losses:
+    return trained(new_state(long_config("stable")), folder / SINGLE_CHECKPOINT)
 
 
 def continued(path: Path) -> dict[str, Any]:
@@ -265,12 +296,17 @@ FORM_OF: dict[Scenario, str] = {
     paper_form: "paper",
     stable_form_in_single_precision: "stable",
     paper_form_in_single_precision: "paper",
+    resting_stable_form: "stable",
+    resting_sync_form: "sync",
 }
 SCENARIOS = (
     stable_form,
     paper_form,
     stable_form_in_single_precision,
     paper_form_in_single_precision,
+    resting_stable_form,
+    resting_sync_form,
+    twenty_steps_in_single_precision,
     of_one_rank_continued_by_two,
     halves_of_stable_form,
     halves_of_paper_form,
@@ -336,7 +372,9 @@ def test_the_mean_of_two_ranks_terms_is_the_term_of_one_rank_with_the_whole_batc
 ) -> None:
     losses = losses_of(together.left_by(scenario))
     assert len(losses) == 20
-    assert_close(losses, alone[FORM_OF[scenario]]["losses"], CLOSE)
+    assert_close(
+        losses, alone[FORM_OF[scenario]]["losses"], CLOSE if scenario is stable_form else CLOSE_WITH_BATCH_NORM
+    )
 
 
 @pytest.mark.parametrize("scenario", [stable_form, paper_form])
@@ -353,7 +391,7 @@ def test_weights_averages_and_buffers_of_two_ranks_are_the_same_bit_for_bit(
 ) -> None:
     first, second = together.left_by(scenario)
     assert equal_states(first["weights"], second["weights"])
-    vectors = [name for name in first["weights"]["discriminators"] if name.endswith(("._u", "._v"))]
+    vectors = [name for name in first["weights"]["discriminators"] if name.endswith((".u", ".v"))]
     assert bool(vectors) == (scenario is stable_form)
 
 
@@ -361,7 +399,20 @@ def test_weights_averages_and_buffers_of_two_ranks_are_the_same_bit_for_bit(
 def test_in_single_precision_the_first_steps_of_two_ranks_are_those_of_one(
     scenario: Scenario, together: TwoRanks
 ) -> None:
-    assert_close(over_ranks(together.left_by(scenario)), short_run(FORM_OF[scenario]), CLOSE_IN_SINGLE_PRECISION)
+    is_stable = scenario is stable_form_in_single_precision
+    tolerance = CLOSE_IN_SINGLE_PRECISION if is_stable else CLOSE_IN_SINGLE_PRECISION_WITH_BATCH_NORM
+    assert_close(over_ranks(together.left_by(scenario)), short_run(FORM_OF[scenario]), tolerance)
+
+
+@pytest.mark.parametrize("scenario", [resting_stable_form, resting_sync_form])
+def test_twenty_steps_of_two_ranks_in_single_precision_leave_the_parameters_of_one(
+    scenario: Scenario, together: TwoRanks
+) -> None:
+    expected = resting_run(FORM_OF[scenario], None)
+    by_rank = together.left_by(scenario)
+    assert_close(losses_of(by_rank), expected["losses"], CLOSE_AFTER_RESUME)
+    for left in by_rank:
+        torch.testing.assert_close(left["weights"], expected["weights"], rtol=0, atol=CLOSE_IN_SINGLE_PRECISION)
 
 
 def test_shares_computed_in_parts_equal_whole_ones(together: TwoRanks) -> None:
@@ -405,6 +456,12 @@ def test_two_ranks_continue_the_run_of_one_each_with_its_share_of_the_image_pool
     assert_close(losses_of(by_rank), alone["stable"]["losses"][10:], CLOSE)
     for left in by_rank:
         assert_close(left["weights"], alone["stable"]["weights"], CLOSE)
+
+
+def test_in_single_precision_one_rank_continues_the_loss_curve_of_two(together: TwoRanks, folder: Path) -> None:
+    by_rank = together.left_by(twenty_steps_in_single_precision)
+    state = resumed(long_config("stable"), folder / SINGLE_CHECKPOINT)
+    assert_close(trained(state), over_ranks(by_rank)[10:], CLOSE_AFTER_RESUME)
 
 
 # --- ending together

@@ -45,6 +45,7 @@ def test_step_measures_the_step_and_its_parts() -> None:
         "optimiser of the discriminators",
     ]
     parts = sum(value for name, value in sec.items() if name != "step")
+    assert data["medians"]["step"]["images_per_sec"] == pytest.approx(2 / sec["step"])
     assert data["ratios"] == {"step / parts": {"value": pytest.approx(sec["step"] / parts), "aim": "at most 1.15"}}
     assert data["configuration"]["train"]["preset"] == "laptop"
 
@@ -112,6 +113,22 @@ def test_commits_are_counted_by_the_task_for_each_size_of_a_job() -> None:
     assert large["peak_mib"] < 300 and large["growth_mib"] < large["peak_mib"], "the driver imports no torch"
     told = data["ratios"]["memory of a driver, MiB"]
     assert told == {"value": pytest.approx(large["peak_mib"], abs=64), "aim": "below 954"}
+
+
+def test_forward_measures_the_generator_alone() -> None:
+    data = measured("forward")
+    assert data["medians"]["forward"]["images_per_sec"] > 0
+    assert data["ratios"] == {}
+
+
+def test_ceilings_are_operations_of_products_and_bytes_of_a_copy() -> None:
+    sizes = ["--side", "64", "--copied-mib", "1", "--repeats", "1", "--threads", "1"]
+    data = json.loads(run_cli(["bench", "ceilings", *sizes, "--json"]).stdout)
+    assert list(data) == KEYS
+    assert data["configuration"] == {"repeats": 1, "side": 64, "copied_mib": 1}
+    assert list(data["medians"]) == ["matrix product, bf16", "matrix product, fp32", "copy"]
+    assert all(value > 0 for row in data["medians"].values() for value in row.values())
+    assert [list(row) for row in data["medians"].values()] == [["tflop_per_sec"], ["tflop_per_sec"], ["gb_per_sec"]]
 
 
 def test_help_measures_processes_and_needs_no_spec() -> None:

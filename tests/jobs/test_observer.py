@@ -11,9 +11,9 @@ import pytest
 from anomaly_gan import checkpoint
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.checkpoint import gather_image_pools
+from anomaly_gan.memory_use import MemoryUse
 from anomaly_gan.train_state import TrainState
-from anomaly_gan.train_step import TERMS, train_step
-from anomaly_gan.training import StepReport
+from anomaly_gan.train_step import train_step
 from infra.settings import Settings
 from jobs import observer
 from jobs.checkpoints import CheckpointStore
@@ -22,22 +22,8 @@ from jobs.inputs import load_training_split
 from jobs.observer import TrainObserver
 from jobs.spec import TrainSpec
 from tests.builders import equal_states, everything, train_config, train_state
-from tests.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset
+from tests.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
 from tests.helpers import MemoryStorage
-
-REPORT = StepReport(
-    step=1,
-    total_steps=4,
-    nimg=2,
-    losses=dict.fromkeys(TERMS, 1.0),
-    images_per_sec=7.0,
-    data_wait=0.25,
-    learning_rate_factor=1.0,
-    warnings=(),
-    is_sample=False,
-    is_checkpoint=False,
-    is_stopped=False,
-)
 
 
 class Watched:
@@ -128,6 +114,31 @@ def test_warnings_and_the_wait_for_data_are_in_the_log(watched: Watched, capsys:
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("step 1/4  7.0 images/s  data wait 25.0%  d1 1.000")
     assert said[1:] == ["warning: step 1: beware", "warning: step 1: of this too"]
+
+
+def test_what_the_first_steps_took_of_the_memory_is_in_log_history_and_model(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.step(memory=MemoryUse(2**30, 2**29, is_exact=True))
+    watched.step(is_checkpoint=True)
+    assert "memory: 0.50 GiB of the GPU, 1.00 GiB estimated" in capsys.readouterr().out.splitlines()
+    first, second = watched.history()
+    assert first["memory"] == {"estimated_bytes": 2**30, "used_bytes": 2**29, "is_exact": True}
+    assert "memory" not in second
+    watched.finish()
+    model = json.loads(watched.storage.read(f"jobs/{TRAIN_JOB}/out/model/model.json"))
+    assert model["record"]["memory"] == first["memory"]
+
+
+def test_a_checkpoint_that_a_stop_would_cut_off_is_warned_of_in_log_and_history(
+    watched: Watched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched.step(is_checkpoint=True)
+    assert "warning" not in capsys.readouterr().out
+    watched.step(is_checkpoint=True, images_per_sec=0.01)
+    assert "warning: step 2: a step and a checkpoint take 20" in capsys.readouterr().out
+    watched.step(is_checkpoint=True, images_per_sec=0.01)
+    assert [len(row["warnings"]) for row in watched.history()] == [0, 1, 0]
 
 
 def test_a_due_checkpoint_is_stored_with_its_score_and_restores_the_state(watched: Watched, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from ray.train import PreemptionInfo
 
 from jobs import preemption
-from jobs.preemption import GRACE_SEC, POLL_SEC, StopNotice, end_stopped, watch_sigterm
+from jobs.preemption import POLL_SEC, GraceWatch, StopNotice, end_stopped, watch_sigterm
 
 NOTICE = PreemptionInfo(deadline_ms=None, preempted_node_to_ranks={"a": [1]})
 
@@ -80,12 +80,12 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def test_sigterm_asks_to_stop_and_a_second_one_is_handled_as_before(fake_ray: FakeRay, alarms: list[int]) -> None:
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
-    watch_sigterm()
+    watch_sigterm(40)
     notice = StopNotice()
     assert not notice()
     os.kill(os.getpid(), signal.SIGTERM)
     assert notice()
-    assert alarms == [GRACE_SEC]
+    assert alarms == [40]
     assert not ended
     os.kill(os.getpid(), signal.SIGTERM)
     assert ended
@@ -95,10 +95,19 @@ def test_sigterm_asks_to_stop_and_a_second_one_is_handled_as_before(fake_ray: Fa
 def test_a_rank_that_hangs_ends_when_the_grace_is_over() -> None:
     code = (
         "import os, signal, threading; from jobs import preemption\n"
-        "preemption.GRACE_SEC = 1; preemption.watch_sigterm(); os.kill(os.getpid(), signal.SIGTERM)\n"
+        "preemption.watch_sigterm(1); os.kill(os.getpid(), signal.SIGTERM)\n"
         "lock = threading.Lock(); lock.acquire(); lock.acquire()"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == -signal.SIGALRM
+
+
+def test_a_step_and_a_checkpoint_longer_than_the_grace_are_warned_of_once() -> None:
+    watch = GraceWatch(25)
+    assert watch.look(step_sec=5, checkpoint_sec=20) is None
+    told = watch.look(step_sec=6, checkpoint_sec=20)
+    assert told is not None
+    assert told.startswith("a step and a checkpoint take 26 s, resources.stop_grace_sec is 25: ")
+    assert watch.look(step_sec=60, checkpoint_sec=20) is None
 
 
 def test_the_notice_that_a_node_goes_asks_to_stop(fake_ray: FakeRay) -> None:

@@ -9,12 +9,12 @@ import ray
 import torch
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.memory import MOST_AT_A_TIME
+from anomaly_gan.memory import MOST_AT_A_TIME, MemoryEstimate
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
 from jobs.checkpoints import CheckpointStore
-from jobs.context import context_from_plain, load_context
+from jobs.context import context_from_plain, load_context, load_memory_estimate
 from jobs.maskpools import full_name, load_pool_index
 from jobs.record import JobState, list_statuses, load_status
 from jobs.resolve import ResolvedSpec, resolve
@@ -77,6 +77,34 @@ def test_version_view_and_gray_come_from_the_data_set(kind: str) -> None:
         "view.size": "data set",
         "train.model.gray": "data set",
     }
+
+
+@pytest.mark.parametrize("kind", ["train", "tune"])
+def test_the_preset_paper_trains_1000_epochs_of_the_data_set_at_hand(kind: str) -> None:
+    storage = MemoryStorage()
+    index = put_dataset(storage)
+    flags = {"dataset": "tiles", "class_name": "crack", "train.preset": "paper"}
+    resolved = complete(resolve(kind, flags, environ={}), storage)
+    assert isinstance(resolved.spec, TrainSpec | TuneSpec)
+    assert resolved.spec.train.total_images == 1000 * index.counts["train"]["crack"] > 1
+    assert resolved.sources["train.total_images"] == "data set"
+
+
+@pytest.mark.parametrize("memory", [None, MemoryEstimate(1, 3, 2)])
+def test_the_memory_estimate_is_kept_for_the_job_to_compare(memory: MemoryEstimate | None, settings: Settings) -> None:
+    storage = open_storage(settings)
+    put_dataset(storage)
+    job_id = submit(completed(storage), settings, FakeCluster(), memory)
+    assert load_memory_estimate(storage, job_id) == memory
+    assert load_memory_estimate(storage, f"{job_id}/trials/a") is None
+
+
+def test_a_length_that_was_asked_for_or_is_another_presets_stays() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    assert trained(completed(storage, train__preset="paper")).train.total_images == SMALL["train.total_images"]
+    flags = {"dataset": "tiles", "class_name": "crack", "train.preset": "stable"}
+    assert trained(complete(resolve("train", flags, environ={}), storage)).train.total_images == 40_000
 
 
 def test_gray_that_was_asked_for_stays() -> None:
