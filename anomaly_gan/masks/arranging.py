@@ -10,7 +10,7 @@ from anomaly_gan.config import MaskConfig
 from anomaly_gan.masks.habits import Proposal
 from anomaly_gan.masks.parts import Ground, Part, PlacedMask, Placement, PlacementError, unmet
 from anomaly_gan.masks.pool import Element
-from anomaly_gan.masks.transform import cut_to, random_pixel, transform
+from anomaly_gan.masks.transform import cut_to, random_pixel, random_pixel_of_region, transform
 
 ARRANGEMENTS = 10
 """Of several parts, before a part is refused for which the others left no room."""
@@ -118,7 +118,7 @@ class Arranger:
         room = allowed[y : row + bottom - top - height + over_y + 1, x : column + right - left - width + over_x + 1]
         if not cv2.countNonZero(room):  # the part will hang over the border
             y, x, room = 0, 0, allowed
-        down, across = random_pixel(room, self._rng)
+        down, across = random_pixel_of_region(room, self._rng)
         return left + x + across - column, top + y + down - row
 
     def _free_anchor(self, element: Element) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """Turned and scaled shapes: their area, their box, and what holds together."""
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.transform import cut_to, random_pixel, transform
+from anomaly_gan.masks.transform import cut_to, random_pixel, random_pixel_of_region, transform
 
 Mask = NDArray[np.uint8]
 Points = list[tuple[int, int]]
@@ -158,3 +160,15 @@ def test_of_a_shape_larger_than_the_view_a_part_that_holds_some_of_it_is_left(
 def test_every_pixel_of_a_mask_is_drawn() -> None:
     rng = np.random.default_rng(0)
     assert {random_pixel(ELL, rng) for _ in range(100)} == {(int(y), int(x)) for y, x in np.argwhere(ELL)}
+
+
+def test_every_pixel_of_a_region_is_drawn_alike_and_a_sparse_one_too() -> None:
+    rng = np.random.default_rng(0)
+    half = np.zeros((4, 6), np.uint8)
+    half[:, 3:] = 1
+    drawn = Counter(random_pixel_of_region(half, rng) for _ in range(2400))
+    assert set(drawn) == {(int(y), int(x)) for y, x in np.argwhere(half)}
+    assert max(drawn.values()) < 1.35 * min(drawn.values())
+    sparse = np.zeros((300, 300), np.uint8)
+    sparse[7, 290] = 1
+    assert random_pixel_of_region(sparse, rng) == (7, 290)
