@@ -23,7 +23,7 @@ def measure_forward(config: TrainConfig, size: int, device: torch.device, repeat
     """
     generator = build_generator(config.model).to(device).eval()
     if config.compute.channels_last:
-        generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator.to(memory_format=torch.channels_last)
     if config.compute.compile:
         generator.compile()
     images = torch.zeros(config.batch_size, 3, size, size, device=device)
