@@ -251,8 +251,9 @@ def _submit(
     """Check all specs, then start all jobs."""
     from infra.cluster import connect
     from infra.storage import open_storage
+    from jobs.completion import complete
     from jobs.resolve import parse_sets, resolve
-    from jobs.submit import complete, gpu_hint, submit, training_memory
+    from jobs.submit import gpu_hint, submit, training_memory
 
     if follow and len(many) > 1:
         raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")

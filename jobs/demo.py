@@ -11,12 +11,13 @@ from infra.local_head import running_head, stop_head
 from infra.settings import Settings, load_settings
 from infra.sources import FsspecTree
 from infra.storage import open_storage
+from jobs.completion import complete
 from jobs.control import follow
 from jobs.datasets import import_dataset
 from jobs.manifest import pull
 from jobs.record import JobState
 from jobs.resolve import resolve
-from jobs.submit import complete, submit
+from jobs.submit import submit
 
 DATASET = "demo"
 SIZE_PX = 128

@@ -8,11 +8,11 @@ import torch
 from anomaly_gan.study import Study, StudyData, run_study
 from anomaly_gan.training import StepReport
 from infra.storage import Storage
+from jobs.completion import complete
 from jobs.datasets import load_index, load_samples
 from jobs.inputs import load_training_split
 from jobs.resolve import resolve
 from jobs.spec import TrainSpec
-from jobs.submit import complete
 
 
 def study_class(

@@ -10,6 +10,7 @@ from anomaly_gan.mixing import ADDED, anomalies
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage_local import LocalStorage
+from jobs.completion import complete
 from jobs.context import JobContext
 from jobs.datasets import import_dataset
 from jobs.export import export
@@ -21,7 +22,6 @@ from jobs.record import JobState
 from jobs.resolve import ResolvedSpec, flatten, resolve
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
-from jobs.submit import complete
 from tests.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status
 from tests.sources import MemoryTree, blob, gray, png
 

@@ -10,10 +10,10 @@ from anomaly_gan.generation import generate
 from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
+from jobs.completion import complete
 from jobs.inputs import load_training_split
 from jobs.models import import_release, list_models, load_model, publish_model
 from jobs.resolve import resolve
-from jobs.submit import complete
 from tests.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
 from tests.builders_release import (
     empty_release_state,

@@ -14,13 +14,14 @@ from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage import Storage, open_storage
 from jobs.checkpoints import CheckpointStore
+from jobs.completion import complete
 from jobs.context import context_from_plain, load_context, load_memory_estimate
 from jobs.maskpools import full_name, load_pool_index
 from jobs.record import JobState, list_statuses, load_status
 from jobs.resolve import ResolvedSpec, resolve
 from jobs.run import parse_spec_uri
 from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
-from jobs.submit import check_cluster, complete, gpu_hint, needed, submit
+from jobs.submit import check_cluster, gpu_hint, needed, submit
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model, put_spec
 from tests.builders_masks import POOL, built, put_model_of_pool, put_pool
 from tests.helpers import MemoryStorage
