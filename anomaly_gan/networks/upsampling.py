@@ -4,14 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle
 
-FOLDED_BELOW = 16
-"""Output channels: with fewer a convolution at full size leaves most lanes of a vector unit empty."""
-
 
 def resize_conv(in_channels: int, out_channels: int, *, bias: bool) -> nn.Module:
-    """[N, in_channels, H, W] to [N, out_channels, 2 H, 2 W]."""
-    if out_channels < FOLDED_BELOW:
-        return FoldedResizeConv(in_channels, out_channels, bias=bias)
+    """[N, in_channels, H, W] to [N, out_channels, 2 H, 2 W], for many output channels."""
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
@@ -21,20 +16,22 @@ def resize_conv(in_channels: int, out_channels: int, *, bias: bool) -> nn.Module
 class FoldedResizeConv(nn.Conv2d):
     """The same sums taken at the small size: bilinear weights and kernel become one kernel for each of the 2x2 phases.
 
-    The resized input is never made. Beyond the border the image goes on as at its edge, where a convolution of the
+    For few output channels, with which a convolution at full size leaves most lanes of a vector unit empty, and whose
+    input is large: it is never resized. Beyond the border the image goes on as at its edge, where a convolution of the
     resized image would see zeros.
     """
 
     phases: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
-        super().__init__(in_channels, out_channels, 3, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3)
         self.register_buffer("phases", _phases(), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
         folded = torch.einsum("pyh,qxw,oihw->opqiyx", self.phases, self.phases, self.weight).flatten(0, 2)
-        bias = None if self.bias is None else self.bias.repeat_interleave(4)
-        return pixel_shuffle(conv2d(pad(input, (1, 1, 1, 1), mode="replicate"), folded, bias), 2)
+        assert self.bias is not None
+        around = pad(input, (1, 1, 1, 1), mode="replicate")
+        return pixel_shuffle(conv2d(around, folded, self.bias.repeat_interleave(4)), 2)
 
 
 def _phases() -> Tensor:
