@@ -86,7 +86,7 @@ def test_a_train_job_leaves_model_checkpoints_grids_and_tensorboard(suite: Suite
     assert [entry["step"] for entry in kept][-2:] == [35, 40]
     assert len(kept) <= 3
     told = json.loads(suite.agan("models", "list", "--json"))[model]
-    assert told["classes"] == ["paper_scrap"]
+    assert told["class_name"] == "paper_scrap"
     assert told["record"]["world_size"] == 2
     assert told["record"]["aware_weights"] == "random"
 
