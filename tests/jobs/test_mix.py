@@ -1,5 +1,6 @@
 """Several models in one generate job: an anomaly of each in every image."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from jobs.generate import publish
 from jobs.generated import is_kept, published_shards, read_members
 from jobs.model_files import model_digest
 from jobs.rebuild import rebuild
-from jobs.record import JobState
+from jobs.record import JobState, job_key
 from jobs.resolve import ResolvedSpec, flatten, resolve
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
@@ -94,6 +95,17 @@ def test_each_anomaly_is_told_with_its_own_model_place_and_verdict(
             assert told["measures"]["in_mask_change"] is not None and told["quality"]["tries"]
         assert first["light"] is None and second["light"] is not None  # once, over all of it
         assert is_kept(sample) == (first["quality"]["kept"] and second["quality"]["kept"])
+
+
+def test_the_summary_names_all_models_and_counts_images_that_are_kept_with_all_their_anomalies(
+    samples: list[Sample], storage: LocalStorage
+) -> None:
+    told = json.loads(storage.read(job_key(JOB, "out/summary.json")))
+    assert (told["models"], told["classes"]) == ([CRACKS, HOLES], ["crack", "hole"])
+    assert told["images"] == COUNT
+    assert told["quality"]["kept"] == sum(is_kept(sample) for sample in samples)
+    tries = [one for sample in samples for each in anomalies(sample.meta) for one in each["quality"]["tries"]]
+    assert told["quality"]["tries"] == len(tries)
 
 
 def test_an_image_is_that_of_its_models_one_after_the_other(storage: LocalStorage) -> None:
