@@ -18,9 +18,10 @@ from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
 from anomaly_gan.masks.severity import Severity, contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
-from anomaly_gan.mixing import anomalies, joined, laid_onto, noted
+from anomaly_gan.mixing import laid_onto
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.pasting import centred, into_frame, paste
+from anomaly_gan.provenance import anomalies, joined, noted
 from anomaly_gan.quality import QualityGate, Verdict
 from anomaly_gan.relighting import Light, draw_light, relight
 from anomaly_gan.tensors import to_model_range, to_uint8

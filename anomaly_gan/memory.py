@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.utils._pytree import tree_map_only
 
 from anomaly_gan.batches import Batch
 from anomaly_gan.config import ModelConfig, TrainConfig
+from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import make_generator
 from anomaly_gan.train_state import build_state
@@ -20,21 +20,6 @@ from anomaly_gan.train_step import train_step
 
 MOST_AT_A_TIME = 64
 """Images of a forward pass; more are no faster."""
-
-
-@dataclass(frozen=True)
-class MemoryEstimate:
-    """Bytes on the device of one rank; libraries' own workspace and the allocator's rounding come on top.
-
-    Attributes:
-        resting: weights, optimisers' state, averaged weights and full image pools.
-        peak: the most at any moment of a step, `resting` included.
-        image_pools: of both, what the full image pools take.
-    """
-
-    resting: int
-    peak: int
-    image_pools: int = 0
 
 
 def estimate_memory(config: TrainConfig, resolution: int, world_size: int = 1) -> MemoryEstimate:

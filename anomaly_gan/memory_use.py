@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from anomaly_gan.memory import MemoryEstimate
+from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.train_state import TrainState
 
 TOLERANCE = 0.2

@@ -1,8 +1,6 @@
-"""Several anomalies in one picture: what is made later stands clear of what is there, and is told beside it."""
+"""Several anomalies in one picture: what is made later stands clear of what is there."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,9 +9,6 @@ from numpy.typing import NDArray
 from anomaly_gan.data import Sample
 from anomaly_gan.masks.planning import PlannedMask
 from anomaly_gan.views import cut_window
-
-ADDED = "added"
-"""Key of a sample's meta: what is known of each further anomaly, as the meta itself is of the first."""
 
 
 def laid_onto(planned: PlannedMask, onto: Sample, feather_px: int) -> PlannedMask | None:
@@ -37,22 +32,3 @@ def _view_of(picture: NDArray[np.uint8], planned: PlannedMask) -> NDArray[np.uin
         return picture
     left, top, size = window
     return cut_window(picture, top, left, size)
-
-
-def joined(onto: Sample, image: NDArray[np.uint8], masks: Mapping[str, NDArray[np.uint8]], meta: Any) -> Sample:
-    """The picture with one anomaly more."""
-    told = {**onto.meta, ADDED: [*onto.meta.get(ADDED, []), meta]}
-    return Sample(onto.key, image, {**onto.masks, **masks}, meta=told)
-
-
-def anomalies(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What a generated sample's meta tells of each of its anomalies, in the order in which they were made."""
-    return [meta, *meta.get(ADDED, [])]
-
-
-def noted(sample: Sample, notes: Mapping[str, Any]) -> Sample:
-    """The sample with more in what is told of the anomaly that was made last."""
-    *before, last = sample.meta.get(ADDED, []) or [None]
-    if last is None:
-        return replace(sample, meta={**sample.meta, **notes})
-    return replace(sample, meta={**sample.meta, ADDED: [*before, {**last, **notes}]})

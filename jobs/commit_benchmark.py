@@ -77,5 +77,5 @@ def _shard() -> bytes:
     image = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     mask[4:8, 4:8] = 1
-    sample = Sample("gen-00000000", image, {"none": mask}, meta={"class": "none", "dataset": "none"})
+    sample = Sample("gen-00000000", image, {"none": mask}, meta={"class": "none", "model": "none", "dataset": "none"})
     return write_shard([(sample.key, encode_sample(sample))]).data

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from anomaly_gan.data import Sample
-from anomaly_gan.mixing import anomalies
+from anomaly_gan.provenance import anomalies
 from infra.shards import read_shard
 from infra.storage import Storage
 from jobs.manifest import Output, load_manifest, read_output

@@ -10,8 +10,8 @@ import torch
 from anomaly_gan.config import LightConfig
 from anomaly_gan.exporting.instances import part_boxes
 from anomaly_gan.generation import Generated, GenerationPlan, generate
-from anomaly_gan.mixing import anomalies, noted
 from anomaly_gan.networks.generator import Generator
+from anomaly_gan.provenance import anomalies, noted
 from infra.errors import DataError
 from infra.storage import Storage
 from jobs.datasets import load_index

@@ -10,7 +10,7 @@ import torch
 
 from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.generation import Generated
-from anomaly_gan.mixing import anomalies
+from anomaly_gan.provenance import anomalies
 from anomaly_gan.quality import LIMITS
 from infra.errors import UsageError
 from infra.shards import write_shard

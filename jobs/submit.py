@@ -9,7 +9,8 @@ from dataclasses import asdict
 import ray
 import torch
 
-from anomaly_gan.memory import MemoryEstimate, estimate_memory
+from anomaly_gan.memory import estimate_memory
+from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
 from infra.local_head import JOB_STOP_GRACE_SEC

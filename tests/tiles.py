@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from anomaly_gan.data import Sample, decode_png
+from anomaly_gan.data import Sample
+from anomaly_gan.formats.pictures import decode_levels
 from anomaly_gan.grouping import csv_grouping
 from tests.helpers import TEST_DATA
 
@@ -16,8 +17,8 @@ def tiles(class_name: str) -> list[Sample]:
     group_of = csv_grouping((TILES / "groups.csv").read_text(), "tile_group", "groups.csv")
     samples = []
     for path in sorted((TILES / "test" / class_name).iterdir()):
-        image = decode_png(path.read_bytes(), path.name)
-        soft = decode_png((TILES / "ground_truth" / class_name / f"{path.stem}_mask.png").read_bytes(), path.name)
+        image = decode_levels(path.read_bytes(), path.name)
+        soft = decode_levels((TILES / "ground_truth" / class_name / f"{path.stem}_mask.png").read_bytes(), path.name)
         mask = (soft >= 128).astype(np.uint8)
         group = group_of(str(path.relative_to(TILES)))
         samples.append(Sample(path.stem.replace(".", "_"), image, {class_name: mask}, meta={"group": group}))
@@ -28,4 +29,4 @@ def normal_tiles(count: int) -> list[Sample]:
     """So many normal pictures, spread over all."""
     paths = sorted((TILES / "train" / "good").iterdir())
     chosen = [paths[i * len(paths) // count] for i in range(count)]
-    return [Sample(path.stem.replace(".", "_"), decode_png(path.read_bytes(), path.name)) for path in chosen]
+    return [Sample(path.stem.replace(".", "_"), decode_levels(path.read_bytes(), path.name)) for path in chosen]

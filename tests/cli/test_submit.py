@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_gan.memory import MemoryEstimate
+from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.settings import Settings
 from infra.storage_local import LocalStorage
 from jobs.record import JobState, load_status, save_status

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.data import Sample, decode_sample
-from anomaly_gan.mixing import ADDED, anomalies
+from anomaly_gan.provenance import ADDED, anomalies
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage_local import LocalStorage
