@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, pixel_shuffle
+from torch.nn.functional import conv2d, pixel_shuffle
 
 
 def resize_conv(in_channels: int, out_channels: int, *, bias: bool) -> nn.Module:
@@ -30,8 +30,13 @@ class FoldedResizeConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         folded = torch.einsum("pyh,qxw,oihw->opqiyx", self.phases, self.phases, self.weight).flatten(0, 2)
         assert self.bias is not None
-        around = pad(input, (1, 1, 1, 1), mode="replicate")
-        return pixel_shuffle(conv2d(around, folded, self.bias.repeat_interleave(4)), 2)
+        return pixel_shuffle(conv2d(_widened(input), folded, self.bias.repeat_interleave(4)), 2)
+
+
+def _widened(image: Tensor) -> Tensor:
+    """One row and column more on each side, as at the edge; torch's replication pad fails in some compiled layouts."""
+    image = torch.cat([image[:, :, :1], image, image[:, :, -1:]], 2)
+    return torch.cat([image[..., :1], image, image[..., -1:]], 3)
 
 
 def _phases() -> Tensor:
