@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.base import IN_CHANNELS, Generator
 from anomaly_gan.networks.norms import Norm, norm2d
-from anomaly_gan.networks.upsampling import resize_conv
+from anomaly_gan.networks.upsampling import ResizeConv
 
 BLOCKS = 9
 FACTOR = 4
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
 def _up(kind: str, in_channels: int, out_channels: int) -> nn.Module:
     if kind == "transposed":
         return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
-    return resize_conv(in_channels, out_channels, bias=True)
+    return ResizeConv(in_channels, out_channels, bias=True)
 
 
 class ResNetGenerator(Generator):

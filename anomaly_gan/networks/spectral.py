@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.func import functional_call
 from torch.nn.functional import normalize
 
 FIRST_ITERATIONS = 15
@@ -40,8 +41,10 @@ class SpectralNorm(nn.Module):
         with torch.autocast(kind, enabled=False) if can_cast else nullcontext():
             if self.training:
                 self._iterate(self.iterations)
-            sigma = _Sigma.apply(self._matrix(), self.u.clone(), self.v.clone())
-        output: Tensor = self.layer(input / sigma)
+            u, v = self.u.clone(), self.v.clone()
+            sigma = torch.vdot(u, torch.mv(self._matrix().detach(), v))
+        weight = _Normed.apply(self.layer.weight, u, v, sigma)
+        output: Tensor = functional_call(self.layer, {"weight": weight}, input / sigma)
         return output
 
     def _matrix(self) -> Tensor:
@@ -57,16 +60,22 @@ class SpectralNorm(nn.Module):
             normalize(self.v, dim=0, out=self.v)
 
 
-class _Sigma(Function):
-    """u^T W v with constant u and v, a scalar [] (Eq. 12)."""
+class _Normed(Function):
+    """W as it is, of a layer whose input is divided by sigma; its gradient is that of W / sigma with sigma = u^T W v.
+
+    For G the gradient of the layer's own product, that is G - <G, W> / sigma u v^T (Miyato et al. 2018, Eq. 12): no
+    other matrix of W's size is made.
+    """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        ctx.save_for_backward(u, v)
-        return torch.vdot(u, torch.mv(weight, v))
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
+        ctx.save_for_backward(weight, u, v, sigma)
+        return weight.view_as(weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        u, v = ctx.saved_tensors
-        return torch.outer(gradient * u, v), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        weight, u, v, sigma = ctx.saved_tensors
+        towards = torch.vdot(gradient.flatten(), weight.flatten()) / sigma
+        rows = (-towards * u).reshape(-1, *(1 for _ in weight.shape[1:]))
+        return gradient.addcmul_(rows, v.view(weight.shape[1:])), None, None, None

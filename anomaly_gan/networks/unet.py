@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.base import IN_CHANNELS, Generator
 from anomaly_gan.networks.norms import norm2d
-from anomaly_gan.networks.upsampling import FoldedResizeConv, resize_conv
+from anomaly_gan.networks.upsampling import ResizeConv
 
 LEAK = 0.2
 
@@ -15,16 +15,10 @@ def _down(in_channels: int, out_channels: int) -> nn.Module:
     return nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
 
 
-def _up(kind: str, in_channels: int, out_channels: int) -> nn.Module:
+def _up(kind: str, in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Module:
     if kind == "transposed":
-        return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
-    return resize_conv(in_channels, out_channels, bias=False)
-
-
-def _last_up(kind: str, in_channels: int, planes: int) -> nn.Module:
-    if kind == "transposed":
-        return nn.ConvTranspose2d(in_channels, planes, 4, stride=2, padding=1)
-    return FoldedResizeConv(in_channels, planes)
+        return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
+    return ResizeConv(in_channels, out_channels, bias=bias)
 
 
 class UNet(Generator):
@@ -52,7 +46,7 @@ class UNet(Generator):
             before = widths[i] if i == depth - 1 else 2 * widths[i]
             up = _up(config.upsample, before, widths[i - 1])
             self.ups.append(nn.Sequential(nn.ReLU(), up, norm2d(kind, widths[i - 1])))
-        self.head = nn.Sequential(nn.ReLU(), _last_up(config.upsample, 2 * widths[0], self.planes))
+        self.head = nn.Sequential(nn.ReLU(), _up(config.upsample, 2 * widths[0], self.planes, bias=True))
 
     @property
     def last_layer(self) -> nn.Module:

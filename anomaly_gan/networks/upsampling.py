@@ -1,50 +1,44 @@
 """Twice the sides: `upsample: resize`, bilinear and then a 3x3 convolution, which leaves no grid in the image."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pixel_shuffle
+from torch.nn.functional import conv2d, interpolate, pad
+
+FEW_CHANNELS = 8
 
 
-def resize_conv(in_channels: int, out_channels: int, *, bias: bool) -> nn.Module:
-    """[N, in_channels, H, W] to [N, out_channels, 2 H, 2 W], for many output channels."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias),
-    )
+class ResizeConv(nn.Sequential):
+    """[N, in_channels, H, W] to [N, out_channels, 2 H, 2 W]; beyond the border of the resized image are zeros.
 
-
-class FoldedResizeConv(nn.Conv2d):
-    """The same sums taken at the small size: bilinear weights and kernel become one kernel for each of the 2x2 phases.
-
-    For few output channels, with which a convolution at full size leaves most lanes of a vector unit empty, and whose
-    input is large: it is never resized. Beyond the border the image goes on as at its edge, where a convolution of the
-    resized image would see zeros.
+    On a CPU the products are made at the small size: each tap of the kernel is a product of channels there, and the
+    nine results are resized, shifted and added by one matrix for the rows and one for the columns. It is the same sum
+    in another order, of 1/4 + 5/6 side / in_channels times as many products. It is made as it reads on other devices,
+    and where that takes fewer products, unless the output has few channels: then most of its time would be resizing.
     """
 
-    phases: Tensor
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3)
-        self.register_buffer("phases", _phases(), persistent=False)
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
+        convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+        super().__init__(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), convolution)
 
     def forward(self, input: Tensor) -> Tensor:
-        folded = torch.einsum("pyh,qxw,oihw->opqiyx", self.phases, self.phases, self.weight).flatten(0, 2)
-        assert self.bias is not None
-        return pixel_shuffle(conv2d(_widened(input), folded, self.bias.repeat_interleave(4)), 2)
+        resize, convolution = self[0], cast(nn.Conv2d, self[1])
+        is_small = max(input.shape[2:]) <= convolution.in_channels or convolution.out_channels <= FEW_CHANNELS
+        if input.device.type != "cpu" or not is_small:
+            resized: Tensor = convolution(resize(input))
+            return resized
+        (images, _, height, width), channels = input.shape, convolution.out_channels
+        taps = conv2d(input, convolution.weight.permute(0, 3, 2, 1).reshape(-1, input.shape[1], 1, 1))
+        high = torch.matmul(_resized_taps(height, taps), taps.reshape(images * channels * 3, 3 * height, width))
+        rows = high.view(images, channels, 3, 2 * height, width).transpose(2, 3).reshape(-1, 3 * width)
+        large: Tensor = (rows @ _resized_taps(width, taps).T).view(images, channels, 2 * height, 2 * width)
+        return large if convolution.bias is None else large + convolution.bias[:, None, None]
 
 
-def _widened(image: Tensor) -> Tensor:
-    """One row and column more on each side, as at the edge; torch's replication pad fails in some compiled layouts."""
-    image = torch.cat([image[:, :, :1], image, image[:, :, -1:]], 2)
-    return torch.cat([image[..., :1], image, image[..., -1:]], 3)
-
-
-def _phases() -> Tensor:
-    """[2, 3, 3]: how much of small pixel i - 1 + y the kernel's tap h sees at large pixel 2 i + p, at [p, y, h]."""
-    weights = torch.zeros(2, 3, 3)
-    for phase in (0, 1):
-        for tap in (0, 1, 2):
-            nearest, odd = divmod(phase + tap - 1, 2)
-            weights[phase, nearest + 1, tap] += 0.75
-            weights[phase, nearest + (2 if odd else 0), tap] += 0.25
-    return weights
+def _resized_taps(side: int, like: Tensor) -> Tensor:
+    """[2 side, 3 side], of `like`'s type: from a line of `side` px for each tap to the resized line they add up to."""
+    unit = torch.eye(side, dtype=like.dtype, device=like.device)
+    resized = interpolate(unit[:, None], scale_factor=2.0, mode="linear", align_corners=False)[:, 0].T
+    shifted = pad(resized, (0, 0, 1, 1)).unfold(0, 2 * side, 1)  # [3 taps, side, 2 side]
+    return shifted.permute(2, 0, 1).reshape(2 * side, 3 * side)

@@ -51,7 +51,7 @@ def test_unets_weights_keep_their_names() -> None:
     names = {name.rpartition(".")[0] for name in unet.state_dict()}
     assert names == {
         *("downs.0.0", "downs.1.1", "downs.1.2", "downs.2.1"),
-        *("ups.0.1.1", "ups.0.2", "ups.1.1.1", "ups.1.2", "head.1", "detail"),
+        *("ups.0.1.1", "ups.0.2", "ups.1.1.1", "ups.1.2", "head.1.1", "detail"),
     }
 
 

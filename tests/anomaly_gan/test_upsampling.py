@@ -1,36 +1,32 @@
-"""Twice the sides: the folded form against resizing and a convolution."""
+"""Twice the sides: multiplied at the small size, against resizing and a convolution."""
 
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, interpolate, pad
+from torch.profiler import ProfilerActivity, profile
 
-from anomaly_gan.networks.upsampling import FoldedResizeConv, resize_conv
+from anomaly_gan.networks.upsampling import ResizeConv
 
 
-@pytest.mark.parametrize("sides", [(1, 1), (2, 5), (8, 8)])
-def test_a_folded_convolution_is_that_of_the_resized_image(sides: tuple[int, int]) -> None:
-    folded = FoldedResizeConv(5, 2).double()
-    image = torch.randn(2, 5, *sides, dtype=torch.float64)
-    resized = pad(interpolate(image, scale_factor=2, mode="bilinear"), (1, 1, 1, 1), mode="replicate")
-    expected = conv2d(resized, folded.weight, folded.bias)
-    found = folded(image)
+@pytest.mark.parametrize(("in_channels", "sides"), [(5, (1, 1)), (5, (2, 5)), (16, (16, 9)), (5, (6, 2))])
+@pytest.mark.parametrize("out_channels", [2, 12])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_resized_convolution_is_the_same_sum_at_whichever_size_it_is_done(
+    in_channels: int, sides: tuple[int, int], out_channels: int, bias: bool
+) -> None:
+    layer = ResizeConv(in_channels, out_channels, bias=bias).double()
+    image = torch.randn(2, in_channels, *sides, dtype=torch.float64, requires_grad=True)
+    found, expected = layer(image), nn.Sequential(*layer)(image)
     assert torch.allclose(found, expected, atol=1e-12)
-    weights = list(folded.parameters())
-    gradients = [torch.autograd.grad(made.square().sum(), weights) for made in (found, expected)]
+    inputs = [image, *layer.parameters()]
+    gradients = [torch.autograd.grad(made.square().sum(), inputs) for made in (found, expected)]
     for one, wanted in zip(*gradients, strict=True):
         assert torch.allclose(one, wanted, atol=1e-10)
 
 
-def test_a_constant_image_keeps_its_value_up_to_the_border() -> None:
-    folded = FoldedResizeConv(1, 1)
-    assert folded.bias is not None
-    nn.init.constant_(folded.weight, 1 / 9)
-    nn.init.zeros_(folded.bias)
-    assert torch.allclose(folded(torch.full((1, 1, 4, 4), 3.0)), torch.tensor(3.0))
-
-
-def test_both_forms_have_the_same_parameters_and_shapes() -> None:
-    for layer in (resize_conv(8, 3, bias=True), FoldedResizeConv(8, 3)):
-        assert {tuple(p.shape) for p in layer.parameters()} == {(3, 8, 3, 3), (3,)}
-        assert layer(torch.zeros(2, 8, 4, 6)).shape == (2, 3, 8, 12)
+@pytest.mark.parametrize(("channels", "is_small"), [((16, 64), True), ((4, 64), False), ((4, 2), True)])
+def test_it_is_done_at_the_small_size_where_that_is_quicker(channels: tuple[int, int], is_small: bool) -> None:
+    layer, image = ResizeConv(*channels, bias=False), torch.zeros(1, channels[0], 8, 8)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        layer(image)
+    assert ("aten::upsample_bilinear2d" in {event.key for event in seen.key_averages()}) != is_small
