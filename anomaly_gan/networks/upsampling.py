@@ -29,9 +29,10 @@ class ResizeConv(nn.Sequential):
             resized: Tensor = convolution(resize(input))
             return resized
         (images, _, height, width), channels = input.shape, convolution.out_channels
-        taps = conv2d(input, convolution.weight.permute(0, 3, 2, 1).reshape(-1, input.shape[1], 1, 1))
-        high = torch.matmul(_resized_taps(height, taps), taps.reshape(images * channels * 3, 3 * height, width))
-        rows = high.view(images, channels, 3, 2 * height, width).transpose(2, 3).reshape(-1, 3 * width)
+        taps = conv2d(input, convolution.weight.permute(2, 0, 3, 1).reshape(-1, input.shape[1], 1, 1))
+        columns = taps.reshape(images, 3, channels * 3, height, width).permute(1, 3, 0, 2, 4).reshape(3 * height, -1)
+        high = (_resized_taps(height, taps) @ columns).view(2 * height, images, channels, 3, width)
+        rows = high.permute(1, 2, 0, 3, 4).reshape(-1, 3 * width)
         large: Tensor = (rows @ _resized_taps(width, taps).T).view(images, channels, 2 * height, 2 * width)
         return large if convolution.bias is None else large + convolution.bias[:, None, None]
 
