@@ -138,7 +138,7 @@ class LossConfig(Config):
     )
     lambda_aware: float = Field(default=1.0, ge=0, description="weight of Eq. 7")
     lambda_outside: float = Field(
-        default=10.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
+        default=30.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
     )
     aware: Literal["network", "l2_pixels"] = Field(
         default="network", description="Eq. 1 on the aware network's features, or on pixels (ablation of Table 1)"

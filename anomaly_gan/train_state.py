@@ -125,6 +125,16 @@ def autocast(device: torch.device, compute: ComputeConfig) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16")
 
 
+def precision_warning(compute: ComputeConfig, device: torch.device) -> str | None:
+    """A sentence where bf16 is computed without instructions for it: steps were seen to take many times as long."""
+    if compute.precision == "fp32" or device.type != "cpu":
+        return None
+    known = torch.cpu.get_capabilities()
+    if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+        return None
+    return "train.compute.precision: this CPU has no bf16 instructions, which makes bf16 far slower; use fp32"
+
+
 def _recompute_contexts(net: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     return nullcontext(), statistics_kept(net)
 

@@ -16,7 +16,7 @@ from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import TrainConfig
 from anomaly_gan.health import HealthWatch
 from anomaly_gan.memory_use import MemoryUse, MemoryWatch
-from anomaly_gan.train_state import TrainState
+from anomaly_gan.train_state import TrainState, precision_warning
 from anomaly_gan.train_step import TERMS, train_step
 from infra.errors import TrainingError
 
@@ -71,6 +71,7 @@ def run(
         TrainingError: the first term that is not finite, with its name, step and rank.
     """
     config, health = state.config, HealthWatch(state.config.loss)
+    warning = precision_warning(config.compute, state.device)
     with ThreadPoolExecutor(1) as loader:
         window = _Window()
         ahead = loader.submit(source.batch, state.step)
@@ -89,8 +90,9 @@ def run(
             is_stopped = ranks.anyone(should_stop()) and state.step < config.total_steps
             if is_stopped or is_due(config, state.step):
                 report = _report(state, window, health, factor, is_stopped=is_stopped)
-                yield report if memory is None else _with_memory(report, memory.compare(state))
-                window, memory = _Window(), None
+                report = report if memory is None else replace(report, memory=memory.compare(state))
+                yield _warned(report, warning)
+                window, memory, warning = _Window(), None, None
             if is_stopped:
                 return
 
@@ -137,9 +139,10 @@ def _report(state: TrainState, window: _Window, health: HealthWatch, factor: flo
     )
 
 
-def _with_memory(report: StepReport, used: MemoryUse) -> StepReport:
-    warning = used.warning()
-    return replace(report, memory=used, warnings=(*report.warnings, *([warning] if warning else [])))
+def _warned(report: StepReport, *more: str | None) -> StepReport:
+    """With what is to be told of the whole run, before what its steps told."""
+    told = (*more, report.memory.warning() if report.memory else None)
+    return replace(report, warnings=(*(warning for warning in told if warning), *report.warnings))
 
 
 def _refuse_not_finite(everyone: Sequence[Sequence[Sequence[float]]], first_step: int, batch_size: int) -> None:

@@ -301,6 +301,26 @@ def test_warnings_are_in_the_report_of_their_step(stand_in: StandIn) -> None:
     assert outlier.startswith("step 25: grad_g is 99") and winning.startswith("step 50: d1_abnl has been below")
 
 
+@pytest.mark.parametrize(
+    ("precision", "known", "is_warned"),
+    [
+        ("bf16", {"avx2": True, "avx512_bf16": False}, True),
+        ("bf16", {"avx512_bf16": True}, False),
+        ("bf16", {"architecture": "arm64", "bf16": True}, False),
+        ("fp32", {"avx2": True}, False),
+    ],
+)
+def test_the_first_report_warns_of_bf16_on_a_cpu_without_its_instructions(
+    precision: str, known: dict[str, Any], is_warned: bool, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(Steps())
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    config = train_config(log_every_steps=2, compute={"precision": precision})
+    first, second = run(train_state(config), batch_source())
+    assert any("no bf16 instructions" in told for told in first.warnings) == is_warned
+    assert second.warnings == ()
+
+
 def test_learning_rates_are_set_at_every_step(stand_in: StandIn) -> None:
     stand_in(Steps())
     state = train_state(train_config(optim={"lr_g": 1e-3, "lr_d": 2e-3, "decay_start": 0.5}))
