@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infra.errors import UsageError
+from infra.yaml_file import read_yaml
 
 Section = dict[str, Any]  # of a YAML file: keys are checked where they are used
 
@@ -101,13 +100,7 @@ def read_cluster_yaml(path: Path) -> Section:
     Raises:
         UsageError: there is no such file, or it is not a YAML mapping.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise UsageError(f"{path}: cannot be read ({err.strerror}); give the path of a cluster file") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        reason = " ".join(str(err).split())
-        raise UsageError(f"{path}: is not YAML ({reason}); correct it there") from err
+    raw = read_yaml(path, unreadable="give the path of a cluster file")
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is not a mapping of keys to values; start from ray_cluster.yaml")
     return raw

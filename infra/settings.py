@@ -15,10 +15,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.errors import UsageError
+from infra.yaml_file import read_yaml
 
 SETTINGS_FILE = "agan.yaml"
 ENVIRONMENT = {
@@ -101,13 +101,9 @@ def load_settings(
 def _read_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
+    raw = read_yaml(path, unreadable="make it readable or remove it") or {}
     try:
-        raw = yaml.safe_load(path.read_text()) or {}
         return Settings.model_validate(raw).model_dump(exclude={"sources"}, exclude_none=True)
-    except OSError as err:
-        raise UsageError(f"{path}: {err.strerror}; make it readable or remove it") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise UsageError(f"{path}: not valid YAML ({str(err).splitlines()[0]}); mend or remove it") from err
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.masks.pool import MIN_ELEMENT_PX
 from anomaly_gan.masks.rationality import Rationality
 from infra.errors import UsageError
+from infra.yaml_file import read_yaml
 from jobs.maskpool_places import Places
 
 DEFAULT_RATIONALITY = 0.8
@@ -21,12 +21,7 @@ def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[st
     """Class -> what a file says of its rules, each key checked."""
     if file is None:
         return {}
-    try:
-        raw = yaml.safe_load(file.read_text())
-    except OSError as err:
-        raise UsageError(f"--rules {file}: {err.strerror}; name a readable YAML file") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise UsageError(f"--rules {file}: not valid YAML ({str(err).splitlines()[0]}); correct it") from err
+    raw = read_yaml(file, unreadable="name a readable YAML file", name=f"--rules {file}")
     if not isinstance(raw, dict) or not all(isinstance(keys, dict) for keys in raw.values()):
         raise UsageError(f"--rules {file}: expected classes with keys below them, such as crack: {{pose: fixed}}")
     rules = {str(class_name): keys for class_name, keys in raw.items()}

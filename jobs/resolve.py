@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from anomaly_gan.config import PRESETS
 from infra.errors import UsageError
+from infra.yaml_file import read_yaml
 from jobs.spec import SPECS, JobSpec
 
 ENVIRONMENT_PREFIX = "AGAN_SPEC_"
@@ -112,12 +112,7 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
 
 
 def _read(file: Path, kind: str) -> Tree:
-    try:
-        raw = yaml.safe_load(file.read_text())
-    except OSError as err:
-        raise UsageError(f"{file}: {err.strerror}; name a readable spec file") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise UsageError(f"{file}: not valid YAML or JSON ({str(err).splitlines()[0]}); correct it there") from err
+    raw = read_yaml(file, unreadable="name a readable spec file")
     if not isinstance(raw, dict):
         raise UsageError(f"{file}: holds no mapping of keys to values; see `agan submit {kind} --dry-run --json`")
     if raw.get("kind", kind) != kind:

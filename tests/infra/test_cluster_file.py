@@ -99,7 +99,7 @@ def test_importing_the_module_loads_neither_ray_nor_botocore() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: [", "is not YAML"),
+        ("a: [", "not valid YAML"),
         ("- a", "is not a mapping"),
         ("cluster_name: agan", "provider: is missing"),
     ],
@@ -112,7 +112,7 @@ def test_load_refuses_what_is_no_cluster_file(tmp_path: Path, text: str, reason:
 
 
 def test_load_names_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.yaml: cannot be read"):
+    with pytest.raises(UsageError, match=r"nowhere\.yaml: No such file or directory; give the path"):
         load_cluster_file(tmp_path / "nowhere.yaml")
 
 
