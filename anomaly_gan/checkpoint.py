@@ -17,7 +17,7 @@ from anomaly_gan.networks.generator import Generator, make_generator
 from anomaly_gan.train_state import TrainState
 from infra.errors import DataError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 _PARTS = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")

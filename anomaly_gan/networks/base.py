@@ -14,6 +14,10 @@ IN_CHANNELS = 4
 OPACITY_START = -2.0
 """Logit of the opacity before anything is learnt: 12 % of the drawn content shows."""
 
+DETAIL_GAIN = 16.0
+"""Factor of the layer at full resolution, whose first weights are so many times smaller: a step of Adam then moves it
+16 times as far (an equalised learning rate), so that also a short run learns sharp edges."""
+
 
 class Generator(nn.Module, ABC):
     """G_norm2abnl or H_abnl2norm: a network, and how its planes become an image.
@@ -47,7 +51,7 @@ class Generator(nn.Module, ABC):
         drawn = self.draw(seen)
         if self.detail is None:
             return drawn.float().tanh().expand(-1, 3, -1, -1)
-        drawn = (drawn + self.detail(seen)).float()
+        drawn = (drawn + DETAIL_GAIN * self.detail(seen)).float()
         opacity, content = (drawn[:, :1] + OPACITY_START).sigmoid(), drawn[:, 1:].tanh()
         blended: Tensor = image + opacity * grown(mask, self.reach_px) * (content - image)
         return blended

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from anomaly_gan.config import ModelConfig
-from anomaly_gan.networks.base import Generator
+from anomaly_gan.networks.base import DETAIL_GAIN, Generator
 from anomaly_gan.networks.resnet import FACTOR, ResNetGenerator
 from anomaly_gan.networks.unet import UNet
 from infra.errors import UsageError
@@ -32,6 +32,7 @@ def build_generator(config: ModelConfig) -> Generator:
         with torch.no_grad():
             for parameter in (*generator.last_layer.parameters(), *generator.detail.parameters()):
                 parameter.mul_(generator.blend_init)
+            generator.detail.weight.div_(DETAIL_GAIN)
     return generator
 
 

@@ -65,6 +65,15 @@ def test_both_builders_make_the_class_that_the_config_names(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_layer_at_full_resolution_learns_16_times_as_fast(kind: str) -> None:
+    """Its weights begin so many times smaller and are multiplied by 16 (the blending test below)."""
+    torch.manual_seed(0)
+    generator = build_generator(tiny(generator=kind, gray=False))
+    assert generator.detail is not None
+    assert generator.detail.weight.std().item() == pytest.approx(0.02 * generator.blend_init / 16, rel=0.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_weights_begin_as_cyclegans(kind: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(ModelConfig.model_validate({"generator": kind, "resnet_width": 16, "blend": False}))
@@ -163,7 +172,7 @@ def test_a_blending_generator_lays_its_content_over_the_image_by_its_opacity(kin
     images, masks = gray_images(2), square_masks(2)
     seen = torch.cat([images, masks], 1)
     assert generator.detail is not None
-    planes = generator.draw(seen) + generator.detail(seen)
+    planes = generator.draw(seen) + 16 * generator.detail(seen)
     opacity, content = torch.sigmoid(planes[:, :1] - 2), torch.tanh(planes[:, 1:])
     assert planes.shape[1] == (2 if gray else 4)
     assert opacity.max() > 0.1
