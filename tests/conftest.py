@@ -17,6 +17,11 @@ CREDENTIALS = {
 FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "NO_COLOR", "FORCE_COLOR")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest begins first, so that the tests on the other core end with it."""
+    items.sort(key=lambda item: item.path.parent.name != "integration")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> None:
     """No test reads this machine's AWS profile, Ray cluster or agan settings."""

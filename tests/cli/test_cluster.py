@@ -133,4 +133,4 @@ def test_down_hands_over_to_rays_launcher(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_a_cluster_file_that_is_not_there_ends_with_exit_2(command: str) -> None:
     result = run_cli(["cluster", command, "gone.yaml"], exit_code=2)
-    assert "error: gone.yaml: cannot be read (No such file or directory); give the path" in result.stderr
+    assert "error: gone.yaml: No such file or directory; give the path" in result.stderr
