@@ -98,6 +98,7 @@ def test_progress_speed_and_losses_are_in_the_record(suite: Suite, model: str) -
     assert {"d1", "d2", "cycle", "aware", "mask_hit"} <= set(progress["values"])
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_ends_within_15_seconds_and_leaves_nothing_visible(
     suite: Suite, dataset: str, until: Until
 ) -> None:
@@ -212,6 +213,7 @@ def test_tuning_writes_a_spec_that_training_takes(suite: Suite, dataset: str) ->
     assert resolved[0]["sources"]["train.optim.lr_g"] == "file (best-spec.yaml)"
 
 
+@pytest.mark.slow
 def test_several_classes_become_one_job_each(suite: Suite, dataset: str) -> None:
     answer = json.loads(suite.agan("submit", "train", *train_args(dataset, 8), "--class", "screw_a", "--json"))
     assert len(answer["job_ids"]) == 2
@@ -219,6 +221,7 @@ def test_several_classes_become_one_job_each(suite: Suite, dataset: str) -> None
         suite.wait(job_id)
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_work_fails_with_its_own_sentence(suite: Suite, dataset: str) -> None:
     weights = suite.folder / "missing.pth"
     job_id = suite.submit("train", *train_args(dataset, 8), "--set", f"train.aware.weights={weights}", *RETRY_ONCE)
