@@ -1,10 +1,12 @@
 """Training on two ranks against training on one, a resume on another number of ranks, and how ranks end together.
 
-Training a GAN is chaotic. In single precision a difference of 1e-7, from sums taken in another order, can be 1e-3 after
-20 steps of the stable form, and is as large as the terms themselves in the paper's with its tenfold rate; so only the
-first steps are compared there. In double precision nothing is left of it: 20 steps agree to 1e-11. The exception are
-the biases before batch norm, to 1e-6: their gradient is zero but for rounding, which Adam divides by its own size. With
-a larger epsilon such gradients rest, and 20 steps at the stable form's rates agree to 1e-5 in single precision.
+In double precision 20 steps agree to 1e-11, with batch norm over all ranks as with norms of single images. The
+exception are the biases before batch norm, to 1e-6: their gradient is zero but for rounding, which Adam divides by its
+own size. With a larger epsilon such gradients rest, and 20 steps at the stable form's rates agree to 1e-5 in single
+precision.
+Batch norm over all ranks adds up in another order, so in single precision activations differ by 1e-7. Where one of
+them lies so close to the kink of a ReLU, a gradient jumps (by 1e-4 of its norm at the first step, by the seed), and
+the rates of the paper's form make more of it at each step; so only its first step is compared there, to 1e-3.
 A resume on the same number of ranks is compared in single precision, bit for bit.
 """
 
@@ -37,12 +39,12 @@ BATCH_SIZE = 4
 CLOSE = 1e-9
 CLOSE_WITH_BIASES_BEFORE_BATCH_NORM = 1e-5
 CLOSE_IN_SINGLE_PRECISION = 1e-5
+CLOSE_WHERE_KINKS_TELL = 1e-3
 NARROW_NETWORKS = {"generator_widths": (4, 8, 8), "width_mult": 1 / 32}
 STABLE: dict[str, Any] = {"image_pool": 2, "augment": {"probability": 0.5}}
 PAPER: dict[str, Any] = {name: PRESETS["paper"][name] for name in ("image_pool", "model", "crop", "loss", "optim")}
 """With batch norm over all ranks in generators and discriminators."""
-SYNC: dict[str, Any] = STABLE | {"model": {"generator_norm": "sync"}}
-FORMS = {"stable": STABLE, "paper": PAPER, "sync": SYNC}
+FORMS = {"stable": STABLE, "paper": PAPER}
 RESTING_EPS = 1e-3
 CLOSE_AFTER_RESUME = 1e-3
 """Of the terms, in single precision, relative or absolute; stated in docs/method.md."""
@@ -140,33 +142,21 @@ def paper_form(folder: Path) -> dict[str, Any]:
     return long_run("paper", None)
 
 
-def short_run(form: str) -> Losses:
-    return trained(new_state(config_of(3, **FORMS[form])))
-
-
 def stable_form_in_single_precision(folder: Path) -> Losses:
-    return short_run("stable")
+    return trained(new_state(config_of(3, **STABLE)))
 
 
 def paper_form_in_single_precision(folder: Path) -> Losses:
-    return short_run("paper")
-
-
-def resting_run(form: str, path: Path | None) -> dict[str, Any]:
-    """In single precision, with an epsilon of AdamW's that gradients of 0 but for rounding do not pass."""
-    state = new_state(long_config(form))
-    for optimizer in (state.optim_g, state.optim_d):
-        optimizer.param_groups[0]["eps"] = RESTING_EPS
-    losses = trained(state, path)
-    return {"losses": losses, "weights": weights(state)}
+    return trained(new_state(config_of(1, **PAPER)))
 
 
 def resting_stable_form(folder: Path) -> dict[str, Any]:
-    return resting_run("stable", None)
-
-
-def resting_sync_form(folder: Path) -> dict[str, Any]:
-    return resting_run("sync", None)
+    """In single precision, with an epsilon of AdamW's that gradients of 0 but for rounding do not pass."""
+    state = new_state(long_config("stable"))
+    for optimizer in (state.optim_g, state.optim_d):
+        optimizer.param_groups[0]["eps"] = RESTING_EPS
+    losses = trained(state)
+    return {"losses": losses, "weights": weights(state)}
 
 
 def twenty_steps_in_single_precision(folder: Path) -> Losses:
@@ -287,21 +277,13 @@ def shares_in_two_parts(folder: Path) -> dict[str, Any]:
     return in_parts(2)
 
 
-FORM_OF: dict[Scenario, str] = {
-    stable_form: "stable",
-    paper_form: "paper",
-    stable_form_in_single_precision: "stable",
-    paper_form_in_single_precision: "paper",
-    resting_stable_form: "stable",
-    resting_sync_form: "sync",
-}
+FORM_OF: dict[Scenario, str] = {stable_form: "stable", paper_form: "paper"}
 SCENARIOS = (
     stable_form,
     paper_form,
     stable_form_in_single_precision,
     paper_form_in_single_precision,
     resting_stable_form,
-    resting_sync_form,
     twenty_steps_in_single_precision,
     of_one_rank_continued_by_two,
     halves_of_stable_form,
@@ -389,20 +371,25 @@ def test_weights_averages_and_buffers_of_two_ranks_are_the_same_bit_for_bit(
     assert bool(vectors) == (scenario is stable_form)
 
 
-@pytest.mark.parametrize("scenario", [stable_form_in_single_precision, paper_form_in_single_precision])
+@pytest.mark.parametrize(
+    ("scenario", "tolerance"),
+    [
+        (stable_form_in_single_precision, CLOSE_IN_SINGLE_PRECISION),
+        (paper_form_in_single_precision, CLOSE_WHERE_KINKS_TELL),
+    ],
+)
 def test_in_single_precision_the_first_steps_of_two_ranks_are_those_of_one(
-    scenario: Scenario, together: TwoRanks
+    scenario: Scenario, tolerance: float, together: TwoRanks, folder: Path
 ) -> None:
-    assert_close(over_ranks(together.left_by(scenario)), short_run(FORM_OF[scenario]), CLOSE_IN_SINGLE_PRECISION)
+    assert_close(over_ranks(together.left_by(scenario)), scenario(folder), tolerance)
 
 
-@pytest.mark.parametrize("scenario", [resting_stable_form, resting_sync_form])
 def test_twenty_steps_of_two_ranks_in_single_precision_leave_the_parameters_of_one(
-    scenario: Scenario, together: TwoRanks
+    together: TwoRanks, folder: Path
 ) -> None:
-    expected = resting_run(FORM_OF[scenario], None)
-    by_rank = together.left_by(scenario)
-    assert_close(losses_of(by_rank), expected["losses"], CLOSE_AFTER_RESUME)
+    expected = resting_stable_form(folder)
+    by_rank = together.left_by(resting_stable_form)
+    assert_close(losses_of(by_rank), expected["losses"], CLOSE_IN_SINGLE_PRECISION)
     for left in by_rank:
         torch.testing.assert_close(left["weights"], expected["weights"], rtol=0, atol=CLOSE_IN_SINGLE_PRECISION)
 
