@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.crops import CROP_PX
+from anomaly_gan.networks.halving import HalvingConv
 from anomaly_gan.networks.norms import MIXING, norm2d
 from anomaly_gan.networks.spectral import SpectralNorm
 
@@ -37,7 +38,7 @@ class Subnet(nn.Module):
         channels = in_channels
         for i in range(int(math.log2(resolution // LAST_PX))):
             width = scaled(BASE_WIDTH * min(2**i, MAX_WIDTH_FACTOR), config)
-            layers.append(_normed(nn.Conv2d(channels, width, 5, stride=2, padding=2), config))
+            layers.append(_normed(HalvingConv(channels, width), config))
             if config.discriminator_norm != "spectral":
                 layers.append(norm2d(config.discriminator_norm, width))
             layers.append(nn.LeakyReLU(LEAK))

@@ -11,6 +11,8 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 
 FIRST_ITERATIONS = 15
+EPS = 1e-12
+"""Of `torch.nn.functional.normalize`."""
 
 
 class SpectralNorm(nn.Module):
@@ -39,10 +41,8 @@ class SpectralNorm(nn.Module):
         kind = self.layer.weight.device.type
         can_cast = torch.amp.is_autocast_available(kind)  # not on the meta device
         with torch.autocast(kind, enabled=False) if can_cast else nullcontext():
-            if self.training:
-                self._iterate(self.iterations)
+            sigma = self._iterate(self.iterations if self.training else 0)
             u, v = self.u.clone(), self.v.clone()
-            sigma = torch.vdot(u, torch.mv(self._matrix().detach(), v))
         weight = _Normed.apply(self.layer.weight, u, v, sigma)
         output: Tensor = functional_call(self.layer, {"weight": weight}, input / sigma)
         return output
@@ -51,13 +51,18 @@ class SpectralNorm(nn.Module):
         return self.layer.weight.flatten(1)
 
     @torch.no_grad()
-    def _iterate(self, times: int) -> None:
+    def _iterate(self, times: int) -> Tensor:
+        """Improve the vectors; returns sigma = u^T W v, a scalar [], the norm that W^T u has before it becomes v."""
         matrix = self._matrix()
+        if times == 0:
+            return torch.vdot(self.u, torch.mv(matrix, self.v))
         for _ in range(times):
             torch.mv(matrix, self.v, out=self.u)
             normalize(self.u, dim=0, out=self.u)
             torch.mv(matrix.mT, self.u, out=self.v)
-            normalize(self.v, dim=0, out=self.v)
+            sigma: Tensor = torch.linalg.vector_norm(self.v)
+            self.v.div_(sigma.clamp_min(EPS))
+        return sigma
 
 
 class _Normed(Function):
