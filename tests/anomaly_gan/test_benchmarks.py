@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from anomaly_gan.benchmarks import stepping
 from anomaly_gan.benchmarks.cyclegan import CycleGAN, patch_discriminator, resnet_generator
 from anomaly_gan.benchmarks.looping import windows
 from anomaly_gan.benchmarks.measuring import Figures, in_turn, threads_set, timed
@@ -177,6 +178,17 @@ def test_a_cyclegan_step_follows_its_losses_and_changes_all_four_networks() -> N
         weights = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
         earlier = [layer.weight for layer in before.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
         assert not any(torch.equal(*pair) for pair in zip(weights, earlier, strict=True))
+
+
+def test_a_step_beside_cyclegan_is_timed_right_after_another_of_the_same_networks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(CycleGAN, "step", lambda plain, a, b: order.append("CycleGAN"))
+    monkeypatch.setattr(stepping, "train_step", lambda state, batch: order.append(state.config.model.generator))
+    found = stepping.measure_beside_cyclegan(train_config(), VIEW, CPU, 2, lambda done, of: None)
+    assert order == ["CycleGAN"] * 2 + ["resnet9"] * 2 + ["unet"] * 2 + order[:6] * 2
+    assert all(len(row["sec"]) == 2 for row in found.rounds.values())
 
 
 # --- the loop and its data

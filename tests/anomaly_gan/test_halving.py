@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from anomaly_gan.networks.halving import HalvingConv
 
 
-@pytest.mark.parametrize(("channels", "sides"), [(64, (4, 4)), (32, (2, 4)), (16, (2, 2)), (4, (4, 4))])
+@pytest.mark.parametrize(("channels", "sides"), [(64, (4, 4)), (32, (2, 4)), (16, (2, 2))])
 def test_it_is_the_same_sum_as_a_product_and_as_a_convolution(channels: int, sides: tuple[int, int]) -> None:
     layer = HalvingConv(channels, 6).double()
     image = torch.randn(3, channels, *sides, dtype=torch.float64, requires_grad=True)

@@ -44,7 +44,8 @@ NARROW_NETWORKS = {"generator_widths": (4, 8, 8), "width_mult": 1 / 32}
 STABLE: dict[str, Any] = {"image_pool": 2, "augment": {"probability": 0.5}}
 PAPER: dict[str, Any] = {name: PRESETS["paper"][name] for name in ("image_pool", "model", "crop", "loss", "optim")}
 """With batch norm over all ranks in generators and discriminators."""
-FORMS = {"stable": STABLE, "paper": PAPER}
+SYNC: dict[str, Any] = STABLE | {"model": {"generator_norm": "sync"}}
+FORMS = {"stable": STABLE, "paper": PAPER, "sync": SYNC}
 RESTING_EPS = 1e-3
 CLOSE_AFTER_RESUME = 1e-3
 """Of the terms, in single precision, relative or absolute; stated in docs/method.md."""
@@ -140,6 +141,10 @@ def stable_form(folder: Path) -> dict[str, Any]:
 
 def paper_form(folder: Path) -> dict[str, Any]:
     return long_run("paper", None)
+
+
+def sync_form(folder: Path) -> dict[str, Any]:
+    return long_run("sync", None)
 
 
 def stable_form_in_single_precision(folder: Path) -> Losses:
@@ -277,10 +282,11 @@ def shares_in_two_parts(folder: Path) -> dict[str, Any]:
     return in_parts(2)
 
 
-FORM_OF: dict[Scenario, str] = {stable_form: "stable", paper_form: "paper"}
+FORM_OF: dict[Scenario, str] = {stable_form: "stable", paper_form: "paper", sync_form: "sync"}
 SCENARIOS = (
     stable_form,
     paper_form,
+    sync_form,
     stable_form_in_single_precision,
     paper_form_in_single_precision,
     resting_stable_form,
@@ -317,7 +323,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> dict[str, dict[str, Any]]:
     """The long runs by this process alone; the stable form's leaves a checkpoint."""
-    return {"stable": long_run("stable", folder / ALONE_CHECKPOINT), "paper": long_run("paper", None)}
+    checkpoints = {"stable": folder / ALONE_CHECKPOINT}
+    return {form: long_run(form, checkpoints.get(form)) for form in FORMS}
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +351,7 @@ def assert_close(found: Any, expected: Any, tolerance: float) -> None:
 # --- one batch, shared
 
 
-@pytest.mark.parametrize("scenario", [stable_form, paper_form])
+@pytest.mark.parametrize("scenario", FORM_OF)
 def test_the_mean_of_two_ranks_terms_is_the_term_of_one_rank_with_the_whole_batch(
     scenario: Scenario, together: TwoRanks, alone: dict[str, dict[str, Any]]
 ) -> None:
@@ -353,7 +360,7 @@ def test_the_mean_of_two_ranks_terms_is_the_term_of_one_rank_with_the_whole_batc
     assert_close(losses, alone[FORM_OF[scenario]]["losses"], CLOSE)
 
 
-@pytest.mark.parametrize("scenario", [stable_form, paper_form])
+@pytest.mark.parametrize("scenario", FORM_OF)
 def test_two_ranks_get_the_weights_averages_and_buffers_of_one_rank_with_the_whole_batch(
     scenario: Scenario, together: TwoRanks, alone: dict[str, dict[str, Any]]
 ) -> None:
@@ -361,14 +368,14 @@ def test_two_ranks_get_the_weights_averages_and_buffers_of_one_rank_with_the_who
     assert_close(found, expected, CLOSE if scenario is stable_form else CLOSE_WITH_BIASES_BEFORE_BATCH_NORM)
 
 
-@pytest.mark.parametrize("scenario", [stable_form, paper_form])
+@pytest.mark.parametrize("scenario", FORM_OF)
 def test_weights_averages_and_buffers_of_two_ranks_are_the_same_bit_for_bit(
     scenario: Scenario, together: TwoRanks
 ) -> None:
     first, second = together.left_by(scenario)
     assert equal_states(first["weights"], second["weights"])
     vectors = [name for name in first["weights"]["discriminators"] if name.endswith((".u", ".v"))]
-    assert bool(vectors) == (scenario is stable_form)
+    assert bool(vectors) == (scenario is not paper_form)
 
 
 @pytest.mark.parametrize(
