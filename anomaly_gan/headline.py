@@ -50,7 +50,8 @@ def headline(comparison: DetectorComparison) -> Headline:
     if gain >= CLEAR_POINTS:
         return Headline("gain", f"Adding {added} generated images raised {change}.", caveats, figures)
     if gain <= -CLEAR_POINTS:
-        return Headline("loss", f"Adding {added} generated images lowered {change}.", caveats, figures)
+        sentence = f"Adding {added} generated images lowered {change}: they did harm."
+        return Headline("loss", sentence, caveats, figures)
     sentence = (
         f"Adding {added} generated images made no clear difference: mask AP went from "
         f"{figures[0].real:.1f} to {figures[0].both:.1f}, less than {CLEAR_POINTS:g} points."
