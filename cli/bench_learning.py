@@ -38,7 +38,7 @@ def learning(
     """
     import torch
 
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.resolve import parse_sets
     from jobs.study import study_class
 

@@ -22,7 +22,7 @@ def places(
 
     agan bench places --mask-pool tiles --class break --class crack --window 128
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.place_benchmark import measure_places
 
     storage = open_storage(settings_from(store))

@@ -20,7 +20,7 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a Ray head node on 127.0.0.1, unless ours already runs; jobs start it by themselves too."""
-    from infra.local_head import start_head
+    from infra.cluster.local_head import start_head
 
     head = start_head(cpus)
     emit(head.model_dump(mode="json"), f"head node on {head.dashboard}, {head.cpus} CPUs", as_json)
@@ -29,7 +29,7 @@ def start(
 @app.command()
 def status(as_json: JsonOption = False) -> None:
     """Whether our local head node runs."""
-    from infra.local_head import running_head
+    from infra.cluster.local_head import running_head
 
     head = running_head()
     if head is None:
@@ -42,7 +42,7 @@ def status(as_json: JsonOption = False) -> None:
 @app.command()
 def stop(as_json: JsonOption = False) -> None:
     """End our local head node, and no other Ray of this machine."""
-    from infra.local_head import stop_head
+    from infra.cluster.local_head import stop_head
 
     stopped = stop_head()
     emit({"stopped": stopped}, "stopped" if stopped else "no local head node was running", as_json)
@@ -51,7 +51,7 @@ def stop(as_json: JsonOption = False) -> None:
 @app.command()
 def dashboard(cluster: ClusterOption = None, as_json: JsonOption = False) -> None:
     """The Ray dashboard's address, and how to log in."""
-    from infra.cluster import dashboard_login
+    from infra.cluster.ray_cluster import dashboard_login
 
     url, token_file = dashboard_login(settings_from(cluster=cluster))
     text = f"{url}\nIt asks for a token once; copy it from {token_file}\nJobs are at {url}/#/jobs"
@@ -64,7 +64,7 @@ def up(file: FileArgument = CLUSTER_FILE, yes: YesOption = False, as_json: JsonO
 
     agan cluster up ray_cluster.yaml
     """
-    from infra.cluster_launcher import cluster_up, run_aside, run_streaming
+    from infra.cluster.aws.launcher import cluster_up, run_aside, run_streaming
 
     note("a cluster that already runs is updated: its Ray restarts, which ends running jobs")
     started = cluster_up(file, yes=yes, runner=run_aside if as_json else run_streaming)
@@ -75,7 +75,7 @@ def up(file: FileArgument = CLUSTER_FILE, yes: YesOption = False, as_json: JsonO
 @app.command()
 def down(file: FileArgument = CLUSTER_FILE, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """End the cluster that a cluster file describes; the store keeps everything."""
-    from infra.cluster_launcher import cluster_down, run_aside, run_streaming
+    from infra.cluster.aws.launcher import cluster_down, run_aside, run_streaming
 
     cluster_down(file, yes=yes, runner=run_aside if as_json else run_streaming)
     emit({"file": str(file), "up": False}, f"{file}: ended", as_json)

@@ -47,8 +47,8 @@ def import_(
 
     agan data import ./tiles --name tiles --format mvtec --groups groups.csv:tile_group
     """
-    from infra.sources import FsspecTree
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
+    from infra.storage.sources import FsspecTree
     from jobs.datasets import import_dataset
 
     settings = settings_from(store)
@@ -77,7 +77,7 @@ def check(name: NameArgument, store: StoreOption = None, as_json: JsonOption = F
 
     agan data check tiles
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.datasets import check_dataset
 
     report = check_dataset(open_storage(settings_from(store)), name)
@@ -103,7 +103,7 @@ def show(
     agan data show tiles -o sheet.png
     """
     from anomaly_gan.data import encode_png
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.dataset_sheet import draw_sheet
     from jobs.datasets import load_index
 
@@ -120,7 +120,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     agan data list
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.datasets import list_datasets
 
     found = list_datasets(open_storage(settings_from(store)))

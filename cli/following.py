@@ -8,7 +8,7 @@ import typer
 from cli.output import note, progress
 
 if TYPE_CHECKING:
-    from infra.storage import Storage
+    from infra.storage.protocol import Storage
     from jobs.record import JobStatus
 
 

@@ -20,7 +20,7 @@ JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
 @app.command("list")
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All jobs of the store, newest first."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.record import list_statuses
 
     statuses = list_statuses(open_storage(settings_from(store)))
@@ -32,7 +32,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def status(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """State, progress, speed and losses of a job."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.control import current_status
     from jobs.record import load_progress
 
@@ -50,7 +50,7 @@ def logs(
     as_json: JsonOption = False,
 ) -> None:
     """The log of a job, of all its workers."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.record import load_status, read_logs
 
     storage = open_storage(settings_from(store))
@@ -66,7 +66,7 @@ def logs(
 @app.command()
 def wait(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Wait for a job's end; exits 0 succeeded, 1 failed, 4 cancelled, 5 lost."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
 
     status = follow_job(open_storage(settings_from(store)), job, show_log=False)
     if as_json:
@@ -77,7 +77,7 @@ def wait(job: JobArgument, store: StoreOption = None, as_json: JsonOption = Fals
 @app.command()
 def cancel(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """End a job; what it had written stays invisible."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.control import cancel as cancel_job
 
     found = cancel_job(open_storage(settings_from(store)), job)
@@ -92,7 +92,7 @@ def resume(
 
     agan jobs resume generate-20260101-130000-cd34
     """
-    from infra.cluster import connect
+    from infra.cluster.ray_cluster import connect
     from jobs.resume import resume_job
 
     settings = settings_from(store, cluster)
@@ -112,7 +112,7 @@ def retry(
 
     agan jobs retry evaluate-20260101-140000-ef56
     """
-    from infra.cluster import connect
+    from infra.cluster.ray_cluster import connect
     from jobs.resume import retry_job
 
     settings = settings_from(store, cluster)
@@ -131,7 +131,7 @@ def gc(
 
     agan jobs gc --dry-run
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.garbage import find_garbage, remove
 
     storage = open_storage(settings_from(store))

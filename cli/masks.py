@@ -47,7 +47,7 @@ def build(
 
     agan masks build --dataset tiles --name tiles --expert ./drawn
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpool_build import PoolSources, build_mask_pool
 
     settings = settings_from(store)
@@ -82,7 +82,7 @@ def template(
 
     agan masks template tiles -o ratings.html
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpool_sheets import draw_rating_sheet
     from jobs.maskpools import load_pool_index
 
@@ -116,7 +116,7 @@ def score(
     """
     from anomaly_gan.masks.ratings import read_experts, read_ratings
     from anomaly_gan.masks.scoring import warnings_of
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpool_score import score_pool
 
     found = [rating for path in ratings for rating in read_ratings(_text(path), path.name)]
@@ -154,7 +154,7 @@ def show(
     agan masks show tiles -o elements.png
     """
     from anomaly_gan.data import encode_png
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpool_sheets import ORIGINS, draw_elements
     from jobs.maskpools import load_pool_index
 
@@ -191,7 +191,7 @@ def preview(
     agan masks preview tiles --dataset tiles --class crack --window 128 -o preview.png
     """
     from anomaly_gan.data import encode_png
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpool_sheets import PreviewPlan, draw_preview
     from jobs.maskpools import load_pool_index, rules_of, view_of
 
@@ -212,7 +212,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     agan masks list
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.maskpools import list_pools
 
     found = list_pools(open_storage(settings_from(store)))

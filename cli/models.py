@@ -19,7 +19,7 @@ def models() -> None:
 @app.command("list")
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All trained models with class, data set and last measures."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.models import list_models
 
     told = {entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))}
@@ -47,7 +47,7 @@ def import_release(
 
     agan models import-release ./latest_net_G.pth --id cloth --class-name cloth --dataset strips
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.models import import_release as import_
 
     settings = settings_from(store)

@@ -19,7 +19,7 @@ GenerateJobArgument = Annotated[str, typer.Argument(help="Id of a generate job t
 @app.command()
 def show(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List a job's results with size and sha256."""
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.manifest import load_manifest
 
     manifest = load_manifest(open_storage(settings_from(store)), job)
@@ -38,7 +38,7 @@ def pull(
 
     agan results pull generate-20260101-130000-cd34 -o generated
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.manifest import pull as pull_results
 
     target = folder or Path(job)
@@ -63,7 +63,7 @@ def export(
 
     agan results export generate-20260101-130000-cd34 --format coco -o coco
     """
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.export import export as export_images
 
     target = folder or Path(f"{job}-{fmt}")

@@ -218,7 +218,7 @@ def _newest(classes: list[str], dataset: str | None, settings: "Settings") -> li
     """Ids of the models that --class means."""
     if dataset is not None and not classes:
         raise UsageError("--dataset: chooses among the models of a --class; name one, or leave it out")
-    from infra.storage import open_storage
+    from infra.storage.open import open_storage
     from jobs.models import newest_model
 
     return [newest_model(open_storage(settings), name, dataset) for name in classes]
@@ -249,8 +249,8 @@ def _submit(
     as_json: bool,
 ) -> None:
     """Check all specs, then start all jobs."""
-    from infra.cluster import connect
-    from infra.storage import open_storage
+    from infra.cluster.ray_cluster import connect
+    from infra.storage.open import open_storage
     from jobs.completion import complete
     from jobs.resolve import parse_sets, resolve
     from jobs.submit import gpu_hint, submit, training_memory

@@ -14,11 +14,11 @@ from anomaly_gan.aware_training import AwareTraining, random_aware, train_aware
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import AwareConfig, CropConfig
 from anomaly_gan.networks.aware import AwareNetwork, load_vgg16
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
 from infra.settings import Settings
-from infra.sources import read_file
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
+from infra.storage.sources import read_file
 
 
 def aware_network(

@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from infra.digest import sha256_file
 from infra.errors import DataError, NotFoundError
-from infra.storage import Storage
+from infra.storage.digest import sha256_file
+from infra.storage.protocol import Storage
 
 KEEP_LAST = 2
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, timed
 from anomaly_gan.data import Sample, encode_sample
-from infra.shards import write_shard
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
+from infra.storage.shards import write_shard
 from jobs.driver_benchmark import JOB, MODEL, PER_TASK, SUMS, Driven, context_of, drive_resumed, drive_undisturbed
 from jobs.generation_plan import plan_of
 from jobs.model_files import DESCRIPTION

@@ -12,7 +12,7 @@ from anomaly_gan.memory import images_within
 from anomaly_gan.networks.generator import check_view
 from anomaly_gan.train_state import check_ranks
 from infra.errors import UsageError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.checkpoints import CheckpointStore
 from jobs.context import load_spec
 from jobs.datasets import load_index

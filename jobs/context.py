@@ -7,7 +7,8 @@ from typing import Any
 from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.errors import NotFoundError
 from infra.settings import Settings
-from infra.storage import Storage, open_storage
+from infra.storage.open import open_storage
+from infra.storage.protocol import Storage
 from jobs.progress import ProgressReporter
 from jobs.record import job_key
 from jobs.spec import JobSpec, parse_spec

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.cluster import Cluster, find
+from infra.cluster.ray_cluster import Cluster, find
 from infra.errors import ClusterError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.record import (
     LOST_AFTER_SEC,
     JobProgress,

@@ -12,11 +12,11 @@ from anomaly_gan.formats.pictures import is_picture
 from anomaly_gan.formats.source import SourceItem, SourceTree
 from anomaly_gan.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.importing import ClassNames, to_sample
-from infra.digest import sha256
 from infra.errors import DataError
 from infra.settings import Settings
-from infra.shards import Members, read_shard, write_shard, write_shards
-from infra.sources import read_file
+from infra.storage.digest import sha256
+from infra.storage.shards import Members, read_shard, write_shard, write_shards
+from infra.storage.sources import read_file
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""

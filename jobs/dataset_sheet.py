@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.dataset import NORMAL, DatasetIndex, SampleEntry
 from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import read_entries
 
 

@@ -12,11 +12,11 @@ from anomaly_gan.dataset import DatasetIndex, SampleEntry, SkippedEntry, Split, 
 from anomaly_gan.formats.readers import reader
 from anomaly_gan.formats.source import SourceTree
 from anomaly_gan.grouping import split_by_group
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
-from infra.shards import read_shard
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
+from infra.storage.shards import read_shard
 from jobs.dataset_import import (
     Gathered,
     Progress,

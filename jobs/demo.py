@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomaly_gan.render.dataset import render_samples, write_mvtec
-from infra.cluster import connect
+from infra.cluster.local_head import running_head, stop_head
+from infra.cluster.ray_cluster import connect
 from infra.errors import AganError, UsageError
-from infra.local_head import running_head, stop_head
 from infra.settings import Settings, load_settings
-from infra.sources import FsspecTree
-from infra.storage import open_storage
+from infra.storage.open import open_storage
+from infra.storage.sources import FsspecTree
 from jobs.completion import complete
 from jobs.control import follow
 from jobs.datasets import import_dataset

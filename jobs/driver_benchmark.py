@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from infra.settings import Settings
-from infra.storage import StoredObject
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
+from infra.storage.protocol import StoredObject
 from jobs.context import JobContext
 from jobs.generate import collect, generate
 from jobs.hand_out import hand_out

@@ -9,7 +9,7 @@ from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.views import take_view
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.generated import is_kept, published_shards, read_members
 from jobs.spec import EvaluateSpec

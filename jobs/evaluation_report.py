@@ -12,7 +12,7 @@ from anomaly_gan.grids import GridRow
 from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.report import Absent, Chart, MeasureTable, ReportData, Setting
 from infra.errors import NotFoundError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.context import JobContext
 from jobs.record import job_key
 from jobs.resolve import flatten

@@ -9,7 +9,7 @@ from anomaly_gan.data import IMAGE_MEMBER, Sample, decode_sample
 from anomaly_gan.exporting.exporters import Counts, export_samples
 from anomaly_gan.exporting.formats import ExportFormat
 from infra.errors import DataError, UsageError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.generated import is_kept, published_shards, read_members
 from jobs.record import load_status
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from anomaly_gan.data import encode_sample
 from infra.settings import Settings
-from infra.shards import write_shard
-from infra.storage import open_storage
+from infra.storage.open import open_storage
+from infra.storage.shards import write_shard
 from jobs.context import JobContext
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec

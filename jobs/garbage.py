@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infra.errors import DataError, NotFoundError
-from infra.storage import Storage, Unfinished
+from infra.storage.protocol import Storage, Unfinished
 from jobs.control import current_status
 from jobs.manifest import is_published, load_manifest
 from jobs.record import job_key, list_job_ids, load_status

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from anomaly_gan.data import Sample
 from anomaly_gan.provenance import anomalies
-from infra.shards import read_shard
-from infra.storage import Storage
+from infra.storage.protocol import Storage
+from infra.storage.shards import read_shard
 from jobs.manifest import Output, load_manifest, read_output
 
 SHARD_PREFIX = "shards/"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import cast
 
-from infra.digest import sha256
+from infra.storage.digest import sha256
 from jobs.context import JobContext
 from jobs.spec import GenerateSpec
 from jobs.tasks import TaskPlan

@@ -7,7 +7,7 @@ from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import MaskPool, build_pool
 from anomaly_gan.quality import learn_gate
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.maskpools import load_pool, load_pool_index
 

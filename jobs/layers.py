@@ -13,7 +13,7 @@ from anomaly_gan.generation import Generated, GenerationPlan, generate
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.provenance import anomalies, noted
 from infra.errors import DataError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import load_index
 from jobs.inputs import load_training_split
 from jobs.models import load_model

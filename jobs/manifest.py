@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
 from jobs.record import job_key, load_status
 
 SCHEMA_VERSION = 1
@@ -114,7 +114,7 @@ def pull(storage: Storage, job_id: str, folder: Path) -> list[Path]:
         NotFoundError: the job has no results.
         DataError: one differs from the manifest.
     """
-    from infra.storage_local import LocalStorage
+    from infra.storage.local import LocalStorage
 
     target = LocalStorage(folder)
     outputs = load_manifest(storage, job_id).outputs

@@ -20,11 +20,11 @@ from anomaly_gan.masks.index import (
 )
 from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
 from anomaly_gan.masks.rationality_fit import fit_rationality
-from infra.digest import sha256
 from infra.errors import DataError
 from infra.settings import Settings
-from infra.shards import Members, write_shards
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
+from infra.storage.shards import Members, write_shards
 from jobs.datasets import load_index, load_samples
 from jobs.maskpool_experts import read_experts
 from jobs.maskpool_places import Places, read_places

@@ -11,7 +11,7 @@ from anomaly_gan.importing import lost_parts, resize_nearest
 from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, crop_element
 from infra.errors import DataError
 from infra.settings import Settings
-from infra.sources import FsspecTree
+from infra.storage.sources import FsspecTree
 
 LEAST_TOLD = 0.01
 """Share of a polygon that is cut off with a warning; less is a slip of the mouse."""

@@ -13,7 +13,7 @@ from anomaly_gan.importing import stretch_nearest
 from anomaly_gan.masks.pool import Box, Mask
 from infra.errors import DataError
 from infra.settings import Settings
-from infra.sources import FsspecTree, read_file
+from infra.storage.sources import FsspecTree, read_file
 
 Pictures = Mapping[str, tuple[str, int, int]]
 """Sample key -> path in the imported folder, width and height in the data set."""

@@ -6,7 +6,7 @@ from anomaly_gan.masks.index import MaskPoolIndex
 from anomaly_gan.masks.ratings import ExpertEntry, Rating
 from anomaly_gan.masks.scoring import score_masks
 from infra.errors import DataError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.maskpools import SHELF, load_pool_index
 
 

@@ -17,7 +17,7 @@ from anomaly_gan.masks.pool import Mask, MaskPool
 from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
 from anomaly_gan.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
 from infra.errors import DataError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.maskpools import check_pool, load_pool, read_masks
 

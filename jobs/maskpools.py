@@ -9,8 +9,8 @@ from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.masks.index import MASK_MEMBER, REGION_KEY, ElementEntry, MaskPoolIndex, region_key
 from anomaly_gan.masks.pool import Element, Mask, MaskPool
 from infra.errors import DataError, UsageError
-from infra.shards import read_shard
-from infra.storage import Storage
+from infra.storage.protocol import Storage
+from infra.storage.shards import read_shard
 from jobs.versions import Shelf
 
 SHELF = Shelf("mask pool", "maskpools/", MaskPoolIndex, "build it again with `agan masks build`")

@@ -2,9 +2,9 @@
 
 import json
 
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
 
 WEIGHTS = "generator.safetensors"
 DESCRIPTION = "model.json"

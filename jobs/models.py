@@ -16,11 +16,11 @@ from anomaly_gan.checkpoint import Snapshot, load_snapshot, snapshot_bytes
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.networks.released import RELEASED, load_released
-from infra.digest import sha256
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
-from infra.sources import read_file
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
+from infra.storage.sources import read_file
 from jobs.datasets import load_index
 from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.record import job_key

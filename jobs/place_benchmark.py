@@ -4,7 +4,7 @@ from anomaly_gan.benchmarks.placing import PlaceFigures, measure_planned, measur
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.generation import GenerationPlan
 from infra.errors import UsageError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.maskpools import load_pool, load_pool_index, rules_of, view_of
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from infra.errors import StorageError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.record import JobProgress, job_key
 
 WRITE_INTERVAL_SEC = 1.0

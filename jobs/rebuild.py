@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from anomaly_gan.data import IMAGE_MEMBER, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
-from infra.shards import read_shard
+from infra.storage.shards import read_shard
 from jobs.context import load_context
 from jobs.generated import shard_name
 from jobs.manifest import load_manifest, read_output

@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.errors import DataError, ExitCode, NotFoundError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 
 SCHEMA_VERSION = 1
 HEARTBEAT_SEC = 3.0

@@ -4,10 +4,11 @@ import json
 import time
 from dataclasses import dataclass
 
-from infra.cluster import Capacity, Cluster
+from infra.cluster.ray_cluster import Capacity, Cluster
 from infra.errors import UsageError
 from infra.settings import Settings
-from infra.storage import Storage, open_storage
+from infra.storage.open import open_storage
+from infra.storage.protocol import Storage
 from jobs.context import load_memory_estimate, load_spec
 from jobs.control import current_status
 from jobs.record import JobState, JobStatus, job_key, load_status, save_status

@@ -17,7 +17,8 @@ from types import FrameType
 
 from infra.errors import StorageError, UsageError
 from infra.settings import load_settings
-from infra.storage import Storage, open_storage
+from infra.storage.open import open_storage
+from infra.storage.protocol import Storage
 from jobs.record import (
     ATTEMPT_VARIABLE,
     HEARTBEAT_SEC,

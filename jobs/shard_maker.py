@@ -13,7 +13,7 @@ from anomaly_gan.generation import Generated
 from anomaly_gan.provenance import anomalies
 from anomaly_gan.quality import LIMITS
 from infra.errors import UsageError
-from infra.shards import write_shard
+from infra.storage.shards import write_shard
 from jobs.context import JobContext
 from jobs.generated import is_kept
 from jobs.generation_plan import QUALITY, plan_of

@@ -7,7 +7,7 @@ import torch
 
 from anomaly_gan.study import Study, StudyData, run_study
 from anomaly_gan.training import StepReport
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.completion import complete
 from jobs.datasets import load_index, load_samples
 from jobs.inputs import load_training_split

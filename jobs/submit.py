@@ -11,11 +11,12 @@ import torch
 
 from anomaly_gan.memory import estimate_memory
 from anomaly_gan.memory_estimate import MemoryEstimate
-from infra.cluster import Capacity, Cluster
+from infra.cluster.local_head import JOB_STOP_GRACE_SEC
+from infra.cluster.ray_cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError
-from infra.local_head import JOB_STOP_GRACE_SEC
 from infra.settings import Settings
-from infra.storage import Storage, is_local, open_storage
+from infra.storage.open import is_local, open_storage
+from infra.storage.protocol import Storage
 from jobs.record import ATTEMPT_VARIABLE, JobState, JobStatus, job_key, new_job_id, save_status
 from jobs.resolve import ResolvedSpec
 from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec

@@ -16,9 +16,9 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
-from infra.storage import Storage
+from infra.storage.digest import sha256
+from infra.storage.protocol import Storage
 from jobs.manifest import ANEW
 from jobs.record import job_key
 

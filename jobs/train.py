@@ -21,7 +21,7 @@ from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.train_state import TrainState, build_state, join_ranks
 from anomaly_gan.training import StepReport
 from infra.errors import AganError, StorageError, TrainingError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext, context_from_plain, load_memory_estimate

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.masks.index import MaskPoolIndex
 from infra.errors import DataError, NotFoundError, UsageError
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 
 LATEST = "latest.json"
 INDEX = "index.json"

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from infra.cluster import ADDRESS_VARIABLE
+from infra.cluster.ray_cluster import ADDRESS_VARIABLE
 from infra.settings import load_settings
 from jobs.context import JobContext, load_context
 from jobs.failures import expected_error

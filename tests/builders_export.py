@@ -13,7 +13,7 @@ from anomaly_gan.exporting.formats import ExportFormat
 from anomaly_gan.formats.readers import reader
 from anomaly_gan.formats.source import Picture
 from infra.settings import Settings
-from infra.sources import FsspecTree
+from infra.storage.sources import FsspecTree
 from tests.sources import gray
 
 HEIGHT, WIDTH = 48, 64

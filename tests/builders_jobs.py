@@ -12,10 +12,10 @@ from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.train_step import TERMS
 from anomaly_gan.training import StepReport
-from infra.cluster import Capacity
+from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError
-from infra.shards import write_shard
-from infra.storage import Storage
+from infra.storage.protocol import Storage
+from infra.storage.shards import write_shard
 from jobs.datasets import import_dataset, load_index
 from jobs.generated import shard_name
 from jobs.manifest import OutputWriter

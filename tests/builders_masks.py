@@ -9,7 +9,7 @@ import numpy as np
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.masks.index import MaskPoolIndex
 from infra.settings import Settings
-from infra.storage import Storage
+from infra.storage.protocol import Storage
 from jobs.maskpool_build import BuildResult, PoolSources, build_mask_pool
 from tests.builders_jobs import TRAIN_JOB, put_model
 from tests.sources import png

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import NotFoundError
-from infra.storage import StoredObject, Unfinished, check_key, check_prefix
+from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
-TEST_DATA = Path(
-    os.environ.get("AGAN_TEST_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
-).resolve()
+ROOT = Path(__file__).resolve().parents[1]
+"""Of the repository."""
+TEST_DATA = Path(os.environ.get("AGAN_TEST_DATA", ROOT / ".." / "shared" / "data")).resolve()
 
 
 class MemoryStorage:

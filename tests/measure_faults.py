@@ -13,8 +13,8 @@ from statistics import median
 from moto.server import ThreadedMotoServer
 
 from infra.settings import Settings
-from infra.storage import open_storage
-from infra.storage_s3 import s3_client
+from infra.storage.open import open_storage
+from infra.storage.s3 import s3_client
 from jobs.context import JobContext
 from jobs.generate import publish
 from jobs.shard_maker import ShardMaker

@@ -9,8 +9,8 @@ import pytest
 
 from jobs.resolve import known_keys
 from jobs.spec import SPECS
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: path.relative_to(ROOT).as_posix())
 UNFINISHED = re.compile(r"\b(TODO|TBD|FIXME|XXX)\b")
 MODULE = r"(?:cli|jobs|infra|anomaly_gan|tests|docs)/[\w/]+\.py"

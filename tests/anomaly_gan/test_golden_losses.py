@@ -4,15 +4,15 @@ A change that means to change numbers writes it anew: `python -m tests.anomaly_g
 """
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from anomaly_gan.training import run
 from tests.builders import batch_source, train_config, train_state
+from tests.helpers import ROOT
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "losses.json"
+GOLDEN = ROOT / "tests" / "golden" / "losses.json"
 COMMAND = "python -m tests.anomaly_gan.test_golden_losses"
 
 

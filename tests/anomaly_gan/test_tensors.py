@@ -1,14 +1,12 @@
 """The two conversions of the value range."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
 from anomaly_gan.tensors import to_model_range, to_uint8
-
-PACKAGES = Path(__file__).parents[2]
+from tests.helpers import ROOT
 
 
 def test_every_grey_level_comes_back_as_itself() -> None:
@@ -38,6 +36,6 @@ OTHERS = {
 
 
 def test_each_conversion_exists_once() -> None:
-    sources = [path for name in ("anomaly_gan", "jobs", "cli") for path in (PACKAGES / name).rglob("*.py")]
-    found = {str(path.relative_to(PACKAGES)) for path in sources if CONVERSION.search(path.read_text())}
+    sources = [path for name in ("anomaly_gan", "jobs", "cli") for path in (ROOT / name).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)) for path in sources if CONVERSION.search(path.read_text())}
     assert found == {"anomaly_gan/tensors.py", *OTHERS}

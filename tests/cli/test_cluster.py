@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from infra import cluster_launcher
+from infra.cluster.aws import launcher as cluster_launcher
+from infra.cluster.local_head import LocalHead
+from infra.cluster.processes import ProcessMark
 from infra.errors import ClusterError
-from infra.local_head import LocalHead
-from infra.processes import ProcessMark
 from tests.helpers import run_cli
 
 HEAD = LocalHead(
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head node that runs, as far as anybody can tell."""
-    for place in ("infra.local_head", "infra.cluster"):
+    for place in ("infra.cluster.local_head", "infra.cluster.ray_cluster"):
         monkeypatch.setattr(f"{place}.running_head", lambda: HEAD)
 
 
@@ -69,7 +69,9 @@ def test_the_dashboard_of_a_configured_cluster_needs_no_head_node(monkeypatch: p
 
 
 def test_start_offers_the_cores_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.local_head.start_head", lambda cpus: HEAD.model_copy(update={"cpus": cpus or 99}))
+    monkeypatch.setattr(
+        "infra.cluster.local_head.start_head", lambda cpus: HEAD.model_copy(update={"cpus": cpus or 99})
+    )
     assert run_cli(["cluster", "start", "--cpus", "3"]).stdout == "head node on http://127.0.0.1:1234, 3 CPUs\n"
     assert json.loads(run_cli(["cluster", "start", "--json"]).stdout)["cpus"] == 99
 
@@ -84,7 +86,7 @@ def launcher(monkeypatch: pytest.MonkeyPatch, exit_code: int) -> list[dict[str, 
         calls.append({"verb": command[1], "args": list(command[2:]), "stdout": stdout})
         return SimpleNamespace(returncode=exit_code)
 
-    monkeypatch.setattr("infra.cluster_launcher.subprocess.run", run)
+    monkeypatch.setattr("infra.cluster.aws.launcher.subprocess.run", run)
     return calls
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_gan.data import decode_png
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from tests.helpers import run_cli
 from tests.sources import mvtec_files
 

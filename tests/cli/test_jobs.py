@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.record import JobProgress, JobState, job_key
 from jobs.spec import GenerateSpec
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_results, put_spec, put_status
@@ -143,7 +143,7 @@ def test_a_job_that_is_not_there_ends_with_exit_3_and_one_sentence(command: list
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     cluster = FakeCluster()
-    monkeypatch.setattr("infra.cluster.connect", lambda settings: cluster)
+    monkeypatch.setattr("infra.cluster.ray_cluster.connect", lambda settings: cluster)
     return cluster
 
 

@@ -17,9 +17,8 @@ import typer
 from cli.main import app
 from infra.errors import ClusterError, DataError
 from tests.builders_jobs import TRAIN_JOB
-from tests.helpers import run_cli
+from tests.helpers import ROOT, run_cli
 
-ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
 PLAIN = {"COLUMNS": "80"}
 HEAVY = ("torch", "ray", "boto3", "cv2", "numpy", "rich")
@@ -120,7 +119,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def open_storage(settings: object) -> None:
         raise error
 
-    monkeypatch.setattr("infra.storage.open_storage", open_storage)
+    monkeypatch.setattr("infra.storage.open.open_storage", open_storage)
 
 
 def test_an_expected_error_is_one_line_and_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +171,7 @@ def test_s3_is_reached_by_flags_before_the_command(monkeypatch: pytest.MonkeyPat
         seen.append(settings)
         raise DataError("enough")
 
-    monkeypatch.setattr("infra.storage.open_storage", open_storage)
+    monkeypatch.setattr("infra.storage.open.open_storage", open_storage)
     run_cli([*flags, "jobs", "list", "--store", "s3://b"], exit_code=6)
     run_cli(["jobs", "list", "--store", "s3://b"], exit_code=6, env={"AGAN_S3_REGION": "us"})
     first, second = seen

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.data import decode_png
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.maskpools import load_pool_index
 from tests.builders_jobs import put_dataset
 from tests.builders_masks import EXPERT_FILES, bar, coco, labelme, put_files

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model
 from tests.builders_release import empty_release_state, release_file
 from tests.helpers import run_cli

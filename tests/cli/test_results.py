@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.record import JobState
 from tests.builders_export import crack, disc, sample
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status

@@ -8,7 +8,7 @@ import pytest
 
 from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.settings import Settings
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.record import JobState, load_status, save_status
 from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
 from tests.helpers import run_cli
@@ -52,7 +52,7 @@ class EndingCluster(FakeCluster):
 def cluster(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> EndingCluster:
     """The cluster of every submission."""
     cluster = EndingCluster(storage)
-    monkeypatch.setattr("infra.cluster.connect", lambda settings: cluster)
+    monkeypatch.setattr("infra.cluster.ray_cluster.connect", lambda settings: cluster)
     return cluster
 
 
@@ -61,7 +61,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(settings: Settings) -> None:
         raise AssertionError("a cluster was started")
 
-    monkeypatch.setattr("infra.cluster.connect", connect)
+    monkeypatch.setattr("infra.cluster.ray_cluster.connect", connect)
 
 
 def rows(stdout: str) -> dict[str, tuple[str, str]]:

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from infra.settings import Settings, load_settings
-from infra.storage import Storage, open_storage
+from infra.storage.open import open_storage
+from infra.storage.protocol import Storage
 from jobs.control import current_status
 from jobs.manifest import load_manifest
 from jobs.tasks import committed

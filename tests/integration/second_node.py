@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.cluster import RayCluster
-from infra.local_head import LocalHead, head_environment
+from infra.cluster.local_head import LocalHead, head_environment
+from infra.cluster.ray_cluster import RayCluster
 from tests.integration.conftest import Until
 
 START_SEC = 60.0

@@ -16,8 +16,8 @@ import requests
 import yaml
 
 from anomaly_gan.data import decode_sample
-from infra.local_head import LocalHead
-from infra.shards import read_shard
+from infra.cluster.local_head import LocalHead
+from infra.storage.shards import read_shard
 from jobs.manifest import load_manifest, read_output
 from jobs.record import job_key
 from tests.integration.conftest import Suite

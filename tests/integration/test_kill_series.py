@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.shards import read_shard
+from infra.storage.shards import read_shard
 from jobs.control import current_status
 from jobs.garbage import Garbage, find_garbage
 from jobs.generated import SHARD_PREFIX

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import TEST_DATA
+from tests.helpers import ROOT, TEST_DATA
 from tests.integration.conftest import Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
-PAGE = Path(__file__).parents[2] / "docs" / "walkthrough.md"
+PAGE = ROOT / "docs" / "walkthrough.md"
 DOCUMENTED_PORT = "5555"
 TIMEOUT_SEC = 1500
 

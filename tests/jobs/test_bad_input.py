@@ -13,8 +13,8 @@ from anomaly_gan.config import ViewConfig
 from anomaly_gan.data import decode_sample, encode_sample
 from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
-from infra.shards import read_shard
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
+from infra.storage.shards import read_shard
 from jobs.context import JobContext
 from jobs.datasets import load_index
 from jobs.model_files import DESCRIPTION, WEIGHTS

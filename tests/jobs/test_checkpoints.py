@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.digest import sha256
 from infra.errors import DataError
+from infra.storage.digest import sha256
 from jobs.checkpoints import CheckpointStore
 from tests.helpers import MemoryStorage
 

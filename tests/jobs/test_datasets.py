@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from anomaly_gan.data import encode_png
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
-from infra.shards import read_shard, write_shard
-from infra.sources import FsspecTree
+from infra.storage.digest import sha256
+from infra.storage.shards import read_shard, write_shard
+from infra.storage.sources import FsspecTree
 from jobs.dataset_sheet import draw_sheet
 from jobs.datasets import ImportResult, check_dataset, import_dataset, list_datasets, load_index, load_samples
 from tests.helpers import TEST_DATA, MemoryStorage

@@ -7,8 +7,8 @@ import pytest
 
 from infra.errors import StorageError
 from infra.settings import Settings
-from infra.storage import open_storage
-from infra.storage_s3 import s3_client
+from infra.storage.open import open_storage
+from infra.storage.s3 import s3_client
 from jobs.context import JobContext
 from jobs.garbage import find_garbage, remove
 from jobs.generate import publish
@@ -32,7 +32,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once: what is tested is that they come, not how long they wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     monkeypatch.setattr("botocore.retries.adaptive.ClientRateLimiter.on_sending_request", lambda *_, **__: None)
-    monkeypatch.setattr("infra.storage_s3.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("infra.storage.s3.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from infra.errors import DataError, NotFoundError
-from infra.storage import Unfinished
+from infra.storage.protocol import Unfinished
 from jobs.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
 from jobs.manifest import Output, OutputWriter
 from jobs.record import JobState

@@ -14,8 +14,8 @@ from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.quality import LIMITS
 from infra.errors import NotFoundError
 from infra.settings import Settings
-from infra.shards import read_shard
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
+from infra.storage.shards import read_shard
 from jobs.context import JobContext
 from jobs.evaluation_data import load_detector_data
 from jobs.forecast import TRIED, forecast

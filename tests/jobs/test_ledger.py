@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 from jobs.ledger import Ledger
 from jobs.tasks import TaskCommit
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
 
 
 def made(task: int, **sums: tuple[float, int]) -> TaskCommit:
@@ -31,5 +29,5 @@ def test_a_task_that_is_done_again_counts_once() -> None:
 
 
 def test_a_driver_imports_no_torch() -> None:
-    code = "import sys, jobs.work, jobs.generate, infra.storage_s3; sys.exit('torch' in sys.modules)"
+    code = "import sys, jobs.work, jobs.generate, infra.storage.s3; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

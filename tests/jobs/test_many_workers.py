@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from infra.settings import Settings
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.context import JobContext, context_from_plain
 from jobs.generate import publish
 from jobs.generation_plan import plan_of

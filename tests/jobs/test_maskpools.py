@@ -13,9 +13,9 @@ from anomaly_gan.data import decode_png
 from anomaly_gan.masks.index import MaskPoolIndex
 from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.ratings import Rating, read_experts, read_ratings
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
-from infra.shards import read_shard
+from infra.storage.digest import sha256
+from infra.storage.shards import read_shard
 from jobs.datasets import import_dataset, load_index
 from jobs.maskpool_score import score_pool
 from jobs.maskpools import check_pool, full_name, list_pools, load_pool, load_pool_index, read_masks, rules_of, view_of

@@ -10,7 +10,7 @@ from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.provenance import ADDED, anomalies
 from infra.errors import UsageError
 from infra.settings import Settings
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.completion import complete
 from jobs.context import JobContext
 from jobs.datasets import import_dataset

@@ -7,9 +7,9 @@ import torch
 
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.generation import generate
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
+from infra.storage.digest import sha256
 from jobs.completion import complete
 from jobs.inputs import load_training_split
 from jobs.models import import_release, list_models, load_model, publish_model

@@ -9,10 +9,10 @@ from threading import Barrier
 
 import pytest
 
-from infra.cluster import Capacity
+from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.context import load_spec
 from jobs.control import cancel
 from jobs.record import JobState, job_key, load_status

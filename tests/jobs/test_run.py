@@ -12,25 +12,24 @@ import pytest
 
 import jobs.run
 import jobs.work
+from infra.cluster.processes import is_alive, mark
 from infra.errors import DataError, StorageError, UsageError
-from infra.processes import is_alive, mark
 from infra.settings import Settings
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 from jobs.context import JobContext
 from jobs.record import JobState, JobStatus, load_status, read_logs
 from jobs.run import LogMirror, Supervisor, parse_spec_uri
 from jobs.spec import GenerateSpec
 from tests.builders_jobs import TRAIN_JOB, put_spec, put_status
-from tests.helpers import MemoryStorage
+from tests.helpers import ROOT, MemoryStorage
 
-ROOT = Path(__file__).resolve().parents[2]
 WAIT_SEC = 20.0
 
 SUPERVISE = """
 import sys
 from pathlib import Path
 import jobs.run
-from infra.storage_local import LocalStorage
+from infra.storage.local import LocalStorage
 jobs.run.LOG_FLUSH_SEC = 0.05
 store, job_id, code = sys.argv[1:]
 sys.exit(jobs.run.Supervisor(LocalStorage(Path(store)), job_id, [sys.executable, "-u", "-c", code]).run())

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from anomaly_gan.data import decode_sample
-from infra.digest import sha256
 from infra.errors import StorageError, UsageError
 from infra.settings import Settings
-from infra.shards import read_shard
-from infra.storage_local import LocalStorage
+from infra.storage.digest import sha256
+from infra.storage.local import LocalStorage
+from infra.storage.shards import read_shard
 from jobs.context import JobContext, context_from_plain
 from jobs.datasets import load_index
 from jobs.generate import ShardActor, generate, publish

@@ -13,7 +13,8 @@ from anomaly_gan.memory import MOST_AT_A_TIME
 from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
-from infra.storage import Storage, open_storage
+from infra.storage.open import open_storage
+from infra.storage.protocol import Storage
 from jobs.checkpoints import CheckpointStore
 from jobs.completion import complete
 from jobs.context import context_from_plain, load_context, load_memory_estimate

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.digest import sha256
 from infra.errors import DataError, NotFoundError, UsageError
+from infra.storage.digest import sha256
 from jobs.ledger import Ledger
 from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, take_back_broken, total
 from tests.helpers import MemoryStorage

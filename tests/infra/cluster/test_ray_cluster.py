@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cluster import connect, find
+from infra.cluster.ray_cluster import connect, find
 from infra.errors import ClusterError, UsageError
 from infra.settings import Settings
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import local_head
+from infra.cluster import local_head
+from infra.cluster.local_head import head_environment, running_head, start_head, state_folder, stop_head, token_path
+from infra.cluster.processes import ProcessMark, is_alive
 from infra.errors import ClusterError
-from infra.local_head import head_environment, running_head, start_head, state_folder, stop_head, token_path
-from infra.processes import ProcessMark, is_alive
 
 SERVER = """
 import http.server, sys

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.cluster_file import WorkerType, find_placeholders, load_cluster_file, refuse_placeholders
+from infra.cluster.aws.launcher_file import WorkerType, find_placeholders, load_cluster_file, refuse_placeholders
 from infra.errors import UsageError
+from tests.helpers import ROOT
 
-SHIPPED = Path(__file__).resolve().parents[2] / "ray_cluster.yaml"
+SHIPPED = ROOT / "ray_cluster.yaml"
 FILLED_IN = {
     "REPLACE_ME_REGION": "us-east-1",
     "REPLACE_ME_AMI_ID": "ami-0123456789abcdef0",
@@ -90,7 +91,7 @@ def test_loading_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_importing_the_module_loads_neither_ray_nor_botocore() -> None:
-    modules = "infra.cluster_file, infra.cluster_launcher"
+    modules = "infra.cluster.aws.launcher_file, infra.cluster.aws.launcher"
     code = f"import sys, {modules}; print({{'ray', 'botocore'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=SHIPPED.parent, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import NotFoundError, StorageError
-from infra.storage import StoredObject, Unfinished, check_key, check_prefix
+from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
 """Begins the name of a file that is still being written; never listed."""

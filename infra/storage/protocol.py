@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.errors import UsageError
-from infra.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +97,3 @@ def check_prefix(prefix: str) -> str:
     if prefix:
         check_key(prefix.removesuffix("/"))
     return prefix
-
-
-def is_local(uri: str) -> bool:
-    """Whether only processes of one machine can reach the store."""
-    return not uri.startswith("s3://")
-
-
-def open_storage(settings: Settings) -> Storage:
-    """The store that the settings name.
-
-    Raises:
-        UsageError: no store is set, or its URI has a scheme that is neither s3 nor a folder.
-    """
-    uri = settings.require_store()
-    if uri.startswith("s3://"):
-        from infra.storage_s3 import S3Storage
-
-        return S3Storage(uri, settings)
-    if "://" in uri:
-        raise UsageError(f"store {uri!r}: unknown scheme; use s3://bucket/prefix or a local folder")
-    from infra.storage_local import LocalStorage
-
-    return LocalStorage(Path(uri))

@@ -2,13 +2,13 @@ import io
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import pytest
 
-from infra.digest import sha256
 from infra.errors import DataError
-from infra.shards import read_shard, write_shard, write_shards
+from infra.storage.digest import sha256
+from infra.storage.shards import read_shard, write_shard, write_shards
+from tests.helpers import ROOT
 
 SAMPLES = [(f"s{i}", {"image.png": bytes([i]) * 700, "meta.json": b"{}"}) for i in range(5)]
 
@@ -77,8 +77,8 @@ def test_two_members_of_one_name_are_refused() -> None:
 
 
 def test_reading_imports_neither_webdataset_nor_torch() -> None:
-    code = "import sys, infra.shards; sys.exit('torch' in sys.modules or 'webdataset' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    code = "import sys, infra.storage.shards; sys.exit('torch' in sys.modules or 'webdataset' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_cut_shard_is_refused_by_name() -> None:

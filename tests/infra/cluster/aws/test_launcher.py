@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.cluster_launcher import cluster_down, cluster_up, run_streaming
+from infra.cluster.aws.launcher import cluster_down, cluster_up, run_streaming
+from infra.cluster.ray_program import ensure_token
 from infra.errors import ClusterError, UsageError
-from infra.ray_program import ensure_token
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
-from infra.sources import FsspecTree, read_file
+from infra.storage.sources import FsspecTree, read_file
 
 FILES = {"b.png": b"b", "sub/a.png": b"a", "sub/.DS_Store": b"", ".git/x": b"", "__MACOSX/b.png": b""}
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from infra.digest import sha256
 from infra.errors import DataError
+from infra.storage.digest import sha256
 
 MAX_SHARD_BYTES = 32 << 20
 """A shard is closed before a sample that would pass this size; readers take a shard in one request."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.cluster.processes import ProcessMark, end, is_alive, mark, mark_tree
+from infra.cluster.ray_program import ensure_token, ray_program
 from infra.errors import ClusterError
-from infra.processes import ProcessMark, end, is_alive, mark, mark_tree
-from infra.ray_program import ensure_token, ray_program
-from infra.storage_local import write_atomically
+from infra.storage.local import write_atomically
 
 START_TIMEOUT_SEC = 120.0
 STOP_TIMEOUT_SEC = 8.0

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
-from infra.storage import StoredObject, Unfinished, check_key, check_prefix
+from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
 MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}

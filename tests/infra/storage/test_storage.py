@@ -15,12 +15,14 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
-from infra import storage_local, storage_s3
 from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
-from infra.storage import Storage, check_key, is_local, open_storage
-from infra.storage_local import LocalStorage
-from infra.storage_s3 import S3Storage, s3_client
+from infra.storage import local as storage_local
+from infra.storage import s3 as storage_s3
+from infra.storage.local import LocalStorage
+from infra.storage.open import is_local, open_storage
+from infra.storage.protocol import Storage, check_key
+from infra.storage.s3 import S3Storage, s3_client
 from tests.helpers import MemoryStorage
 
 RACERS = 16
@@ -240,7 +242,7 @@ def test_an_interrupted_write_leaves_the_old_object(
     source = tmp_path / "source"
     source.write_bytes(b"new")
     local.write("a", b"old")
-    monkeypatch.setattr("infra.storage_local.os.replace", power_cut)
+    monkeypatch.setattr("infra.storage.local.os.replace", power_cut)
     with pytest.raises(StorageError, match="a: No space left on device; check the folder's rights and free space"):
         local.write("a", b"new") if method == "write" else local.upload(source, "a")
     assert local.read("a") == b"old"

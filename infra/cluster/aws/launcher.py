@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from infra.cluster_file import ClusterFile, load_cluster_file, read_cluster_yaml, refuse_placeholders
+from infra.cluster.aws.launcher_file import ClusterFile, load_cluster_file, read_cluster_yaml, refuse_placeholders
+from infra.cluster.ray_program import ensure_token, ray_program
 from infra.errors import ClusterError, UsageError
-from infra.ray_program import ensure_token, ray_program
 
 STDERR = 2
 """Its file descriptor."""

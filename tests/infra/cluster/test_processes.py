@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.processes import ProcessMark, end, is_alive, mark, mark_tree
+from infra.cluster.processes import ProcessMark, end, is_alive, mark, mark_tree
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 PARENT = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from infra.cluster.local_head import LocalHead, running_head, start_head, token_path
 from infra.errors import ClusterError, UsageError
-from infra.local_head import LocalHead, running_head, start_head, token_path
 from infra.settings import Settings, load_settings
 
 PROBE_TIMEOUT_SEC = 10.0
