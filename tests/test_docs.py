@@ -9,7 +9,7 @@ import pytest
 
 from jobs.resolve import known_keys
 from jobs.spec import SPECS
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: path.relative_to(ROOT).as_posix())
 UNFINISHED = re.compile(r"\b(TODO|TBD|FIXME|XXX)\b")

@@ -5,7 +5,7 @@ import pytest
 
 from anomaly_gan.formats.anchors import Anchor, match_anchors, read_anchors, read_anchors_csv
 from infra.errors import DataError
-from tests.sources import MemoryTree, gray, png
+from tests.support.sources import MemoryTree, gray, png
 
 CLASSES = ("screw", "dent")
 HEADER = "image,class,left,top,width,height"

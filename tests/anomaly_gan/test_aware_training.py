@@ -14,7 +14,7 @@ from anomaly_gan.config import CropConfig, MaskConfig
 from anomaly_gan.data import Sample
 from anomaly_gan.tensors import to_model_range
 from infra.errors import DataError
-from tests.builders import CPU, NarrowAware, abnormal_sample, batch_source, normal_sample, weights_of
+from tests.support.builders import CPU, NarrowAware, abnormal_sample, batch_source, normal_sample, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

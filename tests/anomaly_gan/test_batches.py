@@ -15,7 +15,7 @@ from anomaly_gan.crops import number_parts
 from anomaly_gan.data import Sample
 from anomaly_gan.masks.pool import Element, MaskPool, build_pool
 from infra.errors import DataError
-from tests.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
+from tests.support.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
 
 
 def tensors(batch: Batch) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ from anomaly_gan.benchmarks.workers import cores_of
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.train_step import train_step
-from tests.builders import CPU, batch_source, gradients_of, train_config, train_state
+from tests.support.builders import CPU, batch_source, gradients_of, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -21,7 +21,7 @@ from anomaly_gan.config import ViewConfig
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.training import run
 from infra.errors import DataError
-from tests.builders import (
+from tests.support.builders import (
     CPU,
     PRESETS,
     TINY_NETWORKS,

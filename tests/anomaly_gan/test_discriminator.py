@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.spectral import SpectralNorm
-from tests.builders import TINY_NETWORKS
+from tests.support.builders import TINY_NETWORKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,8 +13,8 @@ from anomaly_gan.formats.experts import DrawnMask, read_expert_masks
 from anomaly_gan.formats.labelme import draw_all, parse
 from anomaly_gan.importing import ClassNames
 from infra.errors import DataError
-from tests.helpers import TEST_DATA
-from tests.sources import MemoryTree, blob, gigantic_png, gray, png
+from tests.support.helpers import TEST_DATA
+from tests.support.sources import MemoryTree, blob, gigantic_png, gray, png
 
 EXAMPLES = TEST_DATA / "labelme_examples"
 needs_examples = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="AGAN_TEST_DATA has no labelme_examples")

@@ -13,7 +13,7 @@ from anomaly_gan.exporting.exporters import EXPORTERS, export_samples
 from anomaly_gan.exporting.formats import ExportFormat
 from anomaly_gan.importing import ClassNames, to_sample
 from infra.errors import DataError, UsageError
-from tests.builders_export import SHAPES, crack, disc, read_back, ring, sample, samples, write
+from tests.support.builders_export import SHAPES, crack, disc, read_back, ring, sample, samples, write
 
 FORMATS = sorted(EXPORTERS)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.data import Sample
 from anomaly_gan.exporting.coco import run_lengths
-from tests.builders_export import HEIGHT, WIDTH, blank, crack, sample, samples, write
+from tests.support.builders_export import HEIGHT, WIDTH, blank, crack, sample, samples, write
 
 
 def decoded(segmentation: dict[str, list[int]]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.builders_export import HEIGHT, WIDTH, crack, disc, pixels, sample, write
+from tests.support.builders_export import HEIGHT, WIDTH, crack, disc, pixels, sample, write
 
 
 def document(folder: Path, key: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infra.errors import DataError
-from tests.builders_export import crack, disc, read_back, sample, samples, write
+from tests.support.builders_export import crack, disc, read_back, sample, samples, write
 
 
 def test_the_importer_reads_the_same_pictures_and_masks(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from anomaly_gan.exporting.outlines import outlines
-from tests.builders_export import HEIGHT, SHAPES, WIDTH, blank, crack, disc, sample, samples, sieve, write
+from tests.support.builders_export import HEIGHT, SHAPES, WIDTH, blank, crack, disc, sample, samples, sieve, write
 
 Mask = NDArray[np.uint8]
 Polygons = list[NDArray[np.float64]]

@@ -9,8 +9,8 @@ from anomaly_gan.formats import labelme
 from anomaly_gan.formats.coco import read
 from anomaly_gan.formats.source import Picture
 from infra.errors import DataError
-from tests.helpers import TEST_DATA
-from tests.sources import MemoryTree, blob, gray, png
+from tests.support.helpers import TEST_DATA
+from tests.support.sources import MemoryTree, blob, gray, png
 
 EXAMPLE = TEST_DATA / "labelme_examples" / "instance_segmentation"
 MASK = (blob() > 0).astype(np.uint8)

@@ -3,7 +3,7 @@ import pytest
 from anomaly_gan.formats.folder import read
 from anomaly_gan.formats.readers import reader
 from infra.errors import DataError, UsageError
-from tests.sources import MemoryTree, blob, gray, png
+from tests.support.sources import MemoryTree, blob, gray, png
 
 
 def files() -> dict[str, bytes]:

@@ -10,8 +10,8 @@ from PIL import Image
 from anomaly_gan.formats.labelme import read
 from anomaly_gan.formats.source import Picture
 from infra.errors import DataError
-from tests.helpers import TEST_DATA
-from tests.sources import MemoryTree, gray, png
+from tests.support.helpers import TEST_DATA
+from tests.support.sources import MemoryTree, gray, png
 
 EXAMPLES = TEST_DATA / "labelme_examples"
 needs_examples = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="AGAN_TEST_DATA has no labelme_examples")

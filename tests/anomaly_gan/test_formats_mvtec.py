@@ -7,7 +7,7 @@ from PIL import Image
 from anomaly_gan.formats.mvtec import read
 from anomaly_gan.formats.source import Picture
 from infra.errors import DataError
-from tests.sources import MemoryTree, blob, gigantic_png, gray, mvtec_files, png
+from tests.support.sources import MemoryTree, blob, gigantic_png, gray, mvtec_files, png
 
 
 def load_all(files: dict[str, bytes]) -> dict[str, Picture]:

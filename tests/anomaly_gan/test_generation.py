@@ -16,7 +16,7 @@ from anomaly_gan.masks.severity import MAX_GAIN, Severity, contrast
 from anomaly_gan.networks.generator import Generator, UNet
 from anomaly_gan.pasting import paste
 from infra.errors import DataError
-from tests.builders import CLASS, generation_plan, picture, tiny_generator
+from tests.support.builders import CLASS, generation_plan, picture, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

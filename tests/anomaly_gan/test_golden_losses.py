@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from anomaly_gan.training import run
-from tests.builders import batch_source, train_config, train_state
-from tests.helpers import ROOT
+from tests.support.builders import batch_source, train_config, train_state
+from tests.support.helpers import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "losses.json"
 COMMAND = "python -m tests.anomaly_gan.test_golden_losses"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from anomaly_gan.image_pool import ImagePool
-from tests.builders import CPU, equal_states
+from tests.support.builders import CPU, equal_states
 
 BATCH = 4
 

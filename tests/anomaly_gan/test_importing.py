@@ -4,7 +4,7 @@ import pytest
 from anomaly_gan.formats.source import Picture
 from anomaly_gan.importing import ClassNames, lost_parts, resize_image, resize_nearest, to_sample
 from infra.errors import DataError
-from tests.sources import blob, gray
+from tests.support.sources import blob, gray
 
 
 def picture(**more: object) -> Picture:

@@ -10,7 +10,7 @@ from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.train_state import TrainState, build_state
 from anomaly_gan.train_step import train_step
-from tests.builders import CPU, batch_source, train_config
+from tests.support.builders import CPU, batch_source, train_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ from anomaly_gan.memory import estimate_memory
 from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.memory_use import MemoryUse, MemoryWatch, peak_resident_bytes, resident_bytes
 from anomaly_gan.training import run
-from tests.builders import CPU, batch_source, train_config, train_state
+from tests.support.builders import CPU, batch_source, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.generator import Generator, UNet, build_generator, check_view, make_generator
 from infra.errors import UsageError
-from tests.builders import TINY_NETWORKS, tiny_generator
+from tests.support.builders import TINY_NETWORKS, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

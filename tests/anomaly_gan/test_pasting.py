@@ -12,7 +12,7 @@ from anomaly_gan.masks.severity import contrast
 from anomaly_gan.pasting import into_frame
 from anomaly_gan.relighting import Light, draw_light, relight
 from infra.errors import DataError
-from tests.builders import CLASS, generation_plan, normal_sample, picture, tiny_generator
+from tests.support.builders import CLASS, generation_plan, normal_sample, picture, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

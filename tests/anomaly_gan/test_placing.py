@@ -10,7 +10,7 @@ from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.pool import build_pool
 from anomaly_gan.masks.rationality_fit import fit_rationality
 from jobs.maskpool_rules import DEFAULT_RATIONALITY
-from tests.tiles import needs_tiles, normal_tiles, tiles
+from tests.support.tiles import needs_tiles, normal_tiles, tiles
 
 MASKS = 200
 

@@ -23,7 +23,7 @@ from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term
 from anomaly_gan.masks.severity import Severity
 from infra.errors import DataError
-from tests.builders import CLASS, normal_sample
+from tests.support.builders import CLASS, normal_sample
 
 Mask = NDArray[np.uint8]
 SIZE = 64

@@ -10,7 +10,7 @@ from anomaly_gan.config import CropConfig, MaskConfig
 from anomaly_gan.networks.generator import UNet
 from anomaly_gan.preview import Previewer, to_row
 from anomaly_gan.train_state import TrainState
-from tests.builders import NarrowAware, batch_source, generation_plan, tiny_generator, train_config, train_state
+from tests.support.builders import NarrowAware, batch_source, generation_plan, tiny_generator, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

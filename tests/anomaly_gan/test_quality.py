@@ -13,7 +13,7 @@ from anomaly_gan.generation import GenerationPlan, generate
 from anomaly_gan.metrics.mask_change import MaskChange
 from anomaly_gan.networks.generator import UNet
 from anomaly_gan.quality import LIMITS, QualityGate, fingerprint, learn_gate, sharpness
-from tests.builders import CLASS, abnormal_sample, generation_plan, normal_sample
+from tests.support.builders import CLASS, abnormal_sample, generation_plan, normal_sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

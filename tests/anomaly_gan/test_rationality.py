@@ -15,7 +15,7 @@ from anomaly_gan.masks.parts import Part
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
 from infra.errors import DataError
-from tests.tiles import needs_tiles, tiles
+from tests.support.tiles import needs_tiles, tiles
 
 Image = NDArray[np.uint8]
 Where = Callable[[np.random.Generator], Part]

@@ -3,7 +3,7 @@ import pytest
 
 from anomaly_gan.formats.regions import match_regions, read_region, resize_region
 from infra.errors import DataError
-from tests.sources import MemoryTree, blob, gray, png
+from tests.support.sources import MemoryTree, blob, gray, png
 
 SOURCES = {"k0": ("train/good/000.jpg", 32, 24), "k1": ("test/good/000.jpg", 16, 12), "k2": ("x.jpg", 32, 24)}
 

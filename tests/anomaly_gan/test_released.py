@@ -12,7 +12,7 @@ from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.generator import make_generator
 from anomaly_gan.networks.released import load_released
 from infra.errors import DataError
-from tests.builders_release import (
+from tests.support.builders_release import (
     empty_release_state,
     release_file,
     release_output,

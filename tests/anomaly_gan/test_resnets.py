@@ -1,11 +1,11 @@
-"""The ResNet generators against the layout of the released weights, written out in tests/builders_release.py."""
+"""The ResNet generators against the layout of the released weights, as tests/support/builders_release.py has it."""
 
 import pytest
 import torch
 
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.networks.generator import ResNetGenerator, make_generator
-from tests.builders_release import release_output, release_sample, release_shapes, release_state
+from tests.support.builders_release import release_output, release_sample, release_shapes, release_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 SCRIPT = """
 import sys
@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 
 from anomaly_gan.generation import generate
 from anomaly_gan.training import run
-from tests.builders import batch_source, generation_plan, train_config, train_state
+from tests.support.builders import batch_source, generation_plan, train_config, train_state
 
 state = train_state(train_config(total_images=4))
 reports = list(run(state, batch_source()))

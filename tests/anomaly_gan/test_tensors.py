@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from anomaly_gan.tensors import to_model_range, to_uint8
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 
 def test_every_grey_level_comes_back_as_itself() -> None:

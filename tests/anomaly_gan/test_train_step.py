@@ -17,7 +17,7 @@ from anomaly_gan.crops import crop, mask_boxes
 from anomaly_gan.tensors import to_model_range
 from anomaly_gan.train_state import DiscriminatorPass, GeneratorPass, TrainState, build_state
 from anomaly_gan.train_step import TERMS, see, train_step
-from tests.builders import (
+from tests.support.builders import (
     PRESETS,
     abnormal_sample,
     batch_source,

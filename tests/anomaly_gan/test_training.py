@@ -22,7 +22,7 @@ from anomaly_gan.train_state import TrainState, check_ranks
 from anomaly_gan.train_step import TERMS
 from anomaly_gan.training import StepReport, is_due, learning_rate_factor, run
 from infra.errors import DataError, TrainingError, UsageError
-from tests.builders import (
+from tests.support.builders import (
     PAPER_NETWORKS,
     PRESETS,
     batch_source,

@@ -30,8 +30,8 @@ from anomaly_gan.config import PRESETS, TrainConfig
 from anomaly_gan.train_state import Seen, TrainState, build_state, join_ranks
 from anomaly_gan.training import run
 from infra.errors import TrainingError
-from tests.builders import CPU, NarrowAware, batch_source, equal_states, train_config
-from tests.two_ranks import RANKS, Scenario, TwoRanks, on_two_ranks
+from tests.support.builders import CPU, NarrowAware, batch_source, equal_states, train_config
+from tests.support.two_ranks import RANKS, Scenario, TwoRanks, on_two_ranks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

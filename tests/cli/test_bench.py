@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers import run_cli
+from tests.support.helpers import run_cli
 
 TINY = [
     *("--size", "64", "--batch-size", "2", "--repeats", "1", "--threads", "1"),

@@ -10,7 +10,7 @@ from infra.cluster.aws import launcher as cluster_launcher
 from infra.cluster.local_head import LocalHead
 from infra.cluster.processes import ProcessMark
 from infra.errors import ClusterError
-from tests.helpers import run_cli
+from tests.support.helpers import run_cli
 
 HEAD = LocalHead(
     dashboard="http://127.0.0.1:1234",

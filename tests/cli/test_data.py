@@ -6,8 +6,8 @@ import pytest
 
 from anomaly_gan.data import decode_png
 from infra.storage.local import LocalStorage
-from tests.helpers import run_cli
-from tests.sources import mvtec_files
+from tests.support.helpers import run_cli
+from tests.support.sources import mvtec_files
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from infra.storage.local import LocalStorage
 from jobs.record import JobProgress, JobState, job_key
 from jobs.spec import GenerateSpec
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_results, put_spec, put_status
-from tests.helpers import run_cli
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_results, put_spec, put_status
+from tests.support.helpers import run_cli
 
 CODES = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.CANCELLED: 4, JobState.LOST: 5}
 LOG = f"jobs/{TRAIN_JOB}/logs/000001.log"

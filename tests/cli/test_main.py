@@ -16,8 +16,8 @@ import typer
 
 from cli.main import app
 from infra.errors import ClusterError, DataError
-from tests.builders_jobs import TRAIN_JOB
-from tests.helpers import ROOT, run_cli
+from tests.support.builders_jobs import TRAIN_JOB
+from tests.support.helpers import ROOT, run_cli
 
 GOLDEN = ROOT / "tests" / "golden" / "help"
 PLAIN = {"COLUMNS": "80"}

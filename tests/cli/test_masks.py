@@ -8,10 +8,10 @@ import pytest
 from anomaly_gan.data import decode_png
 from infra.storage.local import LocalStorage
 from jobs.maskpools import load_pool_index
-from tests.builders_jobs import put_dataset
-from tests.builders_masks import EXPERT_FILES, bar, coco, labelme, put_files
-from tests.helpers import run_cli
-from tests.sources import png
+from tests.support.builders_jobs import put_dataset
+from tests.support.builders_masks import EXPERT_FILES, bar, coco, labelme, put_files
+from tests.support.helpers import run_cli
+from tests.support.sources import png
 
 BUILD = ["masks", "build", "--dataset", "tiles", "--name", "pool"]
 CSV = "mask,expert,score"

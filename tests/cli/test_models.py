@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from infra.storage.local import LocalStorage
-from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model
-from tests.builders_release import empty_release_state, release_file
-from tests.helpers import run_cli
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
+from tests.support.builders_release import empty_release_state, release_file
+from tests.support.helpers import run_cli
 
 
 def test_list_tells_what_each_model_makes(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from infra.storage.local import LocalStorage
 from jobs.record import JobState
-from tests.builders_export import crack, disc, sample
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
-from tests.helpers import run_cli
+from tests.support.builders_export import crack, disc, sample
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
+from tests.support.helpers import run_cli
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from anomaly_gan.memory_estimate import MemoryEstimate
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.record import JobState, load_status, save_status
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
-from tests.helpers import run_cli
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
+from tests.support.helpers import run_cli
 
 TRAIN = ["submit", "train", "--dataset", "tiles", "--class", "crack"]
 

@@ -19,9 +19,9 @@ from jobs.generated import SHARD_PREFIX
 from jobs.manifest import load_manifest, read_output
 from jobs.record import JobState, job_key
 from jobs.tasks import PARTS, committed
-from tests.builders_jobs import put_dataset, put_model
 from tests.integration.conftest import POLL_SEC, Suite, Until
-from tests.integration.second_node import SecondNode
+from tests.support.builders_jobs import put_dataset, put_model
+from tests.support.second_node import SecondNode
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 

@@ -7,8 +7,8 @@ import pytest
 from jobs.manifest import load_manifest
 from jobs.record import JobState, job_key, load_status
 from jobs.tasks import committed
-from tests.builders_jobs import put_dataset, put_model
 from tests.integration.conftest import Suite
+from tests.support.builders_jobs import put_dataset, put_model
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 

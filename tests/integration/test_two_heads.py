@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders_jobs import put_dataset, put_model
 from tests.integration.conftest import Suite
+from tests.support.builders_jobs import put_dataset, put_model
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, TEST_DATA
 from tests.integration.conftest import Suite
+from tests.support.helpers import ROOT, TEST_DATA
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 

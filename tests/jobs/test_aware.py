@@ -14,8 +14,8 @@ from anomaly_gan.networks.aware import AwareNetwork
 from infra.errors import AganError, DataError, NotFoundError, StorageError, UsageError
 from jobs.aware import aware_network, cached_aware
 from jobs.inputs import load_training_split
-from tests.builders_jobs import RESOLUTION, put_dataset
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import RESOLUTION, put_dataset
+from tests.support.helpers import MemoryStorage
 
 CPU = torch.device("cpu")
 KEY: dict[str, object] = {"class": "crack", "steps": 1}

@@ -20,9 +20,9 @@ from jobs.datasets import load_index
 from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
-from tests.builders import normal_sample
-from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model
-from tests.sources import gigantic_png
+from tests.support.builders import normal_sample
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
+from tests.support.sources import gigantic_png
 
 
 def encode(form: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from infra.errors import DataError
 from infra.storage.digest import sha256
 from jobs.checkpoints import CheckpointStore
-from tests.helpers import MemoryStorage
+from tests.support.helpers import MemoryStorage
 
 PREFIX = "jobs/j/checkpoints"
 

@@ -7,8 +7,8 @@ import jobs.control
 from infra.errors import ClusterError, NotFoundError
 from jobs.control import cancel, current_status, follow
 from jobs.record import JobState, JobStatus, load_status, save_status
-from tests.builders_jobs import CLUSTER_URL, TRAIN_JOB, FakeCluster, put_status
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import CLUSTER_URL, TRAIN_JOB, FakeCluster, put_status
+from tests.support.helpers import MemoryStorage
 
 CANCEL_KEY = f"jobs/{TRAIN_JOB}/cancel.json"
 

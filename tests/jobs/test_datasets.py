@@ -13,8 +13,8 @@ from infra.storage.shards import read_shard, write_shard
 from infra.storage.sources import FsspecTree
 from jobs.dataset_sheet import draw_sheet
 from jobs.datasets import ImportResult, check_dataset, import_dataset, list_datasets, load_index, load_samples
-from tests.helpers import TEST_DATA, MemoryStorage
-from tests.sources import MemoryTree, blob, gray, mvtec_files, png
+from tests.support.helpers import TEST_DATA, MemoryStorage
+from tests.support.sources import MemoryTree, blob, gray, mvtec_files, png
 
 TILES = TEST_DATA / "magnetic_tile"
 

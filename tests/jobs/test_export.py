@@ -15,9 +15,9 @@ from infra.errors import DataError, NotFoundError, UsageError
 from jobs.export import export
 from jobs.generated import published_shards
 from jobs.record import JobState
-from tests.builders_export import crack, disc, read_back, sample
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
-from tests.helpers import MemoryStorage
+from tests.support.builders_export import crack, disc, read_back, sample
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
+from tests.support.helpers import MemoryStorage
 
 FORMATS = sorted(EXPORTERS)
 

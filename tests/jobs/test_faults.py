@@ -17,8 +17,8 @@ from jobs.record import JobState
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import committed
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
-from tests.flaky_store import CUT_BODY, FAULTS, FlakyProxy, flaky_proxy
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
+from tests.support.flaky_store import CUT_BODY, FAULTS, FlakyProxy, flaky_proxy
 
 pytestmark = [pytest.mark.s3, pytest.mark.usefixtures("no_pauses")]
 

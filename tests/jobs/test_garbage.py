@@ -10,8 +10,8 @@ from jobs.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
 from jobs.manifest import Output, OutputWriter
 from jobs.record import JobState
 from jobs.tasks import commit
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_status
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_status
+from tests.support.helpers import MemoryStorage
 
 ORPHAN = f"jobs/{GENERATE_JOB}/out/parts/part-00000001-dead.tar"
 

@@ -26,7 +26,7 @@ from jobs.models import load_model, newest_model
 from jobs.record import JobState, job_key
 from jobs.shard_maker import ShardMaker
 from jobs.spec import EvaluateSpec, GenerateSpec
-from tests.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
+from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 6, 4
 

@@ -15,10 +15,10 @@ from jobs.inputs import TrainingSplit, load_training_split
 from jobs.maskpool_score import score_pool
 from jobs.maskpools import full_name
 from jobs.models import load_model
-from tests.builders_jobs import put_dataset, put_model
-from tests.builders_masks import put_files, put_pool
-from tests.helpers import MemoryStorage
 from tests.jobs.test_maskpools import experts_of, left_half, rated
+from tests.support.builders_jobs import put_dataset, put_model
+from tests.support.builders_masks import put_files, put_pool
+from tests.support.helpers import MemoryStorage
 
 
 @pytest.fixture

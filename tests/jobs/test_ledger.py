@@ -5,7 +5,7 @@ import sys
 
 from jobs.ledger import Ledger
 from jobs.tasks import TaskCommit
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 
 def made(task: int, **sums: tuple[float, int]) -> TaskCommit:

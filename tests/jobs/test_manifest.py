@@ -6,8 +6,8 @@ import pytest
 from infra.errors import DataError, NotFoundError, UsageError
 from jobs.manifest import Output, OutputWriter, load_manifest, pull, read_output
 from jobs.record import JobState
-from tests.builders_jobs import TRAIN_JOB, put_results, put_status
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import TRAIN_JOB, put_results, put_status
+from tests.support.helpers import MemoryStorage
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from jobs.record import job_key
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import PARTS, committed, open_plan, read_commits
-from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
-from tests.one_worker import make_tasks
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
+from tests.support.one_worker import make_tasks
 
 COUNT, PER_TASK, TASKS = 24, 2, 12
 

@@ -26,11 +26,11 @@ from jobs.maskpool_sheets import (
     draw_preview,
     draw_rating_sheet,
 )
-from tests.builders_jobs import put_dataset
-from tests.builders_masks import built, put_files, put_pool
-from tests.helpers import MemoryStorage
 from tests.jobs.test_maskpools import experts_of, left_half, rated
-from tests.sources import png
+from tests.support.builders_jobs import put_dataset
+from tests.support.builders_masks import built, put_files, put_pool
+from tests.support.helpers import MemoryStorage
+from tests.support.sources import png
 
 Sheet = NDArray[np.uint8]
 

@@ -19,10 +19,10 @@ from infra.storage.shards import read_shard
 from jobs.datasets import import_dataset, load_index
 from jobs.maskpool_score import score_pool
 from jobs.maskpools import check_pool, full_name, list_pools, load_pool, load_pool_index, read_masks, rules_of, view_of
-from tests.builders_jobs import put_dataset
-from tests.builders_masks import CANVAS, EXPERT_FILES, POOL, bar, built, coco, labelme, put_files, put_pool
-from tests.helpers import MemoryStorage
-from tests.sources import MemoryTree, mvtec_files, png
+from tests.support.builders_jobs import put_dataset
+from tests.support.builders_masks import CANVAS, EXPERT_FILES, POOL, bar, built, coco, labelme, put_files, put_pool
+from tests.support.helpers import MemoryStorage
+from tests.support.sources import MemoryTree, mvtec_files, png
 
 
 @pytest.fixture

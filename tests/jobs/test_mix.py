@@ -23,8 +23,8 @@ from jobs.record import JobState, job_key
 from jobs.resolve import ResolvedSpec, flatten, resolve
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
-from tests.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status
-from tests.sources import MemoryTree, blob, gray, png
+from tests.support.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status
+from tests.support.sources import MemoryTree, blob, gray, png
 
 CRACKS, HOLES = "train-20260101-120000-0001", "train-20260101-120000-0002"
 JOB = "generate-20260101-130000-0003"

@@ -14,15 +14,15 @@ from jobs.completion import complete
 from jobs.inputs import load_training_split
 from jobs.models import import_release, list_models, load_model, publish_model
 from jobs.resolve import resolve
-from tests.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
-from tests.builders_release import (
+from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
+from tests.support.builders_release import (
     empty_release_state,
     release_file,
     release_output,
     release_sample,
     release_state,
 )
-from tests.helpers import MemoryStorage
+from tests.support.helpers import MemoryStorage
 
 CPU = torch.device("cpu")
 

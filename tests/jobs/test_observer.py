@@ -21,9 +21,9 @@ from jobs.context import JobContext
 from jobs.inputs import load_training_split
 from jobs.observer import TrainObserver
 from jobs.spec import TrainSpec
-from tests.builders import equal_states, everything, train_config, train_state
-from tests.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
-from tests.helpers import MemoryStorage
+from tests.support.builders import equal_states, everything, train_config, train_state
+from tests.support.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
+from tests.support.helpers import MemoryStorage
 
 
 class Watched:

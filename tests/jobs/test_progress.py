@@ -6,7 +6,7 @@ import jobs.progress
 from infra.errors import StorageError
 from jobs.progress import ProgressReporter
 from jobs.record import JobProgress, load_progress
-from tests.helpers import MemoryStorage
+from tests.support.helpers import MemoryStorage
 
 
 class Clock:

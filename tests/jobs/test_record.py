@@ -16,8 +16,8 @@ from jobs.record import (
     read_logs,
     save_status,
 )
-from tests.builders_jobs import TRAIN_JOB, put_status
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import TRAIN_JOB, put_status
+from tests.support.helpers import MemoryStorage
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from jobs.control import cancel
 from jobs.record import JobState, job_key, load_status
 from jobs.resume import resume_job, retry_job
 from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 
 RACERS = 8
 EVALUATE_JOB = "evaluate-20260101-140000-ef56"

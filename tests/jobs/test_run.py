@@ -20,8 +20,8 @@ from jobs.context import JobContext
 from jobs.record import JobState, JobStatus, load_status, read_logs
 from jobs.run import LogMirror, Supervisor, parse_spec_uri
 from jobs.spec import GenerateSpec
-from tests.builders_jobs import TRAIN_JOB, put_spec, put_status
-from tests.helpers import ROOT, MemoryStorage
+from tests.support.builders_jobs import TRAIN_JOB, put_spec, put_status
+from tests.support.helpers import ROOT, MemoryStorage
 
 WAIT_SEC = 20.0
 

@@ -24,7 +24,7 @@ from jobs.record import JobState, job_key
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import committed, open_plan, read_commits
-from tests.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
+from tests.support.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 7, 3
 

@@ -24,9 +24,17 @@ from jobs.resolve import ResolvedSpec, resolve
 from jobs.run import parse_spec_uri
 from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
 from jobs.submit import check_cluster, gpu_hint, needed, submit
-from tests.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model, put_spec
-from tests.builders_masks import POOL, built, put_model_of_pool, put_pool
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import (
+    GENERATE_JOB,
+    TRAIN_JOB,
+    FakeCluster,
+    put_dataset,
+    put_generated,
+    put_model,
+    put_spec,
+)
+from tests.support.builders_masks import POOL, built, put_model_of_pool, put_pool
+from tests.support.helpers import MemoryStorage
 
 SMALL = {"train.batch_size": 2, "train.total_images": 4}
 

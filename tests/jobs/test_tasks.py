@@ -12,7 +12,7 @@ from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256
 from jobs.ledger import Ledger
 from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, take_back_broken, total
-from tests.helpers import MemoryStorage
+from tests.support.helpers import MemoryStorage
 
 JOB = "generate-20260101-130000-cd34"
 PARTS = f"jobs/{JOB}/out/parts/"

@@ -9,8 +9,8 @@ from anomaly_gan.training import StepReport
 from infra.errors import DataError, TrainingError
 from jobs.checkpoints import CheckpointStore
 from jobs.train import _named
-from tests.builders_jobs import REPORT
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import REPORT
+from tests.support.helpers import MemoryStorage
 
 
 def failing(error: Exception) -> Iterator[StepReport]:

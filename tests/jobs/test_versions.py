@@ -10,9 +10,9 @@ import pytest
 
 from infra.errors import DataError, NotFoundError, UsageError
 from jobs import datasets, maskpools
-from tests.builders_jobs import put_dataset
-from tests.builders_masks import built, put_pool
-from tests.helpers import MemoryStorage
+from tests.support.builders_jobs import put_dataset
+from tests.support.builders_masks import built, put_pool
+from tests.support.helpers import MemoryStorage
 
 
 @dataclass(frozen=True)

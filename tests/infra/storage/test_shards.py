@@ -8,7 +8,7 @@ import pytest
 from infra.errors import DataError
 from infra.storage.digest import sha256
 from infra.storage.shards import read_shard, write_shard, write_shards
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 SAMPLES = [(f"s{i}", {"image.png": bytes([i]) * 700, "meta.json": b"{}"}) for i in range(5)]
 

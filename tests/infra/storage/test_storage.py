@@ -23,7 +23,7 @@ from infra.storage.local import LocalStorage
 from infra.storage.open import is_local, open_storage
 from infra.storage.protocol import Storage, check_key
 from infra.storage.s3 import S3Storage, s3_client
-from tests.helpers import MemoryStorage
+from tests.support.helpers import MemoryStorage
 
 RACERS = 16
 

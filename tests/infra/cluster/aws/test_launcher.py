@@ -9,7 +9,7 @@ import pytest
 from infra.cluster.aws.launcher import cluster_down, cluster_up, run_streaming
 from infra.cluster.ray_program import ensure_token
 from infra.errors import ClusterError, UsageError
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 RAY = str(Path(sys.executable).with_name("ray"))
 

@@ -10,7 +10,7 @@ import yaml
 
 from infra.cluster.aws.launcher_file import WorkerType, find_placeholders, load_cluster_file, refuse_placeholders
 from infra.errors import UsageError
-from tests.helpers import ROOT
+from tests.support.helpers import ROOT
 
 SHIPPED = ROOT / "ray_cluster.yaml"
 FILLED_IN = {

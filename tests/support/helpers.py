@@ -10,7 +10,7 @@ from typing import Any
 from infra.errors import NotFoundError
 from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 """Of the repository."""
 TEST_DATA = Path(os.environ.get("AGAN_TEST_DATA", ROOT / ".." / "shared" / "data")).resolve()
 

@@ -11,8 +11,8 @@ from anomaly_gan.masks.index import MaskPoolIndex
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 from jobs.maskpool_build import BuildResult, PoolSources, build_mask_pool
-from tests.builders_jobs import TRAIN_JOB, put_model
-from tests.sources import png
+from tests.support.builders_jobs import TRAIN_JOB, put_model
+from tests.support.sources import png
 
 POOL = "drawn"
 CANVAS = (40, 48)

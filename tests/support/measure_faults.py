@@ -1,6 +1,7 @@
 """What a store that breaks three requests of ten costs a generate job, with all pauses between attempts.
 
-`python -m tests.measure_faults` makes the same images through a clean and a faulty proxy, in turn, and prints seconds.
+`python -m tests.support.measure_faults` makes the same images through a clean and a faulty proxy, in turn, and prints
+seconds.
 """
 
 import logging
@@ -20,9 +21,9 @@ from jobs.generate import publish
 from jobs.shard_maker import ShardMaker
 from jobs.spec import GenerateSpec
 from jobs.tasks import read_commits
-from tests.builders_jobs import TRAIN_JOB, put_dataset, put_model
 from tests.conftest import CREDENTIALS
-from tests.flaky_store import flaky_proxy
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
+from tests.support.flaky_store import flaky_proxy
 
 TASKS, PER_TASK = 40, 100
 TIMEOUT_SEC = "1"

@@ -31,7 +31,7 @@ class SecondNode:
         """Unless it runs; the cluster has to notice the loss of an earlier one first, or it would count that one."""
         if self._root is None:
             environment = {**head_environment(), "RAY_AUTH_TOKEN_PATH": str(self._token)}
-            command = [sys.executable, "-m", "tests.integration.second_node", self._head.address]
+            command = [sys.executable, "-m", "tests.support.second_node", self._head.address]
             cluster = RayCluster(self._head.dashboard, self._token.read_text().strip())
             until(lambda: cluster.capacity().cpus == self._head.cpus, START_SEC, "notice of the lost node")
             self._root = subprocess.Popen(command, env=environment)

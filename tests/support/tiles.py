@@ -6,7 +6,7 @@ import pytest
 from anomaly_gan.data import Sample
 from anomaly_gan.formats.pictures import decode_levels
 from anomaly_gan.grouping import csv_grouping
-from tests.helpers import TEST_DATA
+from tests.support.helpers import TEST_DATA
 
 TILES = TEST_DATA / "magnetic_tile"
 needs_tiles = pytest.mark.skipif(not TILES.is_dir(), reason="AGAN_TEST_DATA has no magnetic_tile")

@@ -14,7 +14,7 @@ from anomaly_gan.formats.readers import reader
 from anomaly_gan.formats.source import Picture
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree
-from tests.sources import gray
+from tests.support.sources import gray
 
 HEIGHT, WIDTH = 48, 64
 

@@ -22,7 +22,7 @@ from jobs.manifest import OutputWriter
 from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.record import JobState, JobStatus, job_key, save_status
 from jobs.spec import GenerateSpec, JobSpec
-from tests.sources import MemoryTree, mvtec_files
+from tests.support.sources import MemoryTree, mvtec_files
 
 RESOLUTION = 64
 CLUSTER_URL = "http://127.0.0.1:8265"
