@@ -12,10 +12,10 @@ from torch import Tensor
 
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.crops import number_parts
-from anomaly_gan.data import Sample, to_planes
 from anomaly_gan.masks.planning import MaskPlanner
 from anomaly_gan.masks.pool import MaskPool
-from anomaly_gan.views import flip, take_view
+from anomaly_gan.samples.sample import Sample, to_planes
+from anomaly_gan.samples.views import flip, take_view
 from infra.errors import DataError
 
 NORMAL_STREAM, ABNORMAL_STREAM, PAIR_STREAM = 1, 2, 3

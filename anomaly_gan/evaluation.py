@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from anomaly_gan.data import Sample
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.mask_rcnn import build_mask_rcnn
 from anomaly_gan.detectors.targets import to_instances
 from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.metrics.detection import DetectionScores, detection_scores
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
 Arm = Literal["real", "real+generated"]

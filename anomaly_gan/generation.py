@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.data import Sample, from_planes, to_planes
 from anomaly_gan.masks.parts import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import MaskPool
@@ -21,10 +20,11 @@ from anomaly_gan.metrics.mask_change import MaskChange, measure
 from anomaly_gan.mixing import laid_onto
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.pasting import centred, into_frame, paste
-from anomaly_gan.provenance import anomalies, joined, noted
 from anomaly_gan.quality import QualityGate, Verdict
 from anomaly_gan.relighting import Light, draw_light, relight
-from anomaly_gan.tensors import to_model_range, to_uint8
+from anomaly_gan.samples.provenance import anomalies, joined, noted
+from anomaly_gan.samples.sample import Sample, from_planes, to_planes
+from anomaly_gan.samples.tensors import to_model_range, to_uint8
 from infra.errors import DataError
 
 KEY_DIGITS = 8

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.planning import PlannedMask
-from anomaly_gan.views import cut_window
+from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.views import cut_window
 
 
 def laid_onto(planned: PlannedMask, onto: Sample, feather_px: int) -> PlannedMask | None:

@@ -6,7 +6,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
-from anomaly_gan.data import encode_png
+from anomaly_gan.samples.sample import encode_png
 
 
 def page_template(name: str) -> Template:

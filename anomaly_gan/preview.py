@@ -12,13 +12,13 @@ from torch import Tensor
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import CropConfig
 from anomaly_gan.crops import crop, mask_boxes
-from anomaly_gan.data import to_planes
 from anomaly_gan.generation import Generated, GenerationPlan, generate
 from anomaly_gan.grids import GridRow, sample_grid
 from anomaly_gan.metrics.kernel import kernel_distance, spread
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import Generator
-from anomaly_gan.tensors import to_model_range
+from anomaly_gan.samples.sample import to_planes
+from anomaly_gan.samples.tensors import to_model_range
 
 PREVIEW_MEASURES = ("mask_hit", "in_mask_change", "background_mae_raw")
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import QualityConfig, ViewConfig
-from anomaly_gan.data import Sample
 from anomaly_gan.metrics.mask_change import MaskChange, average_precision
-from anomaly_gan.views import take_view
+from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.views import take_view
 
 LIMITS = ("in_mask_change", "mask_hit", "background", "sharpness", "copy")
 """Names of what a sample can break."""

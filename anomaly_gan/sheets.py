@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from anomaly_gan.data import Sample
+from anomaly_gan.samples.sample import Sample
 from infra.errors import UsageError
 
 Color = tuple[int, int, int]

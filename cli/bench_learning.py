@@ -69,7 +69,7 @@ def learning(
 
 
 def _write_grid(path: Path, study: "Study") -> None:
-    from anomaly_gan.data import encode_png
+    from anomaly_gan.samples.sample import encode_png
 
     path.write_bytes(encode_png(study.preview.grid(GRID_ROWS)))
 

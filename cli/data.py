@@ -11,7 +11,7 @@ from cli.output import Update, emit, note, progress, table, write_file
 from infra.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from anomaly_gan.dataset import DatasetIndex
+    from anomaly_gan.samples.index import DatasetIndex
     from jobs.datasets import ImportResult
 
 Item = TypeVar("Item")
@@ -102,7 +102,7 @@ def show(
 
     agan data show tiles -o sheet.png
     """
-    from anomaly_gan.data import encode_png
+    from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
     from jobs.dataset_sheet import draw_sheet
     from jobs.datasets import load_index

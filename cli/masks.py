@@ -153,7 +153,7 @@ def show(
 
     agan masks show tiles -o elements.png
     """
-    from anomaly_gan.data import encode_png
+    from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
     from jobs.maskpool_sheets import ORIGINS, draw_elements
     from jobs.maskpools import load_pool_index
@@ -190,7 +190,7 @@ def preview(
 
     agan masks preview tiles --dataset tiles --class crack --window 128 -o preview.png
     """
-    from anomaly_gan.data import encode_png
+    from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
     from jobs.maskpool_sheets import PreviewPlan, draw_preview
     from jobs.maskpools import load_pool_index, rules_of, view_of

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, timed
-from anomaly_gan.data import Sample, encode_sample
+from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.storage.local import LocalStorage
 from infra.storage.shards import write_shard
 from jobs.driver_benchmark import JOB, MODEL, PER_TASK, SUMS, Driven, context_of, drive_resumed, drive_undisturbed

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_gan.data import encode_sample
-from anomaly_gan.dataset import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
 from anomaly_gan.formats.pictures import is_picture
 from anomaly_gan.formats.source import SourceItem, SourceTree
-from anomaly_gan.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.importing import ClassNames, to_sample
+from anomaly_gan.samples.grouping import Grouping, csv_grouping, own_group, regex_grouping
+from anomaly_gan.samples.index import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
+from anomaly_gan.samples.sample import encode_sample
 from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.digest import sha256

@@ -6,12 +6,12 @@ The same import gives the same version, byte for byte.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from anomaly_gan.checking import check_index, check_sample
-from anomaly_gan.data import Sample, decode_sample
-from anomaly_gan.dataset import DatasetIndex, SampleEntry, SkippedEntry, Split, count
 from anomaly_gan.formats.readers import reader
 from anomaly_gan.formats.source import SourceTree
-from anomaly_gan.grouping import split_by_group
+from anomaly_gan.samples.checking import check_index, check_sample
+from anomaly_gan.samples.grouping import split_by_group
+from anomaly_gan.samples.index import DatasetIndex, SampleEntry, SkippedEntry, Split, count
+from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256

@@ -7,8 +7,8 @@ import numpy as np
 
 from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.data import Sample, decode_sample
-from anomaly_gan.views import take_view
+from anomaly_gan.samples.sample import Sample, decode_sample
+from anomaly_gan.samples.views import take_view
 from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples
 from jobs.generated import is_kept, published_shards, read_members

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from anomaly_gan.data import encode_sample
+from anomaly_gan.samples.sample import encode_sample
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.shards import write_shard

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from anomaly_gan.data import Sample
-from anomaly_gan.provenance import anomalies
+from anomaly_gan.samples.provenance import anomalies
+from anomaly_gan.samples.sample import Sample
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
 from jobs.manifest import Output, load_manifest, read_output

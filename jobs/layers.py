@@ -11,7 +11,7 @@ from anomaly_gan.config import LightConfig
 from anomaly_gan.exporting.instances import part_boxes
 from anomaly_gan.generation import Generated, GenerationPlan, generate
 from anomaly_gan.networks.generator import Generator
-from anomaly_gan.provenance import anomalies, noted
+from anomaly_gan.samples.provenance import anomalies, noted
 from infra.errors import DataError
 from infra.storage.protocol import Storage
 from jobs.datasets import load_index

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from anomaly_gan.data import Sample, encode_png
-from anomaly_gan.dataset import DatasetIndex, ShardEntry
 from anomaly_gan.masks.index import (
     MASK_MEMBER,
     REGION_KEY,
@@ -20,6 +18,8 @@ from anomaly_gan.masks.index import (
 )
 from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
 from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.samples.index import DatasetIndex, ShardEntry
+from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.digest import sha256

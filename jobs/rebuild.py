@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anomaly_gan.data import IMAGE_MEMBER, encode_sample
+from anomaly_gan.samples.sample import IMAGE_MEMBER, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.shards import read_shard

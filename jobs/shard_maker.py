@@ -8,10 +8,10 @@ from typing import cast
 
 import torch
 
-from anomaly_gan.data import Sample, encode_sample
 from anomaly_gan.generation import Generated
-from anomaly_gan.provenance import anomalies
 from anomaly_gan.quality import LIMITS
+from anomaly_gan.samples.provenance import anomalies
+from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.errors import UsageError
 from infra.storage.shards import write_shard
 from jobs.context import JobContext

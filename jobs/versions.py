@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from anomaly_gan.dataset import DatasetIndex
 from anomaly_gan.masks.index import MaskPoolIndex
+from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.protocol import Storage
 

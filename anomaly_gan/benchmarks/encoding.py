@@ -5,8 +5,8 @@ from statistics import median
 import cv2
 
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
-from anomaly_gan.data import Sample, encode_png, encode_sample
 from anomaly_gan.render.dataset import render_samples
+from anomaly_gan.samples.sample import Sample, encode_png, encode_sample
 
 SIZE_PX = 512
 PICTURES = 8

@@ -6,13 +6,13 @@ from statistics import median
 
 import numpy as np
 
-from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks.context import PictureContext, describe_picture
 from anomaly_gan.masks.habits import axis_deg
 from anomaly_gan.masks.pool import Element, cut_elements
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.pasting import into_frame
+from anomaly_gan.samples.sample import Sample
 
 BORDER_PX = 3
 STEEP_DEG = 60

@@ -13,7 +13,7 @@ from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, time
 from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.tensors import to_model_range
+from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.train_state import TrainState, build_state, check_ranks
 from anomaly_gan.train_step import train_step
 

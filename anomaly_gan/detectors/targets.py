@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan.data import Sample, to_planes
 from anomaly_gan.metrics.detection import Instances
+from anomaly_gan.samples.sample import Sample, to_planes
 
 MIN_INSTANCE_PX = 4
 """A part of fewer pixels is an artefact of thresholding or resizing, not an anomaly to be found."""

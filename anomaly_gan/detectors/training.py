@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anomaly_gan.data import Sample
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
 from anomaly_gan.metrics.detection import Detections
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, TrainingError
 
 MASK_PROBABILITY = 0.5

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
 from anomaly_gan.exporting.exporter import Exporter
 from anomaly_gan.exporting.instances import Instance
+from anomaly_gan.samples.sample import Sample
 
 DOCUMENT = "annotations.json"
 

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from anomaly_gan.data import Sample
 from anomaly_gan.exporting.instances import Instance
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_gan.data import Sample
 from anomaly_gan.exporting.coco import CocoExporter
 from anomaly_gan.exporting.exporter import Exporter
 from anomaly_gan.exporting.folders import new_folder
@@ -15,6 +14,7 @@ from anomaly_gan.exporting.instances import instances_of
 from anomaly_gan.exporting.labelme import LabelmeExporter
 from anomaly_gan.exporting.mvtec import MvtecExporter
 from anomaly_gan.exporting.yolo import YoloExporter
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
 EXPORTERS: dict[ExportFormat, type[Exporter]] = {

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.pool import instance_map
+from anomaly_gan.samples.sample import Sample
 
 
 @dataclass(frozen=True)

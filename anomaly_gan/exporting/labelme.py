@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from anomaly_gan.data import Sample, encode_png
 from anomaly_gan.exporting.exporter import Exporter
 from anomaly_gan.exporting.instances import Instance
+from anomaly_gan.samples.sample import Sample, encode_png
 
 VERSION = "5.3.0"
 """Of labelme, the first that knows the type `mask`."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anomaly_gan.data import Sample, encode_png
 from anomaly_gan.exporting.exporter import Exporter
 from anomaly_gan.exporting.instances import Instance
 from anomaly_gan.formats.mvtec import NORMAL
+from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError
 
 

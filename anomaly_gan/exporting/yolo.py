@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
 from anomaly_gan.exporting.exporter import Exporter
 from anomaly_gan.exporting.instances import Instance
 from anomaly_gan.exporting.outlines import outlines
+from anomaly_gan.samples.sample import Sample
 
 DIGITS = 6
 

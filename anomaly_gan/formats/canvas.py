@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import MAX_PIXELS
+from anomaly_gan.samples.sample import MAX_PIXELS
 from infra.errors import DataError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from anomaly_gan.data import MASK_THRESHOLD, MAX_PIXELS
+from anomaly_gan.samples.sample import MASK_THRESHOLD, MAX_PIXELS
 from infra.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")

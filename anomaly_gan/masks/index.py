@@ -3,11 +3,11 @@
 from typing import Literal
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.dataset import Frozen, ShardEntry, VersionedModel
 from anomaly_gan.masks.pool import Box
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.scoring import Scoring
 from anomaly_gan.masks.severity import Severity
+from anomaly_gan.samples.index import Frozen, ShardEntry, VersionedModel
 
 MASK_MEMBER = "mask.png"
 REGION_KEY = "region"

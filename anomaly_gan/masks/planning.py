@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig, ViewConfig
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.context import PictureContext, describe_picture
 from anomaly_gan.masks.habits import Proposer
 from anomaly_gan.masks.parts import Ground, PlacedMask, Placement, PlacementError
 from anomaly_gan.masks.placement import place
 from anomaly_gan.masks.pool import MaskPool
-from anomaly_gan.views import cut_window, take_view
+from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.views import cut_window, take_view
 from infra.errors import DataError
 
 MAX_CANDIDATES = 64

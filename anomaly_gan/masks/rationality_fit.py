@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.context import PLACE, PictureContext, PlacedPart, describe_picture
 from anomaly_gan.masks.habits import RealPart, learn_habits
 from anomaly_gan.masks.logistic import Floats, fit_logistic, rank_auc
 from anomaly_gan.masks.pool import Element, build_pool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term, expand, measure_placement
 from anomaly_gan.masks.transform import random_pixel, transform
+from anomaly_gan.samples.sample import Sample
 
 PENALTY = 3.0
 """On the squared coefficients, where each group weighs 1: with ten groups only a clear difference moves them."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from anomaly_gan.config import Bin
-from anomaly_gan.data import Sample
+from anomaly_gan.samples.sample import Sample
 
 GAP_PX, RING_PX = 2, 8
 """The surroundings of a mask begin and end so far from it: the anomaly's own soft edge is neither."""

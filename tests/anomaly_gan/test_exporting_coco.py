@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
 from anomaly_gan.exporting.coco import run_lengths
+from anomaly_gan.samples.sample import Sample
 from tests.support.builders_export import HEIGHT, WIDTH, blank, crack, sample, samples, write
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample, decode_png
 from anomaly_gan.masks.pool import Element, MaskPool, build_pool, crop_element, instance_map
+from anomaly_gan.samples.sample import Sample, decode_png
 from infra.errors import DataError
 
 Mask = NDArray[np.uint8]

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.data import Sample
 from anomaly_gan.generation import GenerationPlan
 from anomaly_gan.masks import planning
 from anomaly_gan.masks.context import describe_picture
@@ -22,6 +21,7 @@ from anomaly_gan.masks.planning import MAX_CANDIDATES, MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool import Element, MaskPool
 from anomaly_gan.masks.rationality import TERMS, Rationality, Term
 from anomaly_gan.masks.severity import Severity
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 from tests.support.builders import CLASS, normal_sample
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
-from anomaly_gan.data import decode_png
 from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
 from anomaly_gan.masks.ratings import read_ratings
+from anomaly_gan.samples.sample import decode_png
 
 TITLE = "Pool of <tiles> & 'more'"
 MASKS = ("d0", 'a "b", c', "<d2>", "d3", "d4", "d5")

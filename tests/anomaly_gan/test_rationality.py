@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.context import FEATURES, describe_picture, measure_part
 from anomaly_gan.masks.logistic import fit_logistic, rank_auc
 from anomaly_gan.masks.parts import Part
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 from tests.support.tiles import needs_tiles, tiles
 

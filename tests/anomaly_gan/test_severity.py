@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from anomaly_gan.config import Bin
-from anomaly_gan.data import Sample
 from anomaly_gan.masks.severity import (
     GAP_PX,
     MAX_GAIN,
@@ -18,6 +17,7 @@ from anomaly_gan.masks.severity import (
     measure_severity,
     surroundings,
 )
+from anomaly_gan.samples.sample import Sample
 
 Image = NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anomaly_gan.data import Sample
+from anomaly_gan.samples.sample import Sample
 from anomaly_gan.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet, fit, outline, sample_tile
 from infra.errors import UsageError
 

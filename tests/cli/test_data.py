@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_gan.data import decode_png
+from anomaly_gan.samples.sample import decode_png
 from infra.storage.local import LocalStorage
 from tests.support.helpers import run_cli
 from tests.support.sources import mvtec_files

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomaly_gan.data import decode_png
+from anomaly_gan.samples.sample import decode_png
 from infra.storage.local import LocalStorage
 from jobs.maskpools import load_pool_index
 from tests.support.builders_jobs import put_dataset

@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from anomaly_gan.data import decode_sample
+from anomaly_gan.samples.sample import decode_sample
 from infra.cluster.local_head import LocalHead
 from infra.storage.shards import read_shard
 from jobs.manifest import load_manifest, read_output

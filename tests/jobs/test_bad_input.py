@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.data import decode_sample, encode_sample
+from anomaly_gan.samples.sample import decode_sample, encode_sample
 from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage

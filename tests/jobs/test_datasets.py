@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anomaly_gan.data import encode_png
+from anomaly_gan.samples.sample import encode_png
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256

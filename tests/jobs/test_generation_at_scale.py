@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_gan.data import Sample, decode_sample
 from anomaly_gan.masks.parts import PlacementError
 from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
 from anomaly_gan.quality import LIMITS
+from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage

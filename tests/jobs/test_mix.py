@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anomaly_gan.data import Sample, decode_sample
-from anomaly_gan.provenance import ADDED, anomalies
+from anomaly_gan.samples.provenance import ADDED, anomalies
+from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anomaly_gan.data import decode_sample
+from anomaly_gan.samples.sample import decode_sample
 from infra.errors import StorageError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256

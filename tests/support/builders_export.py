@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample, encode_png
 from anomaly_gan.exporting.exporters import Counts, export_samples
 from anomaly_gan.exporting.formats import ExportFormat
 from anomaly_gan.formats.readers import reader
 from anomaly_gan.formats.source import Picture
+from anomaly_gan.samples.sample import Sample, encode_png
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree
 from tests.support.sources import gray

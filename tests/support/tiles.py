@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from anomaly_gan.data import Sample
 from anomaly_gan.formats.pictures import decode_levels
-from anomaly_gan.grouping import csv_grouping
+from anomaly_gan.samples.grouping import csv_grouping
+from anomaly_gan.samples.sample import Sample
 from tests.support.helpers import TEST_DATA
 
 TILES = TEST_DATA / "magnetic_tile"

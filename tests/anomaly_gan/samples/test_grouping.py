@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomaly_gan.grouping import csv_grouping, own_group, regex_grouping, split_by_group
+from anomaly_gan.samples.grouping import csv_grouping, own_group, regex_grouping, split_by_group
 from infra.errors import DataError, UsageError
 
 Pictures = dict[str, tuple[str, tuple[str, ...]]]

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
-from anomaly_gan.dataset import NORMAL, Split
+from anomaly_gan.samples.index import NORMAL, Split
 from infra.errors import DataError, UsageError
 
 Grouping = Callable[[str], str]

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from anomaly_gan.tensors import to_model_range, to_uint8
+from anomaly_gan.samples.tensors import to_model_range, to_uint8
 from tests.support.helpers import ROOT
 
 
@@ -38,4 +38,4 @@ OTHERS = {
 def test_each_conversion_exists_once() -> None:
     sources = [path for name in ("anomaly_gan", "jobs", "cli") for path in (ROOT / name).rglob("*.py")]
     found = {str(path.relative_to(ROOT)) for path in sources if CONVERSION.search(path.read_text())}
-    assert found == {"anomaly_gan/tensors.py", *OTHERS}
+    assert found == {"anomaly_gan/samples/tensors.py", *OTHERS}

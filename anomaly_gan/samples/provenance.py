@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.data import Sample
+from anomaly_gan.samples.sample import Sample
 
 ADDED = "added"
 """Key of a sample's meta: what is known of each further anomaly, as the meta itself is of the first."""

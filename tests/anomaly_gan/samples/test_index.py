@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from anomaly_gan.dataset import DatasetIndex, SampleEntry, Split, count
+from anomaly_gan.samples.index import DatasetIndex, SampleEntry, Split, count
 
 
 def entry(key: str, split: Split = "train", *classes: str) -> SampleEntry:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from anomaly_gan.data import decode_sample
-from anomaly_gan.dataset import DatasetIndex, SampleEntry, count, describe, expected_members
+from anomaly_gan.samples.index import DatasetIndex, SampleEntry, count, describe, expected_members
+from anomaly_gan.samples.sample import decode_sample
 from infra.errors import DataError
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.data import Sample
-from anomaly_gan.views import flip, take_view
+from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.views import flip, take_view
 from infra.errors import DataError
 
 WINDOW = ViewConfig(kind="window", size=64)

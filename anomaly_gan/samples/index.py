@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from anomaly_gan.data import IMAGE_MEMBER, META_MEMBER, Sample
+from anomaly_gan.samples.sample import IMAGE_MEMBER, META_MEMBER, Sample
 
 NORMAL = "normal"
 """How counts and messages call pictures without anomaly; no class may have this name."""

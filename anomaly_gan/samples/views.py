@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.data import Sample
+from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
 Pixels = TypeVar("Pixels", bound=np.generic)
