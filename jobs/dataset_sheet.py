@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly_gan.drawing.sheets import class_colors, contact_sheet, sample_tile
 from anomaly_gan.samples.index import NORMAL, DatasetIndex, SampleEntry
-from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
 from infra.storage.protocol import Storage
 from jobs.datasets import read_entries
 

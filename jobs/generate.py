@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import ray
 
+from anomaly_gan.drawing.sheets import class_colors, contact_sheet, sample_tile
 from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, decode_sample, encode_png
-from anomaly_gan.sheets import class_colors, contact_sheet, sample_tile
 from infra.errors import AganError, StorageError
 from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly_gan.drawing.pages import data_uri, page_template
 from anomaly_gan.masks.fuzzy import TERMS, centroid
-from anomaly_gan.pages import data_uri, page_template
 
 
 @dataclass(frozen=True)

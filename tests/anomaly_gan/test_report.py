@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from anomaly_gan.charts import line_chart
 from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.drawing.charts import line_chart
+from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
 from anomaly_gan.evaluation import Arm, ArmResult, DetectorComparison
-from anomaly_gan.grids import GridRow, change_map, row_pictures, sample_grid
 from anomaly_gan.headline import headline
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.mask_change import measure, summarise

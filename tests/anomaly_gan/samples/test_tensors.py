@@ -28,7 +28,7 @@ OTHERS = {
     "anomaly_gan/networks/aware.py": "VGG-16 wants ImageNet's range",
     "anomaly_gan/detectors/targets.py": "the detectors want 0..1",
     "anomaly_gan/relighting.py": "exposure is a power of a share of white",
-    "anomaly_gan/grids.py": "the picture of a change, as bright as can be",
+    "anomaly_gan/drawing/grids.py": "the picture of a change, as bright as can be",
     "anomaly_gan/render/anomalies.py": "a cover's opacity",
     "anomaly_gan/render/shapes.py": "a shadow's opacity",
 }

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet, fit, outline, sample_tile
 from anomaly_gan.samples.sample import Sample
-from anomaly_gan.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet, fit, outline, sample_tile
 from infra.errors import UsageError
 
 RED = (255, 0, 0)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from anomaly_gan.sheets import COLORS, GAP_PX, outline, to_rgb
+from anomaly_gan.drawing.sheets import COLORS, GAP_PX, outline, to_rgb
 
 CHANGE_WHITE = 64
 """Grey levels of change at the bright end of the colour scale, in every row, so that rows compare."""
