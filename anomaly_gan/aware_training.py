@@ -10,8 +10,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import CropConfig
-from anomaly_gan.crops import crop, mask_boxes
 from anomaly_gan.networks.aware import AwareNetwork
+from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.grouping import split_by_group
 from anomaly_gan.samples.index import NORMAL
 from anomaly_gan.samples.sample import Sample

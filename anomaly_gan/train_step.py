@@ -11,7 +11,7 @@ from anomaly_gan import losses
 from anomaly_gan.augmentation import augment
 from anomaly_gan.batches import Batch
 from anomaly_gan.config import LossConfig, TrainConfig
-from anomaly_gan.crops import crop, mask_boxes
+from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.train_state import Fakes, Seen, TrainState, gradients_joined, power_iterated
 

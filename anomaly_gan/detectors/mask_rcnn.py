@@ -21,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.networks.aware import IMAGENET_MEAN, IMAGENET_STD
-from anomaly_gan.weights import pick, read_state
+from anomaly_gan.networks.pretrained import pick, read_state
 from infra.errors import NotFoundError
 
 CHANNELS = 128

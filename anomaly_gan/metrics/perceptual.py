@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from anomaly_gan.networks.pretrained import pick, read_state
 from anomaly_gan.samples.sample import to_planes
 from anomaly_gan.samples.tensors import to_model_range
-from anomaly_gan.weights import pick, read_state
 from infra.errors import DataError
 
 WEIGHTS_FILE = "alexnet.pth"

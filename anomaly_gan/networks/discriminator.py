@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from anomaly_gan.config import ModelConfig
-from anomaly_gan.crops import CROP_PX
+from anomaly_gan.networks.crops import CROP_PX
 from anomaly_gan.networks.halving import HalvingConv
 from anomaly_gan.networks.norms import MIXING, norm2d
 from anomaly_gan.networks.spectral import SpectralNorm

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomaly_gan.config import CropConfig
-from anomaly_gan.crops import CROP_PX, crop, mask_boxes, number_parts
+from anomaly_gan.networks.crops import CROP_PX, crop, mask_boxes, number_parts
 
 TIGHT = CropConfig(margin=0, min_side_px=1)
 Box = tuple[int, int, int, int]
