@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anomaly_gan.exporting.formats import ExportFormat
+from anomaly_gan.formats.writing.formats import ExportFormat
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import emit, note, progress, table, write_file
 from infra.errors import DataError

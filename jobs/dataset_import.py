@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_gan.formats.pictures import is_picture
-from anomaly_gan.formats.source import SourceItem, SourceTree
-from anomaly_gan.importing import ClassNames, to_sample
+from anomaly_gan.formats.reading.pictures import is_picture
+from anomaly_gan.formats.reading.source import SourceItem, SourceTree
+from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
 from anomaly_gan.samples.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.samples.index import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
 from anomaly_gan.samples.sample import encode_sample

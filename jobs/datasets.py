@@ -6,8 +6,8 @@ The same import gives the same version, byte for byte.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from anomaly_gan.formats.readers import reader
-from anomaly_gan.formats.source import SourceTree
+from anomaly_gan.formats.reading.readers import reader
+from anomaly_gan.formats.reading.source import SourceTree
 from anomaly_gan.samples.checking import check_index, check_sample
 from anomaly_gan.samples.grouping import split_by_group
 from anomaly_gan.samples.index import DatasetIndex, SampleEntry, SkippedEntry, Split, count

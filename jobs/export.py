@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomaly_gan.exporting.exporters import Counts, export_samples
-from anomaly_gan.exporting.formats import ExportFormat
+from anomaly_gan.formats.writing.exporters import Counts, export_samples
+from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage

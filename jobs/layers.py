@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from anomaly_gan.config import LightConfig
-from anomaly_gan.exporting.instances import part_boxes
+from anomaly_gan.formats.writing.instances import part_boxes
 from anomaly_gan.generation import Generated, GenerationPlan, generate
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.samples.provenance import anomalies, noted

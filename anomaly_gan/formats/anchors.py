@@ -15,7 +15,7 @@ from anomaly_gan.formats.box_tables import BOX_COLUMNS, is_table, read_boxes, to
 from anomaly_gan.formats.canvas import Box, cut_box
 from anomaly_gan.formats.classes import KnownClasses
 from anomaly_gan.formats.matching import PictureIndex, Sources
-from anomaly_gan.formats.source import SourceTree
+from anomaly_gan.formats.reading.source import SourceTree
 from infra.errors import DataError
 
 

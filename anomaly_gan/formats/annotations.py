@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.formats import coco, labelme
 from anomaly_gan.formats.canvas import Box, area, box_around, check_box, check_size, cut_polygon, fill_box, refuse_blank
-from anomaly_gan.formats.source import SourceTree, resolve
+from anomaly_gan.formats.reading import coco, labelme
+from anomaly_gan.formats.reading.source import SourceTree, resolve
 from infra.errors import DataError
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from anomaly_gan.importing import ClassNames
+from anomaly_gan.formats.reading.to_sample import ClassNames
 from infra.errors import DataError
 
 

@@ -20,8 +20,8 @@ from anomaly_gan.formats.annotations import is_annotation, own_pictures, read_dr
 from anomaly_gan.formats.box_tables import BOX_COLUMNS, SIZE_COLUMNS, is_table, read_boxes, to_text
 from anomaly_gan.formats.canvas import fill_box
 from anomaly_gan.formats.classes import KnownClasses
-from anomaly_gan.formats.pictures import decode_levels, is_picture
-from anomaly_gan.formats.source import SourceTree
+from anomaly_gan.formats.reading.pictures import decode_levels, is_picture
+from anomaly_gan.formats.reading.source import SourceTree
 from anomaly_gan.masks.pool import MIN_ELEMENT_PX
 from anomaly_gan.samples.sample import MASK_THRESHOLD
 from infra.errors import DataError

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 
-from anomaly_gan.formats.pictures import stem
+from anomaly_gan.formats.reading.pictures import stem
 from infra.errors import DataError
 
 Sources = Mapping[str, tuple[str, int, int]]

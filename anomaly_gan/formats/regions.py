@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.formats.matching import PictureIndex, Sources
-from anomaly_gan.formats.pictures import decode_levels, is_picture
-from anomaly_gan.formats.source import SourceTree
-from anomaly_gan.importing import stretch_nearest
+from anomaly_gan.formats.reading.pictures import decode_levels, is_picture
+from anomaly_gan.formats.reading.source import SourceTree
+from anomaly_gan.formats.reading.to_sample import stretch_nearest
 from anomaly_gan.samples.sample import MASK_THRESHOLD
 from infra.errors import DataError
 

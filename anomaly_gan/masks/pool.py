@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.importing import stretch_nearest
+from anomaly_gan.formats.reading.to_sample import stretch_nearest
 from anomaly_gan.masks.rationality import Rationality
 from anomaly_gan.masks.severity import Severity, measure_severity
 from anomaly_gan.samples.sample import Sample, encode_png

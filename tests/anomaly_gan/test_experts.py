@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from anomaly_gan.formats.experts import DrawnMask, read_expert_masks
-from anomaly_gan.formats.labelme import draw_all, parse
-from anomaly_gan.importing import ClassNames
+from anomaly_gan.formats.reading.labelme import draw_all, parse
+from anomaly_gan.formats.reading.to_sample import ClassNames
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
 from tests.support.sources import MemoryTree, blob, gigantic_png, gray, png

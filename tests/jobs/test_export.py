@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomaly_gan.exporting.exporters import EXPORTERS
-from anomaly_gan.exporting.formats import ExportFormat
+from anomaly_gan.formats.writing.exporters import EXPORTERS
+from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, NotFoundError, UsageError
 from jobs.export import export

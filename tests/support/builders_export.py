@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.exporting.exporters import Counts, export_samples
-from anomaly_gan.exporting.formats import ExportFormat
-from anomaly_gan.formats.readers import reader
-from anomaly_gan.formats.source import Picture
+from anomaly_gan.formats.reading.readers import reader
+from anomaly_gan.formats.reading.source import Picture
+from anomaly_gan.formats.writing.exporters import Counts, export_samples
+from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree

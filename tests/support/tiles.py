@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomaly_gan.formats.pictures import decode_levels
+from anomaly_gan.formats.reading.pictures import decode_levels
 from anomaly_gan.samples.grouping import csv_grouping
 from anomaly_gan.samples.sample import Sample
 from tests.support.helpers import TEST_DATA

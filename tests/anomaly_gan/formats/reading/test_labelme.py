@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_gan.formats.labelme import read
-from anomaly_gan.formats.source import Picture
+from anomaly_gan.formats.reading.labelme import read
+from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
 from tests.support.sources import MemoryTree, gray, png

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.formats.source import Picture
+from anomaly_gan.formats.reading.source import Picture
 from anomaly_gan.samples.index import NORMAL
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError

@@ -16,9 +16,9 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from anomaly_gan.formats.pictures import decode_picture, is_picture
-from anomaly_gan.formats.shapes import MAX_SIDES
-from anomaly_gan.formats.source import (
+from anomaly_gan.formats.reading.pictures import decode_picture, is_picture
+from anomaly_gan.formats.reading.shapes import MAX_SIDES
+from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
     Picture,
     SourceItem,

@@ -8,9 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from anomaly_gan.exporting.exporters import EXPORTERS, export_samples
-from anomaly_gan.exporting.formats import ExportFormat
-from anomaly_gan.importing import ClassNames, to_sample
+from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
+from anomaly_gan.formats.writing.exporters import EXPORTERS, export_samples
+from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError, UsageError
 from tests.support.builders_export import SHAPES, crack, disc, read_back, ring, sample, samples, write

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
 
-from anomaly_gan.formats import labelme
-from anomaly_gan.formats.coco import read
-from anomaly_gan.formats.source import Picture
+from anomaly_gan.formats.reading import labelme
+from anomaly_gan.formats.reading.coco import read
+from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
 from tests.support.sources import MemoryTree, blob, gray, png

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_gan.formats.mvtec import read
-from anomaly_gan.formats.source import Picture
+from anomaly_gan.formats.reading.mvtec import read
+from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.sources import MemoryTree, blob, gigantic_png, gray, mvtec_files, png
 

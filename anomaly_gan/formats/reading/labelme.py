@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from anomaly_gan.formats.paired import load as load_plain
-from anomaly_gan.formats.pictures import SUFFIXES, decode_picture, is_picture
-from anomaly_gan.formats.shapes import draw_shape
-from anomaly_gan.formats.source import (
+from anomaly_gan.formats.reading.paired import load as load_plain
+from anomaly_gan.formats.reading.pictures import SUFFIXES, decode_picture, is_picture
+from anomaly_gan.formats.reading.shapes import draw_shape
+from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
     Picture,
     SourceItem,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from anomaly_gan.exporting.coco import run_lengths
+from anomaly_gan.formats.writing.coco import run_lengths
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders_export import HEIGHT, WIDTH, blank, crack, sample, samples, write
 

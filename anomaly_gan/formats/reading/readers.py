@@ -1,7 +1,7 @@
 """The list of formats that an annotated folder may have."""
 
-from anomaly_gan.formats import coco, folder, labelme, mvtec
-from anomaly_gan.formats.source import Reader
+from anomaly_gan.formats.reading import coco, folder, labelme, mvtec
+from anomaly_gan.formats.reading.source import Reader
 from infra.errors import UsageError
 
 READERS: dict[str, Reader] = {

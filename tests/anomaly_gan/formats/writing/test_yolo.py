@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from anomaly_gan.exporting.outlines import outlines
+from anomaly_gan.formats.writing.outlines import outlines
 from tests.support.builders_export import HEIGHT, SHAPES, WIDTH, blank, crack, disc, sample, samples, sieve, write
 
 Mask = NDArray[np.uint8]

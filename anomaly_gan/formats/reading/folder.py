@@ -5,9 +5,9 @@ normal/*             normal
 <class>/masks/x.png  its mask: the same name, any picture format
 """
 
-from anomaly_gan.formats.paired import paired
-from anomaly_gan.formats.pictures import is_picture, stem
-from anomaly_gan.formats.source import SourceItem, SourceTree, items_from
+from anomaly_gan.formats.reading.paired import paired
+from anomaly_gan.formats.reading.pictures import is_picture, stem
+from anomaly_gan.formats.reading.source import SourceItem, SourceTree, items_from
 from infra.errors import DataError
 
 NORMAL = "normal"

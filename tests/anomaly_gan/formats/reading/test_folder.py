@@ -1,7 +1,7 @@
 import pytest
 
-from anomaly_gan.formats.folder import read
-from anomaly_gan.formats.readers import reader
+from anomaly_gan.formats.reading.folder import read
+from anomaly_gan.formats.reading.readers import reader
 from infra.errors import DataError, UsageError
 from tests.support.sources import MemoryTree, blob, gray, png
 

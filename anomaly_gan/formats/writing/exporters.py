@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_gan.exporting.coco import CocoExporter
-from anomaly_gan.exporting.exporter import Exporter
-from anomaly_gan.exporting.folders import new_folder
-from anomaly_gan.exporting.formats import ExportFormat
-from anomaly_gan.exporting.instances import instances_of
-from anomaly_gan.exporting.labelme import LabelmeExporter
-from anomaly_gan.exporting.mvtec import MvtecExporter
-from anomaly_gan.exporting.yolo import YoloExporter
+from anomaly_gan.formats.writing.coco import CocoExporter
+from anomaly_gan.formats.writing.exporter import Exporter
+from anomaly_gan.formats.writing.folders import new_folder
+from anomaly_gan.formats.writing.formats import ExportFormat
+from anomaly_gan.formats.writing.instances import instances_of
+from anomaly_gan.formats.writing.labelme import LabelmeExporter
+from anomaly_gan.formats.writing.mvtec import MvtecExporter
+from anomaly_gan.formats.writing.yolo import YoloExporter
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 

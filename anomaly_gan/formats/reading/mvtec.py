@@ -8,9 +8,9 @@
 The layout's own train and test parts are not kept: an import splits all pictures by group.
 """
 
-from anomaly_gan.formats.paired import paired
-from anomaly_gan.formats.pictures import is_picture, stem
-from anomaly_gan.formats.source import SourceItem, SourceTree, items_from
+from anomaly_gan.formats.reading.paired import paired
+from anomaly_gan.formats.reading.pictures import is_picture, stem
+from anomaly_gan.formats.reading.source import SourceItem, SourceTree, items_from
 from infra.errors import DataError
 
 NORMAL = "good"

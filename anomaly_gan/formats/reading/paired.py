@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from anomaly_gan.formats.pictures import decode_mask, decode_picture, stem
-from anomaly_gan.formats.source import Picture, SourceTree, refusal
+from anomaly_gan.formats.reading.pictures import decode_mask, decode_picture, stem
+from anomaly_gan.formats.reading.source import Picture, SourceTree, refusal
 
 
 def paired(
