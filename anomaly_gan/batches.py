@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomaly_gan.config import MaskConfig, ViewConfig
-from anomaly_gan.masks.planning import MaskPlanner
-from anomaly_gan.masks.pool import MaskPool
+from anomaly_gan.masks.placing.planning import MaskPlanner
+from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.networks.crops import number_parts
 from anomaly_gan.samples.sample import Sample, to_planes
 from anomaly_gan.samples.views import flip, take_view

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.masks.parts import PlacementError
-from anomaly_gan.masks.planning import MaskPlanner, PlannedMask
-from anomaly_gan.masks.pool import MaskPool
-from anomaly_gan.masks.severity import Severity, contrast, gain_for
+from anomaly_gan.masks.placing.parts import PlacementError
+from anomaly_gan.masks.placing.planning import MaskPlanner, PlannedMask
+from anomaly_gan.masks.pool.pool import MaskPool
+from anomaly_gan.masks.pool.severity import Severity, contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
 from anomaly_gan.mixing import laid_onto
 from anomaly_gan.networks.generator import Generator

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.planning import PlannedMask
+from anomaly_gan.masks.placing.planning import PlannedMask
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.views import cut_window
 

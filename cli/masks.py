@@ -10,7 +10,7 @@ from cli.output import emit, note, progress, table, write_file
 from infra.errors import UsageError
 
 if TYPE_CHECKING:
-    from anomaly_gan.masks.index import MaskPoolIndex
+    from anomaly_gan.masks.pool.index import MaskPoolIndex
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -114,8 +114,8 @@ def score(
 
     agan masks score tiles --ratings mei.csv --ratings jan.csv --experts experts.csv
     """
-    from anomaly_gan.masks.ratings import read_experts, read_ratings
-    from anomaly_gan.masks.scoring import warnings_of
+    from anomaly_gan.masks.rating.ratings import read_experts, read_ratings
+    from anomaly_gan.masks.rating.scoring import warnings_of
     from infra.storage.open import open_storage
     from jobs.maskpool_score import score_pool
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from anomaly_gan.masks.index import (
+from anomaly_gan.masks.learning.rationality_fit import fit_rationality
+from anomaly_gan.masks.pool.index import (
     MASK_MEMBER,
     REGION_KEY,
     AnchorEntry,
@@ -16,8 +17,7 @@ from anomaly_gan.masks.index import (
     PoolClass,
     region_key,
 )
-from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
-from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
 from anomaly_gan.samples.index import DatasetIndex, ShardEntry
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from anomaly_gan.formats.experts import read_expert_masks
 from anomaly_gan.formats.reading.to_sample import lost_parts, resize_nearest
-from anomaly_gan.masks.pool import MIN_ELEMENT_PX, Element, crop_element
+from anomaly_gan.masks.drawn.experts import read_expert_masks
+from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX, Element, crop_element
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError
 from infra.settings import Settings

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from anomaly_gan.formats.anchors import match_anchors, read_anchors, read_anchors_csv
 from anomaly_gan.formats.reading.pictures import is_picture
 from anomaly_gan.formats.reading.to_sample import stretch_nearest
-from anomaly_gan.formats.regions import match_regions, read_region
-from anomaly_gan.masks.pool import Box, Mask
+from anomaly_gan.masks.drawn.anchors import match_anchors, read_anchors, read_anchors_csv
+from anomaly_gan.masks.drawn.regions import match_regions, read_region
+from anomaly_gan.masks.pool.pool import Box, Mask
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError
 from infra.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.masks.pool import MIN_ELEMENT_PX
-from anomaly_gan.masks.rationality import Rationality
+from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX
+from anomaly_gan.masks.rationality.rationality import Rationality
 from infra.errors import UsageError
 from infra.yaml_file import read_yaml
 from jobs.maskpool_places import Places

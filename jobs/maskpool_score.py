@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from anomaly_gan.masks.index import MaskPoolIndex
-from anomaly_gan.masks.ratings import ExpertEntry, Rating
-from anomaly_gan.masks.scoring import score_masks
+from anomaly_gan.masks.pool.index import MaskPoolIndex
+from anomaly_gan.masks.rating.ratings import ExpertEntry, Rating
+from anomaly_gan.masks.rating.scoring import score_masks
 from infra.errors import DataError
 from infra.storage.protocol import Storage
 from jobs.maskpools import SHELF, load_pool_index

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.drawing.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
 from anomaly_gan.generation import GenerationPlan
-from anomaly_gan.masks.index import ElementEntry, MaskPoolIndex
-from anomaly_gan.masks.planning import PlannedMask
-from anomaly_gan.masks.pool import Mask, MaskPool
-from anomaly_gan.masks.rating_sheet import SheetMask, rating_sheet
+from anomaly_gan.masks.placing.planning import PlannedMask
+from anomaly_gan.masks.pool.index import ElementEntry, MaskPoolIndex
+from anomaly_gan.masks.pool.pool import Mask, MaskPool
+from anomaly_gan.masks.rating.rating_sheet import SheetMask, rating_sheet
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 from infra.storage.protocol import Storage

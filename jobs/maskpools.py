@@ -4,8 +4,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig, ViewConfig
-from anomaly_gan.masks.index import MASK_MEMBER, REGION_KEY, ElementEntry, MaskPoolIndex, region_key
-from anomaly_gan.masks.pool import Element, Mask, MaskPool
+from anomaly_gan.masks.pool.index import MASK_MEMBER, REGION_KEY, ElementEntry, MaskPoolIndex, region_key
+from anomaly_gan.masks.pool.pool import Element, Mask, MaskPool
 from anomaly_gan.samples.index import DatasetIndex
 from anomaly_gan.samples.sample import MASK_THRESHOLD, decode_png
 from infra.errors import DataError, UsageError

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from anomaly_gan.masks.index import MaskPoolIndex
+from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.protocol import Storage

@@ -9,10 +9,10 @@ import numpy as np
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, growth_mib, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import CLASS, FRAME_PX, synthetic_source
 from anomaly_gan.config import MaskConfig, TrainConfig, ViewConfig
-from anomaly_gan.masks.parts import EVERYWHERE, Ground
-from anomaly_gan.masks.placement import place
-from anomaly_gan.masks.planning import MaskPlanner
-from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.masks.learning.rationality_fit import fit_rationality
+from anomaly_gan.masks.placing.parts import EVERYWHERE, Ground
+from anomaly_gan.masks.placing.placement import place
+from anomaly_gan.masks.placing.planning import MaskPlanner
 
 ROUND = 1000
 """Masks placed in a round."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.masks.pool import build_pool
+from anomaly_gan.masks.pool.pool import build_pool
 from anomaly_gan.samples.sample import Sample
 
 CLASS = "spot"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import MaskConfig, ViewConfig
-from anomaly_gan.masks.pool import Element, MaskPool, build_pool
+from anomaly_gan.masks.pool.pool import Element, MaskPool, build_pool
 from anomaly_gan.networks.crops import number_parts
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError

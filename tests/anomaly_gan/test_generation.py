@@ -11,7 +11,7 @@ import torch
 
 from anomaly_gan.config import Bin, MaskConfig, ModelConfig
 from anomaly_gan.generation import Generated, GenerationPlan, generate
-from anomaly_gan.masks.severity import MAX_GAIN, Severity, contrast
+from anomaly_gan.masks.pool.severity import MAX_GAIN, Severity, contrast
 from anomaly_gan.networks.generator import Generator, UNet
 from anomaly_gan.pasting import paste
 from anomaly_gan.samples.sample import decode_sample, encode_sample

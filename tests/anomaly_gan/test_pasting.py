@@ -8,7 +8,7 @@ import pytest
 
 from anomaly_gan.config import GenerationConfig, LightConfig
 from anomaly_gan.generation import Generated, GenerationPlan, generate
-from anomaly_gan.masks.severity import contrast
+from anomaly_gan.masks.pool.severity import contrast
 from anomaly_gan.pasting import into_frame
 from anomaly_gan.relighting import Light, draw_light, relight
 from infra.errors import DataError

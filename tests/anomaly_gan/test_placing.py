@@ -7,8 +7,8 @@ import pytest
 from anomaly_gan.benchmarks.placing import measure_planned, measure_real
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation import GenerationPlan
-from anomaly_gan.masks.pool import build_pool
-from anomaly_gan.masks.rationality_fit import fit_rationality
+from anomaly_gan.masks.learning.rationality_fit import fit_rationality
+from anomaly_gan.masks.pool.pool import build_pool
 from jobs.maskpool_rules import DEFAULT_RATIONALITY
 from tests.support.tiles import needs_tiles, normal_tiles, tiles
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anomaly_gan.formats.anchors import match_anchors, read_anchors_csv
+from anomaly_gan.masks.drawn.anchors import match_anchors, read_anchors_csv
 from anomaly_gan.render.dataset import (
     CLASSES,
     RenderedSample,

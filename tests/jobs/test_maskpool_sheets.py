@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet
-from anomaly_gan.masks.index import MaskPoolIndex
+from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.sample import decode_png
 from infra.errors import DataError, UsageError
 from jobs.maskpool_score import score_pool

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.masks.index import MaskPoolIndex
-from anomaly_gan.masks.placement import place
-from anomaly_gan.masks.ratings import Rating, read_experts, read_ratings
+from anomaly_gan.masks.placing.placement import place
+from anomaly_gan.masks.pool.index import MaskPoolIndex
+from anomaly_gan.masks.rating.ratings import Rating, read_experts, read_ratings
 from anomaly_gan.samples.sample import decode_png
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.masks.index import MaskPoolIndex
+from anomaly_gan.masks.pool.index import MaskPoolIndex
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 from jobs.maskpool_build import BuildResult, PoolSources, build_mask_pool

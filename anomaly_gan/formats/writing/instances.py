@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.pool import instance_map
+from anomaly_gan.masks.pool.pool import instance_map
 from anomaly_gan.samples.sample import Sample
 
 

@@ -1,0 +1,60 @@
+"""Expert masks: elements of the pool, repositioned, rotated, scaled and combined (paper, Sec. 4.1.2)."""
+
+from functools import partial
+
+import cv2
+import numpy as np
+
+from anomaly_gan.config import MaskConfig
+from anomaly_gan.masks.placing.arranging import Arranger
+from anomaly_gan.masks.placing.choosing import area_limits, choose_element
+from anomaly_gan.masks.placing.parts import EVERYWHERE, Ground, PlacedMask, unmet
+from anomaly_gan.masks.pool.pool import MaskPool
+from infra.errors import DataError
+
+
+def place(
+    pool: MaskPool,
+    size: int,
+    config: MaskConfig,
+    rng: np.random.Generator,
+    *,
+    ground: Ground = EVERYWHERE,
+    like_real: bool = False,
+) -> PlacedMask:
+    """Draw one mask.
+
+    An element of free pose that is larger than the view is cut to a piece around one of its pixels before any rule is
+    applied.
+
+    Args:
+        pool: the elements of a class.
+        size: side of the square view in px.
+        config: pose, ranges, number of parts and rules.
+        rng: the only source of chance.
+        ground: where parts may go.
+        like_real: combine as many parts as real masks have, instead of `min_parts` to `max_parts` alike: in training,
+            so that the number of parts does not tell a discriminator which images are generated. Fewer than drawn
+            where there are fewer anchors, but at least `min_parts`.
+
+    Raises:
+        PlacementError: `config.tries` tries broke a rule, or an element of fixed pose is larger than the view; the
+            message names the element and the rule.
+        DataError: the pool has no element, or none that can have the area that is asked for.
+    """
+    elements = pool.prior_elements if config.pool == "prior_only" else pool.elements
+    if not elements:
+        raise DataError(f"mask pool: has no element of class {pool.class_name} for masks.pool {config.pool}; add some")
+    counts = pool.part_counts if like_real else range(config.min_parts, config.max_parts + 1)
+    count = min(max(counts[int(rng.integers(len(counts)))], config.min_parts), config.max_parts)
+    if ground.anchors is not None:
+        count = max(min(count, len(ground.anchors)), config.min_parts)
+    limits = area_limits(pool, config)
+    draw = partial(choose_element, elements, count, limits, config, rng)
+    for _ in range(config.tries):
+        placed = Arranger(size, config, ground, rng).arrange(draw, count)
+        if limits is None or limits[0] <= cv2.countNonZero(placed.mask) <= limits[1]:
+            return placed
+    tried = placed.placements[0]
+    advice = "every mask has another area; allow more scales or fewer parts"
+    raise unmet(tried.element, tried.source, f"area {config.area}", advice, config)

@@ -1,0 +1,147 @@
+"""The mask pool: elements cut from the annotated abnormal images, and those of experts (paper, Sec. 4.1.2)."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly_gan.formats.reading.to_sample import stretch_nearest
+from anomaly_gan.masks.pool.severity import Severity, measure_severity
+from anomaly_gan.masks.rationality.rationality import Rationality
+from anomaly_gan.samples.sample import Sample, encode_png
+from infra.errors import DataError
+
+MIN_ELEMENT_PX = 4
+MIN_SHARE_OF_LARGEST = 0.1
+"""A part of fewer pixels, or less than this share of its picture's largest part, is a speck, not a shape."""
+
+
+Mask = NDArray[np.uint8]
+"""[h, w] uint8 {0, 1}."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width, height in px."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One anomaly's shape.
+
+    Attributes:
+        source: key of the sample it was cut from, or the expert's file and shape.
+        mask: [h, w] uint8 {0, 1}, cut to its box.
+        top, left: where its box began in the picture, in px.
+        is_expert: an expert drew it; else it was cut from an annotated abnormal image.
+    """
+
+    source: str
+    mask: NDArray[np.uint8]
+    top: int
+    left: int
+    is_expert: bool = False
+
+    @cached_property
+    def area_px(self) -> int:
+        return cv2.countNonZero(self.mask)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The mask as it is stored, {0, 255}."""
+        return encode_png(self.mask * np.uint8(255))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the PNG."""
+        return hashlib.sha256(self.png).hexdigest()
+
+    @cached_property
+    def id(self) -> str:
+        """From source, place and shape alone, so that it stays the same whatever else a pool holds."""
+        origin = "expert" if self.is_expert else "prior"
+        told = f"{self.source} {self.left} {self.top} {self.sha256}"
+        return f"{origin}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True)
+class MaskPool:
+    """The elements of one class, in a fixed order, and where they may go.
+
+    Attributes:
+        part_counts: how many elements each annotated image has, least first.
+        severity: thirds of the real images; None = unknown.
+        rationality: what was learnt of real placements; None = nothing.
+        region: [H, W] uint8 {0, 1}, 1 = allowed, of any size, stretched over every picture; None = everywhere.
+        regions: sample key -> the same for one picture, at its size, in place of `region`.
+        anchors: sample key -> boxes in its picture; where there are any, elements of fixed pose stand at their
+            centres alone.
+    """
+
+    class_name: str
+    elements: tuple[Element, ...]
+    part_counts: tuple[int, ...] = (1,)
+    severity: Severity | None = None
+    rationality: Rationality | None = None
+    region: NDArray[np.uint8] | None = None
+    regions: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    anchors: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def prior_elements(self) -> tuple[Element, ...]:
+        """Those of annotated abnormal images alone."""
+        return tuple(element for element in self.elements if not element.is_expert)
+
+    def allowed(self, sample: Sample) -> NDArray[np.uint8] | None:
+        """[H, W] uint8 {0, 1} of the sample's size, or None = everywhere."""
+        if sample.key in self.regions:
+            return self.regions[sample.key]
+        if self.region is None:
+            return None
+        height, width = sample.image.shape[:2]
+        return stretch_nearest(self.region, (height, width))
+
+
+def build_pool(samples: Iterable[Sample], class_name: str) -> MaskPool:
+    """Cut every connected part (or annotated instance) of a class.
+
+    Args:
+        samples: of the training split only; those without the class are passed over.
+        class_name: which masks to cut.
+
+    Raises:
+        DataError: no element is left.
+    """
+    abnormal = [sample for sample in samples if class_name in sample.masks]
+    cut = [cut_elements(sample, class_name) for sample in abnormal]
+    elements = [element for group in cut for element in group]
+    if not elements:
+        raise DataError(f"mask pool: no mask of class {class_name} has a part of {MIN_ELEMENT_PX} px or more")
+    counts = sorted(len(group) for group in cut if group)
+    return MaskPool(class_name, tuple(elements), tuple(counts), measure_severity(abnormal, class_name))
+
+
+def crop_element(source: str, mask: NDArray[np.uint8], *, is_expert: bool = False) -> Element:
+    """An element of all pixels of a [H, W] {0, 1} mask that is not empty."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return Element(source, mask[top : top + height, left : left + width].copy(), int(top), int(left), is_expert)
+
+
+def instance_map(sample: Sample, class_name: str) -> NDArray[np.int32]:
+    """[H, W], 0 = none, i = instance i: as annotated, else the mask's 8-connected parts."""
+    if class_name in sample.instances:
+        return sample.instances[class_name].astype(np.int32)
+    _, labels = cv2.connectedComponents(sample.masks[class_name], connectivity=8)
+    return labels.astype(np.int32)
+
+
+def cut_elements(sample: Sample, class_name: str) -> list[Element]:
+    """The parts of a sample's mask of a class, but for specks."""
+    labels = instance_map(sample, class_name)
+    areas = np.bincount(labels.ravel())[1:]
+    least = max(MIN_ELEMENT_PX, MIN_SHARE_OF_LARGEST * areas.max(initial=0))
+    return [
+        crop_element(sample.key, (labels == label).astype(np.uint8)) for label in np.flatnonzero(areas >= least) + 1
+    ]
