@@ -12,7 +12,7 @@ from torch import Tensor
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import CropConfig
 from anomaly_gan.drawing.grids import GridRow, sample_grid
-from anomaly_gan.generation import Generated, GenerationPlan, generate
+from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
 from anomaly_gan.metrics.kernel import kernel_distance, spread
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.crops import crop, mask_boxes

@@ -10,7 +10,7 @@ from anomaly_gan import training
 from anomaly_gan.aware_training import train_aware
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
-from anomaly_gan.generation import GenerationPlan
+from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise
 from anomaly_gan.preview import Preview, Previewer

@@ -11,7 +11,7 @@ import torch
 from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.drawing.grids import sample_grid
 from anomaly_gan.evaluation import DetectorComparison, compare_detectors
-from anomaly_gan.generation import Generated, generate
+from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
 from anomaly_gan.networks.generator import Generator, build_generator

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.generation import GenerationPlan
+from anomaly_gan.generation.gate import learn_gate
+from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool, build_pool
-from anomaly_gan.quality import learn_gate
 from anomaly_gan.samples.sample import Sample
 from infra.storage.protocol import Storage
 from jobs.datasets import load_index, load_samples

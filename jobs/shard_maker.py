@@ -8,8 +8,8 @@ from typing import cast
 
 import torch
 
-from anomaly_gan.generation import Generated
-from anomaly_gan.quality import LIMITS
+from anomaly_gan.generation.gate import LIMITS
+from anomaly_gan.generation.generate import Generated
 from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.errors import UsageError

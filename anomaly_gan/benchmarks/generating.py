@@ -10,9 +10,9 @@ import torch
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import GenerationConfig, MaskConfig, TrainConfig, ViewConfig
-from anomaly_gan.generation import GenerationPlan, generate
+from anomaly_gan.generation.gate import learn_gate
+from anomaly_gan.generation.generate import GenerationPlan, generate
 from anomaly_gan.networks.generator import build_generator
-from anomaly_gan.quality import learn_gate
 from anomaly_gan.samples.sample import encode_sample
 
 ROUND_BATCHES = 6

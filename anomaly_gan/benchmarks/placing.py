@@ -6,12 +6,12 @@ from statistics import median
 
 import numpy as np
 
-from anomaly_gan.generation import GenerationPlan
+from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.paste import into_frame
 from anomaly_gan.masks.pool.pool import Element, cut_elements
 from anomaly_gan.masks.rationality.context import PictureContext, describe_picture
 from anomaly_gan.masks.rationality.habits import axis_deg
 from anomaly_gan.masks.rationality.rationality import Rationality
-from anomaly_gan.pasting import into_frame
 from anomaly_gan.samples.sample import Sample
 
 BORDER_PX = 3

@@ -22,7 +22,7 @@ import torch
 
 torch.set_num_threads(1)
 
-from anomaly_gan.generation import generate
+from anomaly_gan.generation.generate import generate
 from anomaly_gan.training import run
 from tests.support.builders import batch_source, generation_plan, train_config, train_state
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from anomaly_gan.generation.gate import LIMITS
 from anomaly_gan.masks.placing.parts import PlacementError
 from anomaly_gan.masks.placing.planning import MaskPlanner, PlannedMask
-from anomaly_gan.quality import LIMITS
 from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import NotFoundError
 from infra.settings import Settings

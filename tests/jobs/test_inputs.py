@@ -8,7 +8,7 @@ import torch
 
 from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.generation import Generated, generate
+from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from infra.errors import NotFoundError
 from jobs.inputs import TrainingSplit, load_training_split

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from anomaly_gan.config import GenerationConfig
-from anomaly_gan.generation import generate
+from anomaly_gan.generation.generate import generate
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256

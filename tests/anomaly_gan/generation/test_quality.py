@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from anomaly_gan.config import GenerationConfig, ModelConfig, QualityConfig, ViewConfig
-from anomaly_gan.generation import GenerationPlan, generate
+from anomaly_gan.generation.gate import LIMITS, QualityGate, fingerprint, learn_gate, sharpness
+from anomaly_gan.generation.generate import GenerationPlan, generate
 from anomaly_gan.metrics.mask_change import MaskChange
 from anomaly_gan.networks.generator import UNet
-from anomaly_gan.quality import LIMITS, QualityGate, fingerprint, learn_gate, sharpness
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders import CLASS, abnormal_sample, generation_plan, normal_sample
 

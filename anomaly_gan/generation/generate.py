@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
+from anomaly_gan.generation.gate import QualityGate, Verdict
+from anomaly_gan.generation.light import Light, draw_light, relight
+from anomaly_gan.generation.mix import laid_onto
+from anomaly_gan.generation.paste import centred, into_frame, paste
 from anomaly_gan.masks.placing.parts import PlacementError
 from anomaly_gan.masks.placing.planning import MaskPlanner, PlannedMask
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.masks.pool.severity import Severity, contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
-from anomaly_gan.mixing import laid_onto
 from anomaly_gan.networks.generator import Generator
-from anomaly_gan.pasting import centred, into_frame, paste
-from anomaly_gan.quality import QualityGate, Verdict
-from anomaly_gan.relighting import Light, draw_light, relight
 from anomaly_gan.samples.provenance import anomalies, joined, noted
 from anomaly_gan.samples.sample import Sample, from_planes, to_planes
 from anomaly_gan.samples.tensors import to_model_range, to_uint8
