@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import CropConfig
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.crops import crop, mask_boxes
@@ -16,6 +15,7 @@ from anomaly_gan.samples.grouping import split_by_group
 from anomaly_gan.samples.index import NORMAL
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.tensors import to_model_range
+from anomaly_gan.training.batches import Batch, BatchSource
 from infra.errors import DataError
 
 LEARNING_RATE = 3e-4

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import CropConfig
 from anomaly_gan.drawing.grids import GridRow, sample_grid
 from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
@@ -19,6 +18,7 @@ from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.samples.sample import to_planes
 from anomaly_gan.samples.tensors import to_model_range
+from anomaly_gan.training.batches import BatchSource
 
 PREVIEW_MEASURES = ("mask_hit", "in_mask_change", "background_mae_raw")
 

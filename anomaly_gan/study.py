@@ -6,9 +6,7 @@ from time import perf_counter
 
 import torch
 
-from anomaly_gan import training
 from anomaly_gan.aware_training import train_aware
-from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
 from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool
@@ -16,7 +14,9 @@ from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summaris
 from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.train_state import build_state
-from anomaly_gan.training import StepReport
+from anomaly_gan.training import loop
+from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.loop import StepReport
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run_study(
     previewer = Previewer(plan, source, state.aware, config.crop, images)
     untrained = previewer.draw(state.g_ema)
     started = perf_counter()
-    for report in training.run(state, source):
+    for report in loop.run(state, source):
         watch(report)
     seconds = perf_counter() - started
     trained = previewer.draw(state.g_ema)

@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from anomaly_gan.config import ComputeConfig, OptimConfig, TrainConfig
-from anomaly_gan.image_pool import ImagePool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.generator import Generator, build_generator, check_view, make_generator
 from anomaly_gan.networks.spectral import SpectralNorm
+from anomaly_gan.training.image_pool import ImagePool
 from infra.errors import UsageError
 
 DOMAINS = ("abnl", "norm")

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from anomaly_gan import losses
-from anomaly_gan.augmentation import augment
-from anomaly_gan.batches import Batch
 from anomaly_gan.config import LossConfig, TrainConfig
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.train_state import Fakes, Seen, TrainState, gradients_joined, power_iterated
+from anomaly_gan.training.augmentation import augment
+from anomaly_gan.training.batches import Batch
 
 EMA_WARMUP_STEPS = 10
 D_REAL, D_FAKE, G_FAKE = range(3)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from anomaly_gan.memory_estimate import MemoryEstimate
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.open import open_storage

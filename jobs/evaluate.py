@@ -8,7 +8,6 @@ from typing import Any, cast
 import ray
 import torch
 
-from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.drawing.grids import sample_grid
 from anomaly_gan.evaluation import DetectorComparison, compare_detectors
 from anomaly_gan.generation.generate import Generated, generate
@@ -18,6 +17,7 @@ from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.preview import to_row
 from anomaly_gan.report import Absent, MeasureTable, render_report
 from anomaly_gan.samples.sample import encode_png
+from anomaly_gan.training.checkpoint import Snapshot
 from jobs.context import JobContext, context_from_plain, load_context
 from jobs.evaluation_data import DetectorData, load_detector_data
 from jobs.evaluation_report import report_data

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from anomaly_gan.checkpoint import Snapshot
 from anomaly_gan.drawing.grids import GridRow
 from anomaly_gan.evaluation import DetectorComparison
 from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.report import Absent, Chart, MeasureTable, ReportData, Setting
+from anomaly_gan.training.checkpoint import Snapshot
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
 from jobs.context import JobContext

@@ -10,15 +10,15 @@ from typing import Any, cast
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from anomaly_gan import checkpoint
-from anomaly_gan.batches import BatchSource
-from anomaly_gan.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.config import GenerationConfig
-from anomaly_gan.image_pool import Histories
 from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.train_state import TrainState
-from anomaly_gan.training import StepReport
+from anomaly_gan.training import checkpoint
+from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
+from anomaly_gan.training.image_pool import Histories
+from anomaly_gan.training.loop import StepReport
 from infra.errors import NotFoundError
 from jobs.checkpoints import CheckpointStore
 from jobs.context import JobContext

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 
 from anomaly_gan.study import Study, StudyData, run_study
-from anomaly_gan.training import StepReport
+from anomaly_gan.training.loop import StepReport
 from infra.storage.protocol import Storage
 from jobs.completion import complete
 from jobs.datasets import load_index, load_samples

@@ -9,8 +9,8 @@ from dataclasses import asdict
 import ray
 import torch
 
-from anomaly_gan.memory import estimate_memory
-from anomaly_gan.memory_estimate import MemoryEstimate
+from anomaly_gan.training.memory import estimate_memory
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.cluster.local_head import JOB_STOP_GRACE_SEC
 from infra.cluster.ray_cluster import Capacity, Cluster
 from infra.errors import ClusterError, UsageError

@@ -14,12 +14,12 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from torch import nn
 
-from anomaly_gan import checkpoint, training
-from anomaly_gan.batches import BatchSource
-from anomaly_gan.memory_use import MemoryWatch
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.train_state import TrainState, build_state, join_ranks
-from anomaly_gan.training import StepReport
+from anomaly_gan.training import checkpoint, loop
+from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.loop import StepReport
+from anomaly_gan.training.memory_use import MemoryWatch
 from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
 from jobs.aware import aware_network, cached_aware
@@ -125,7 +125,7 @@ def _train_rank(context: JobContext) -> None:
     checkpoints = _checkpoints(context.storage, context.job_id)
     _resume(state, context)
     observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
-    for report in _named(training.run(state, source, StopNotice(), memory), checkpoints):
+    for report in _named(loop.run(state, source, StopNotice(), memory), checkpoints):
         image_pools = checkpoint.gather_image_pools(state) if report.is_checkpoint else {}
         if observer is not None:
             observer.observe(report, image_pools)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from anomaly_gan.memory_use import peak_resident_bytes, resident_bytes
+from anomaly_gan.training.memory_use import peak_resident_bytes, resident_bytes
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 
-from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.masks.pool.pool import build_pool
 from anomaly_gan.samples.sample import Sample
+from anomaly_gan.training.batches import BatchSource
 
 CLASS = "spot"
 FRAME_PX = 512

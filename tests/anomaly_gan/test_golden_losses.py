@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from anomaly_gan.training import run
+from anomaly_gan.training.loop import run
 from tests.support.builders import batch_source, train_config, train_state
 from tests.support.helpers import ROOT
 

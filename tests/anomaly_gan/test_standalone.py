@@ -23,7 +23,7 @@ import torch
 torch.set_num_threads(1)
 
 from anomaly_gan.generation.generate import generate
-from anomaly_gan.training import run
+from anomaly_gan.training.loop import run
 from tests.support.builders import batch_source, generation_plan, train_config, train_state
 
 state = train_state(train_config(total_images=4))

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from anomaly_gan import checkpoint, ranks
-from anomaly_gan.batches import BatchSource
+from anomaly_gan import ranks
 from anomaly_gan.config import PRESETS, TrainConfig
 from anomaly_gan.train_state import Seen, TrainState, build_state, join_ranks
-from anomaly_gan.training import run
+from anomaly_gan.training import checkpoint
+from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.loop import run
 from infra.errors import TrainingError
 from tests.support.builders import CPU, NarrowAware, batch_source, equal_states, train_config
 from tests.support.two_ranks import RANKS, Scenario, TwoRanks, on_two_ranks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_gan.memory_estimate import MemoryEstimate
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.record import JobState, load_status, save_status
@@ -30,7 +30,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
 
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The estimate takes seconds; `tests/anomaly_gan/test_memory.py` has the real one."""
+    """The estimate takes seconds; `tests/anomaly_gan/training/test_memory.py` has the real one."""
     estimate = MemoryEstimate(resting=2**30, peak=5 * 2**29)
     monkeypatch.setattr("jobs.submit.estimate_memory", lambda config, resolution, world_size: estimate)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from anomaly_gan.aware_training import random_aware
-from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import AwareConfig, CropConfig, MaskConfig, ViewConfig
 from anomaly_gan.networks.aware import AwareNetwork
+from anomaly_gan.training.batches import BatchSource
 from infra.errors import AganError, DataError, NotFoundError, StorageError, UsageError
 from jobs.aware import aware_network, cached_aware
 from jobs.inputs import load_training_split

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_gan.batches import BatchSource
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.masks.pool.index import MaskPoolIndex
+from anomaly_gan.training.batches import BatchSource
 from infra.errors import NotFoundError
 from jobs.inputs import TrainingSplit, load_training_split
 from jobs.maskpool_score import score_pool

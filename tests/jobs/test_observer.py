@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from anomaly_gan import checkpoint
-from anomaly_gan.batches import BatchSource
-from anomaly_gan.checkpoint import gather_image_pools
-from anomaly_gan.memory_use import MemoryUse
 from anomaly_gan.train_state import TrainState
 from anomaly_gan.train_step import train_step
+from anomaly_gan.training import checkpoint
+from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.checkpoint import gather_image_pools
+from anomaly_gan.training.memory_use import MemoryUse
 from infra.settings import Settings
 from jobs import observer
 from jobs.checkpoints import CheckpointStore

@@ -9,8 +9,8 @@ import ray
 import torch
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.memory import MOST_AT_A_TIME
-from anomaly_gan.memory_estimate import MemoryEstimate
+from anomaly_gan.training.memory import MOST_AT_A_TIME
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage

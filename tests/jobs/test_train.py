@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_gan.training import StepReport
+from anomaly_gan.training.loop import StepReport
 from infra.errors import DataError, TrainingError
 from jobs.checkpoints import CheckpointStore
 from jobs.train import _named

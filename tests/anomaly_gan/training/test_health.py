@@ -3,7 +3,7 @@
 import pytest
 
 from anomaly_gan.config import LossConfig
-from anomaly_gan.health import HealthWatch
+from anomaly_gan.training.health import HealthWatch
 
 ROLES = ("d1_abnl", "d1_norm", "d2_abnl", "d2_norm")
 WELL = dict.fromkeys(ROLES, 1.0) | {"grad_d": 1.0, "grad_g": 1.0}

@@ -12,9 +12,9 @@ from safetensors.torch import save as save_safetensors
 
 from anomaly_gan import ranks
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.image_pool import Histories
 from anomaly_gan.networks.generator import Generator, make_generator
 from anomaly_gan.train_state import TrainState
+from anomaly_gan.training.image_pool import Histories
 from infra.errors import DataError
 
 SCHEMA_VERSION = 3

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from anomaly_gan.augmentation import augment
 from anomaly_gan.config import AugmentConfig
+from anomaly_gan.training.augmentation import augment
 
 SEED = (0, 1)
 GEOMETRY = {"max_brightness": 0, "max_contrast": 0}

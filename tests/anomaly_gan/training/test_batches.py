@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from anomaly_gan.batches import Batch, BatchSource
 from anomaly_gan.config import MaskConfig, ViewConfig
 from anomaly_gan.masks.pool.pool import Element, MaskPool, build_pool
 from anomaly_gan.networks.crops import number_parts
 from anomaly_gan.samples.sample import Sample
+from anomaly_gan.training.batches import Batch, BatchSource
 from infra.errors import DataError
 from tests.support.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from anomaly_gan.image_pool import ImagePool
+from anomaly_gan.training.image_pool import ImagePool
 from tests.support.builders import CPU, equal_states
 
 BATCH = 4

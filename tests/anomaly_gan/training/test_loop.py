@@ -13,14 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anomaly_gan import ranks, train_step, training
-from anomaly_gan.batches import Batch, BatchSource
-from anomaly_gan.checkpoint import gather_image_pools, restore, save
+from anomaly_gan import ranks, train_step
 from anomaly_gan.config import ModelConfig, TrainConfig
 from anomaly_gan.networks.generator import check_view
 from anomaly_gan.train_state import TrainState, check_ranks
 from anomaly_gan.train_step import TERMS
-from anomaly_gan.training import StepReport, is_due, learning_rate_factor, run
+from anomaly_gan.training import loop as training
+from anomaly_gan.training.batches import Batch, BatchSource
+from anomaly_gan.training.checkpoint import gather_image_pools, restore, save
+from anomaly_gan.training.loop import StepReport, is_due, learning_rate_factor, run
 from infra.errors import DataError, TrainingError, UsageError
 from tests.support.builders import (
     PAPER_NETWORKS,

@@ -10,13 +10,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from anomaly_gan.batches import Batch
 from anomaly_gan.config import ModelConfig, TrainConfig
-from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import make_generator
 from anomaly_gan.train_state import build_state
 from anomaly_gan.train_step import train_step
+from anomaly_gan.training.batches import Batch
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 
 MOST_AT_A_TIME = 64
 """Images of a forward pass; more are no faster."""

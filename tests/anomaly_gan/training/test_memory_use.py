@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from anomaly_gan import memory_use
-from anomaly_gan.memory import estimate_memory
-from anomaly_gan.memory_estimate import MemoryEstimate
-from anomaly_gan.memory_use import MemoryUse, MemoryWatch, peak_resident_bytes, resident_bytes
-from anomaly_gan.training import run
+from anomaly_gan.training import memory_use
+from anomaly_gan.training.loop import run
+from anomaly_gan.training.memory import estimate_memory
+from anomaly_gan.training.memory_estimate import MemoryEstimate
+from anomaly_gan.training.memory_use import MemoryUse, MemoryWatch, peak_resident_bytes, resident_bytes
 from tests.support.builders import CPU, batch_source, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from anomaly_gan import ranks
-from anomaly_gan.checkpoint import (
+from anomaly_gan.config import ViewConfig
+from anomaly_gan.train_state import TrainState
+from anomaly_gan.training.checkpoint import (
     SCHEMA_VERSION,
     Snapshot,
     gather_image_pools,
@@ -17,9 +19,7 @@ from anomaly_gan.checkpoint import (
     save,
     snapshot_bytes,
 )
-from anomaly_gan.config import ViewConfig
-from anomaly_gan.train_state import TrainState
-from anomaly_gan.training import run
+from anomaly_gan.training.loop import run
 from infra.errors import DataError
 from tests.support.builders import (
     CPU,

@@ -5,11 +5,11 @@ from itertools import accumulate
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
-from anomaly_gan.memory import estimate_memory
-from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.train_state import TrainState, build_state
 from anomaly_gan.train_step import train_step
+from anomaly_gan.training.memory import estimate_memory
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 from tests.support.builders import CPU, batch_source, train_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")

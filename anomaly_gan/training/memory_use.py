@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from anomaly_gan.memory_estimate import MemoryEstimate
 from anomaly_gan.train_state import TrainState
+from anomaly_gan.training.memory_estimate import MemoryEstimate
 
 TOLERANCE = 0.2
 """Of the estimate, by which a GPU's peak may differ without a warning."""
