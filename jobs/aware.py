@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from anomaly_gan.aware_training import AwareTraining, random_aware, train_aware
 from anomaly_gan.config import AwareConfig, CropConfig
+from anomaly_gan.gan.aware_training import AwareTraining, random_aware, train_aware
 from anomaly_gan.networks.aware import AwareNetwork, load_vgg16
 from anomaly_gan.training.batches import BatchSource
 from infra.errors import DataError, NotFoundError

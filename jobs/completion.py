@@ -6,9 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
+from anomaly_gan.gan.state import check_ranks
 from anomaly_gan.networks.generator import check_view
 from anomaly_gan.samples.index import DatasetIndex
-from anomaly_gan.train_state import check_ranks
 from anomaly_gan.training.checkpoint import Snapshot
 from anomaly_gan.training.memory import images_within
 from infra.errors import UsageError

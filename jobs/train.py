@@ -14,8 +14,8 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from torch import nn
 
+from anomaly_gan.gan.state import TrainState, build_state, join_ranks
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.train_state import TrainState, build_state, join_ranks
 from anomaly_gan.training import checkpoint, loop
 from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.loop import StepReport

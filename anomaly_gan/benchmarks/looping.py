@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
-from anomaly_gan.aware_training import random_aware
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.gan.aware_training import random_aware
+from anomaly_gan.gan.state import build_state, check_ranks, join_ranks
 from anomaly_gan.ranks import rank, world_size
-from anomaly_gan.train_state import build_state, check_ranks, join_ranks
 from anomaly_gan.training import loop as training
 from anomaly_gan.training.loop import StepReport
 

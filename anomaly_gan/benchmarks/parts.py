@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from anomaly_gan.gan.state import Seen, TrainState
+from anomaly_gan.gan.step import Share, see
 from anomaly_gan.samples.tensors import to_model_range
-from anomaly_gan.train_state import Seen, TrainState
-from anomaly_gan.train_step import Share, see
 from anomaly_gan.training.batches import Batch
 
 

@@ -6,15 +6,15 @@ from statistics import median
 
 import torch
 
-from anomaly_gan.aware_training import random_aware
 from anomaly_gan.benchmarks.cyclegan import CycleGAN
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
 from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.gan.aware_training import random_aware
+from anomaly_gan.gan.state import TrainState, build_state, check_ranks
+from anomaly_gan.gan.step import train_step
 from anomaly_gan.samples.tensors import to_model_range
-from anomaly_gan.train_state import TrainState, build_state, check_ranks
-from anomaly_gan.train_step import train_step
 from anomaly_gan.training.batches import Batch
 
 CYCLEGAN = "CycleGAN"

@@ -12,8 +12,8 @@ from safetensors.torch import save as save_safetensors
 
 from anomaly_gan import ranks
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.gan.state import TrainState
 from anomaly_gan.networks.generator import Generator, make_generator
-from anomaly_gan.train_state import TrainState
 from anomaly_gan.training.image_pool import Histories
 from infra.errors import DataError
 

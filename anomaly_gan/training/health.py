@@ -5,8 +5,8 @@ from statistics import median
 
 import torch
 
-from anomaly_gan import losses
 from anomaly_gan.config import LossConfig
+from anomaly_gan.gan import losses
 
 NEAR_ZERO_SHARE = 0.02
 """Of what a discriminator that cannot tell loses."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from anomaly_gan import ranks
 from anomaly_gan.config import TrainConfig
-from anomaly_gan.train_state import TrainState, precision_warning
-from anomaly_gan.train_step import TERMS, train_step
+from anomaly_gan.gan.state import TrainState, precision_warning
+from anomaly_gan.gan.step import TERMS, train_step
 from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.health import HealthWatch
 from anomaly_gan.training.memory_use import MemoryUse, MemoryWatch

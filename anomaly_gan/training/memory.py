@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from anomaly_gan.config import ModelConfig, TrainConfig
+from anomaly_gan.gan.state import build_state
+from anomaly_gan.gan.step import train_step
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import make_generator
-from anomaly_gan.train_state import build_state
-from anomaly_gan.train_step import train_step
 from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from anomaly_gan.train_state import TrainState
+from anomaly_gan.gan.state import TrainState
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 
 TOLERANCE = 0.2

@@ -18,8 +18,8 @@ from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import CLASS, synthetic_source
 from anomaly_gan.benchmarks.workers import cores_of
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.train_state import TrainState
-from anomaly_gan.train_step import train_step
+from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.step import train_step
 from tests.support.builders import CPU, batch_source, gradients_of, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")

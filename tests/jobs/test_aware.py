@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from anomaly_gan.aware_training import random_aware
 from anomaly_gan.config import AwareConfig, CropConfig, MaskConfig, ViewConfig
+from anomaly_gan.gan.aware_training import random_aware
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.training.batches import BatchSource
 from infra.errors import AganError, DataError, NotFoundError, StorageError, UsageError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from anomaly_gan.train_state import TrainState
-from anomaly_gan.train_step import train_step
+from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.step import train_step
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.checkpoint import gather_image_pools

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ModelConfig, TrainConfig, ViewConfig
+from anomaly_gan.gan.state import TrainState, build_state
 from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import build_pool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.samples.sample import Sample
-from anomaly_gan.train_state import TrainState, build_state
 from anomaly_gan.training.batches import BatchSource
 
 CLASS = "hole"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
+from anomaly_gan.gan.step import TERMS
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.samples.index import DatasetIndex
 from anomaly_gan.samples.sample import Sample, encode_sample
-from anomaly_gan.train_step import TERMS
 from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.training.loop import StepReport
 from infra.cluster.ray_cluster import Capacity

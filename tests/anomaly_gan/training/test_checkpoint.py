@@ -9,7 +9,7 @@ import torch
 
 from anomaly_gan import ranks
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.train_state import TrainState
+from anomaly_gan.gan.state import TrainState
 from anomaly_gan.training.checkpoint import (
     SCHEMA_VERSION,
     Snapshot,

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anomaly_gan import ranks, train_step
+from anomaly_gan import ranks
 from anomaly_gan.config import ModelConfig, TrainConfig
+from anomaly_gan.gan import step as train_step
+from anomaly_gan.gan.state import TrainState, check_ranks
+from anomaly_gan.gan.step import TERMS
 from anomaly_gan.networks.generator import check_view
-from anomaly_gan.train_state import TrainState, check_ranks
-from anomaly_gan.train_step import TERMS
 from anomaly_gan.training import loop as training
 from anomaly_gan.training.batches import Batch, BatchSource
 from anomaly_gan.training.checkpoint import gather_image_pools, restore, save

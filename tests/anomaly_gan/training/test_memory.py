@@ -5,9 +5,9 @@ from itertools import accumulate
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
+from anomaly_gan.gan.state import TrainState, build_state
+from anomaly_gan.gan.step import train_step
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.train_state import TrainState, build_state
-from anomaly_gan.train_step import train_step
 from anomaly_gan.training.memory import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from tests.support.builders import CPU, batch_source, train_config

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan import losses
-from anomaly_gan.adversarial import FORMS, log_softplus
 from anomaly_gan.config import LossConfig
+from anomaly_gan.gan import losses
+from anomaly_gan.gan.adversarial import FORMS, log_softplus
 
 Array = NDArray[np.float64]
 REAL = np.array([0.3, -1.2, 2.5, 0.6])

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from anomaly_gan import losses
 from anomaly_gan.config import LossConfig, TrainConfig
+from anomaly_gan.gan import losses
+from anomaly_gan.gan.state import Fakes, Seen, TrainState, gradients_joined, power_iterated
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
-from anomaly_gan.train_state import Fakes, Seen, TrainState, gradients_joined, power_iterated
 from anomaly_gan.training.augmentation import augment
 from anomaly_gan.training.batches import Batch
 

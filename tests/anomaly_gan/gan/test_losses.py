@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan import losses
+from anomaly_gan.gan import losses
 
 Array = NDArray[np.float64]
 NORMS = ["l2", "l1", "gram", "channel_mean"]

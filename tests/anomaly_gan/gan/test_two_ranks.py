@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from anomaly_gan import ranks
 from anomaly_gan.config import PRESETS, TrainConfig
-from anomaly_gan.train_state import Seen, TrainState, build_state, join_ranks
+from anomaly_gan.gan.state import Seen, TrainState, build_state, join_ranks
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.loop import run

@@ -1,6 +1,6 @@
 """The first 20 steps of a tiny run equal a stored curve.
 
-A change that means to change numbers writes it anew: `python -m tests.anomaly_gan.test_golden_losses`.
+A change that means to change numbers writes it anew: `python -m tests.anomaly_gan.gan.test_golden_losses`.
 """
 
 import json
@@ -13,7 +13,7 @@ from tests.support.builders import batch_source, train_config, train_state
 from tests.support.helpers import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "losses.json"
-COMMAND = "python -m tests.anomaly_gan.test_golden_losses"
+COMMAND = "python -m tests.anomaly_gan.gan.test_golden_losses"
 
 
 def curve() -> list[dict[str, float]]:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_gan import aware_training
-from anomaly_gan.aware_training import AwareTraining, hold_out, labelled_crops, random_aware, train_aware
 from anomaly_gan.config import CropConfig, MaskConfig
+from anomaly_gan.gan import aware_training
+from anomaly_gan.gan.aware_training import AwareTraining, hold_out, labelled_crops, random_aware, train_aware
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training.batches import Batch, BatchSource

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from anomaly_gan import losses
-from anomaly_gan.aware_training import random_aware
 from anomaly_gan.config import CropConfig
+from anomaly_gan.gan import losses
+from anomaly_gan.gan.aware_training import random_aware
+from anomaly_gan.gan.state import DiscriminatorPass, GeneratorPass, TrainState, build_state
+from anomaly_gan.gan.step import TERMS, see, train_step
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
-from anomaly_gan.train_state import DiscriminatorPass, GeneratorPass, TrainState, build_state
-from anomaly_gan.train_step import TERMS, see, train_step
 from anomaly_gan.training import image_pool
 from anomaly_gan.training.batches import Batch
 from tests.support.builders import (

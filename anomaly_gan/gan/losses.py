@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from anomaly_gan.adversarial import FORMS
 from anomaly_gan.config import LossConfig
+from anomaly_gan.gan.adversarial import FORMS
 
 
 def loss_d1(logits_real: Tensor, logits_fake: Tensor, config: LossConfig) -> Tensor:
