@@ -11,7 +11,7 @@ from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import emit, note, progress, table
 
 if TYPE_CHECKING:
-    from anomaly_gan.study import Study
+    from anomaly_gan.studies.learning import Study
 
 GRID_ROWS = 8
 MEASURES = ("mask_hit", "in_mask_change", "background_mae_raw", "background_slope", "grid_excess")

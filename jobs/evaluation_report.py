@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from anomaly_gan.drawing.grids import GridRow
-from anomaly_gan.evaluation import DetectorComparison
+from anomaly_gan.evaluation.comparison import DetectorComparison
 from anomaly_gan.metrics.perceptual import LpipsScore
-from anomaly_gan.report import Absent, Chart, MeasureTable, ReportData, Setting
+from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting
 from anomaly_gan.training.checkpoint import Snapshot
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage

@@ -11,8 +11,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
+from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.gan.state import TrainState
-from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from anomaly_gan.study import Study, StudyData, run_study
+from anomaly_gan.studies.learning import Study, StudyData, run_study
 from anomaly_gan.training.loop import StepReport
 from infra.storage.protocol import Storage
 from jobs.completion import complete

@@ -7,9 +7,9 @@ import pytest
 from torch import Tensor
 
 from anomaly_gan.config import CropConfig, MaskConfig
+from anomaly_gan.evaluation.preview import Previewer, to_row
 from anomaly_gan.gan.state import TrainState
 from anomaly_gan.networks.generator import UNet
-from anomaly_gan.preview import Previewer, to_row
 from tests.support.builders import NarrowAware, batch_source, generation_plan, tiny_generator, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")

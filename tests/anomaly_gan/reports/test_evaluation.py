@@ -8,12 +8,12 @@ import pytest
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.drawing.charts import line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
-from anomaly_gan.evaluation import Arm, ArmResult, DetectorComparison
-from anomaly_gan.headline import headline
+from anomaly_gan.evaluation.comparison import Arm, ArmResult, DetectorComparison
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.mask_change import measure, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore
-from anomaly_gan.report import Absent, Chart, MeasureTable, ReportData, Setting, render_report
+from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting, render_report
+from anomaly_gan.reports.headline import headline
 
 
 def row(size: int = 32) -> GridRow:

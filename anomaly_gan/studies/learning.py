@@ -7,12 +7,12 @@ from time import perf_counter
 import torch
 
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
+from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.gan.aware_training import train_aware
 from anomaly_gan.gan.state import build_state
 from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise
-from anomaly_gan.preview import Preview, Previewer
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.training import loop
 from anomaly_gan.training.batches import BatchSource

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from anomaly_gan.evaluation import DetectorComparison
+from anomaly_gan.evaluation.comparison import DetectorComparison
 
 CLEAR_POINTS = 2.0
 """Smaller differences in mask AP, in points of 100, are within what another seed may give (ours)."""

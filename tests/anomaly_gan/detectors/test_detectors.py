@@ -12,7 +12,7 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.mask_rcnn import build_mask_rcnn
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
 from anomaly_gan.detectors.training import predict, train_detector, turned
-from anomaly_gan.evaluation import ArmProgress, DetectorComparison, compare_detectors
+from anomaly_gan.evaluation.comparison import ArmProgress, DetectorComparison, compare_detectors
 from anomaly_gan.metrics.detection import detection_scores
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, NotFoundError

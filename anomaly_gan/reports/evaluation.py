@@ -8,11 +8,11 @@ from markupsafe import Markup
 from anomaly_gan.drawing.charts import Point, line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri, page_template
-from anomaly_gan.evaluation import DetectorComparison
-from anomaly_gan.headline import headline
+from anomaly_gan.evaluation.comparison import DetectorComparison
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.mask_change import MeasureSummary
 from anomaly_gan.metrics.perceptual import LpipsScore
+from anomaly_gan.reports.headline import headline
 
 
 @dataclass(frozen=True)
