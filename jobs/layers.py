@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from anomaly_gan.config import LightConfig
-from anomaly_gan.formats.writing.instances import part_boxes
 from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
 from anomaly_gan.networks.generator import Generator
+from anomaly_gan.samples.instances import part_boxes
 from anomaly_gan.samples.provenance import anomalies, noted
 from infra.errors import DataError
 from infra.storage.protocol import Storage

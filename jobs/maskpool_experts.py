@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from anomaly_gan.formats.reading.to_sample import lost_parts, resize_nearest
 from anomaly_gan.masks.drawn.experts import read_expert_masks
 from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX, Element, crop_element
 from anomaly_gan.samples.index import DatasetIndex
+from anomaly_gan.samples.resizing import lost_parts, resize_nearest
 from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree

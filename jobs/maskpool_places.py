@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anomaly_gan.formats.reading.pictures import is_picture
-from anomaly_gan.formats.reading.to_sample import stretch_nearest
 from anomaly_gan.masks.drawn.anchors import match_anchors, read_anchors, read_anchors_csv
 from anomaly_gan.masks.drawn.regions import match_regions, read_region
 from anomaly_gan.masks.pool.pool import Box, Mask
 from anomaly_gan.samples.index import DatasetIndex
+from anomaly_gan.samples.resizing import stretch_nearest
 from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree, read_file

@@ -1,15 +1,14 @@
 """Sample -> annotated instances -> tensors of torchvision's detectors."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from anomaly_gan.metrics.detection import Instances
+from anomaly_gan.samples.instances import instance_masks
 from anomaly_gan.samples.sample import Sample, to_planes
 
 MIN_INSTANCE_PX = 4
@@ -25,7 +24,7 @@ def to_instances(sample: Sample, classes: Sequence[str]) -> Instances:
     masks: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     for label, name in enumerate(classes, start=1):
-        for mask in _parts(sample, name):
+        for mask in instance_masks(sample, name) if name in sample.masks else ():
             if np.count_nonzero(mask) >= MIN_INSTANCE_PX:
                 masks.append(mask)
                 labels.append(label)
@@ -47,17 +46,6 @@ def to_target(instances: Instances) -> dict[str, Tensor]:
         "labels": torch.from_numpy(instances.labels),
         "masks": torch.from_numpy(instances.masks),
     }
-
-
-def _parts(sample: Sample, name: str) -> Iterator[NDArray[np.uint8]]:
-    if name in sample.instances:
-        numbered: NDArray[Any] = sample.instances[name]
-    elif name in sample.masks:
-        numbered = cv2.connectedComponents(sample.masks[name], connectivity=8)[1]
-    else:
-        return
-    for number in np.unique(numbered[numbered > 0]):
-        yield (numbered == number).astype(np.uint8)
 
 
 def _box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from anomaly_gan.samples.sample import encode_png
 
 
-def page_template(name: str) -> Template:
-    """A template of this package; all text that is put in is escaped, and a missing value is an error."""
+def page_template(package: str, name: str) -> Template:
+    """A template that lies beside the modules of a package.
+
+    All text that is put in is escaped, and a missing value is an error.
+    """
     templates = Environment(
-        loader=PackageLoader("anomaly_gan", "templates"),
+        loader=PackageLoader(package, ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -134,7 +134,7 @@ def render_report(data: ReportData) -> str:
 
     All text is escaped; the page says of every section that is left away why it is.
     """
-    return page_template("report.html.j2").render(
+    return page_template(__package__, "report.html.j2").render(
         data=data,
         present=lambda section: not isinstance(section, Absent),
         headline=headline(data.detectors) if isinstance(data.detectors, DetectorComparison) else None,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.formats.writing.exporter import Exporter
-from anomaly_gan.formats.writing.instances import Instance
+from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample
 
 DOCUMENT = "annotations.json"

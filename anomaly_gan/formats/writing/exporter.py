@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from anomaly_gan.formats.writing.instances import Instance
+from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 

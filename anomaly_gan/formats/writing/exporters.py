@@ -10,10 +10,10 @@ from anomaly_gan.formats.writing.coco import CocoExporter
 from anomaly_gan.formats.writing.exporter import Exporter
 from anomaly_gan.formats.writing.folders import new_folder
 from anomaly_gan.formats.writing.formats import ExportFormat
-from anomaly_gan.formats.writing.instances import instances_of
 from anomaly_gan.formats.writing.labelme import LabelmeExporter
 from anomaly_gan.formats.writing.mvtec import MvtecExporter
 from anomaly_gan.formats.writing.yolo import YoloExporter
+from anomaly_gan.samples.instances import instances_of
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 

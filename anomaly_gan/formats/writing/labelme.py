@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anomaly_gan.formats.writing.exporter import Exporter
-from anomaly_gan.formats.writing.instances import Instance
+from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample, encode_png
 
 VERSION = "5.3.0"

@@ -6,7 +6,7 @@ import numpy as np
 
 from anomaly_gan.formats.reading.mvtec import NORMAL
 from anomaly_gan.formats.writing.exporter import Exporter
-from anomaly_gan.formats.writing.instances import Instance
+from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.formats.writing.exporter import Exporter
-from anomaly_gan.formats.writing.instances import Instance
 from anomaly_gan.formats.writing.outlines import outlines
+from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample
 
 DIGITS = 6

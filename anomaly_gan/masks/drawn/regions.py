@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from anomaly_gan.formats.reading.pictures import decode_levels, is_picture
 from anomaly_gan.formats.reading.source import SourceTree
-from anomaly_gan.formats.reading.to_sample import stretch_nearest
 from anomaly_gan.masks.drawn.matching import PictureIndex, Sources
+from anomaly_gan.samples.resizing import stretch_nearest
 from anomaly_gan.samples.sample import MASK_THRESHOLD
 from infra.errors import DataError
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.formats.reading.to_sample import stretch_nearest
 from anomaly_gan.masks.pool.severity import Severity, measure_severity
 from anomaly_gan.masks.rationality.rationality import Rationality
+from anomaly_gan.samples.instances import instance_map
+from anomaly_gan.samples.resizing import stretch_nearest
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError
 
@@ -127,14 +128,6 @@ def crop_element(source: str, mask: NDArray[np.uint8], *, is_expert: bool = Fals
     """An element of all pixels of a [H, W] {0, 1} mask that is not empty."""
     left, top, width, height = cv2.boundingRect(mask)
     return Element(source, mask[top : top + height, left : left + width].copy(), int(top), int(left), is_expert)
-
-
-def instance_map(sample: Sample, class_name: str) -> NDArray[np.int32]:
-    """[H, W], 0 = none, i = instance i: as annotated, else the mask's 8-connected parts."""
-    if class_name in sample.instances:
-        return sample.instances[class_name].astype(np.int32)
-    _, labels = cv2.connectedComponents(sample.masks[class_name], connectivity=8)
-    return labels.astype(np.int32)
 
 
 def cut_elements(sample: Sample, class_name: str) -> list[Element]:

@@ -43,7 +43,7 @@ def rating_sheet(title: str, masks: Sequence[SheetMask]) -> str:
     classes: dict[str, list[SheetMask]] = {}
     for mask in masks:
         classes.setdefault(mask.class_name, []).append(mask)
-    return page_template("rating_sheet.html.j2").render(
+    return page_template(__package__, "rating_sheet.html.j2").render(
         title=title,
         classes=classes,
         count=len(masks),

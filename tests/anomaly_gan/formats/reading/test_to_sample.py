@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from anomaly_gan.formats.reading.source import Picture
-from anomaly_gan.formats.reading.to_sample import ClassNames, lost_parts, resize_image, resize_nearest, to_sample
+from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
+from anomaly_gan.samples.resizing import lost_parts, resize_image, resize_nearest
 from infra.errors import DataError
 from tests.support.sources import blob, gray
 

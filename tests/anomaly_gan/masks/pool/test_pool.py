@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.pool.pool import Element, MaskPool, build_pool, crop_element, instance_map
+from anomaly_gan.masks.pool.pool import Element, MaskPool, build_pool, crop_element
+from anomaly_gan.samples.instances import instance_map
 from anomaly_gan.samples.sample import Sample, decode_png
 from infra.errors import DataError
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.masks.pool.pool import instance_map
 from anomaly_gan.samples.sample import Sample
 
 
@@ -28,14 +27,24 @@ class Instance:
         return left, top, width, height
 
 
+def instance_map(sample: Sample, class_name: str) -> NDArray[np.int32]:
+    """[H, W], 0 = none, i = instance i: as annotated, else the mask's 8-connected parts."""
+    if class_name in sample.instances:
+        return sample.instances[class_name].astype(np.int32)
+    _, labels = cv2.connectedComponents(sample.masks[class_name], connectivity=8)
+    return labels.astype(np.int32)
+
+
+def instance_masks(sample: Sample, class_name: str) -> list[NDArray[np.uint8]]:
+    """The [H, W] {0, 1} mask of each instance of a class that the sample has, in the order of their numbers."""
+    labels = instance_map(sample, class_name)
+    numbers = np.unique(labels[labels > 0])  # annotated numbers may have gaps
+    return [(labels == number).astype(np.uint8) for number in numbers]
+
+
 def instances_of(sample: Sample) -> list[Instance]:
-    """The instances of each class, by name and then by number: as annotated, else the mask's 8-connected parts."""
-    found = []
-    for name in sorted(sample.masks):
-        labels = instance_map(sample, name)
-        numbers = np.unique(labels[labels > 0])  # annotated numbers may have gaps
-        found += [Instance(name, (labels == number).astype(np.uint8)) for number in numbers]
-    return found
+    """The instances of each class, by name and then by number."""
+    return [Instance(name, mask) for name in sorted(sample.masks) for mask in instance_masks(sample, name)]
 
 
 def part_boxes(mask: NDArray[np.uint8]) -> list[list[int]]:
