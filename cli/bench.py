@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from anomaly_gan.benchmarks.measuring import Figures
-    from jobs.spec import TrainSpec
+    from jobs.spec.specs import TrainSpec
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -253,7 +253,7 @@ def commits(
 def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
     """As `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS
-    from jobs.resolve import parse_sets, resolve
+    from jobs.spec.resolve import parse_sets, resolve
 
     flags = {
         "dataset": "synthetic",

@@ -39,7 +39,7 @@ def learning(
     import torch
 
     from infra.storage.open import open_storage
-    from jobs.resolve import parse_sets
+    from jobs.spec.resolve import parse_sets
     from jobs.study import study_class
 
     torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ from cli.output import note, progress
 
 if TYPE_CHECKING:
     from infra.storage.protocol import Storage
-    from jobs.record import JobStatus
+    from jobs.record.status import JobStatus
 
 
 def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "JobStatus":
@@ -32,7 +32,7 @@ def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "Jo
 
 def exit_by(status: "JobStatus") -> None:
     """Go on where the job has succeeded; else exit with the code of its recorded state."""
-    from jobs.record import EXIT_CODES
+    from jobs.record.status import EXIT_CODES
 
     if code := EXIT_CODES[status.state]:
         raise typer.Exit(int(code))

@@ -10,7 +10,7 @@ from cli.options import ClusterOption, JsonOption, StoreOption, settings_from
 from cli.output import emit, note, table
 
 if TYPE_CHECKING:
-    from jobs.record import JobProgress, JobStatus
+    from jobs.record.status import JobProgress, JobStatus
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,7 +21,7 @@ JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All jobs of the store, newest first."""
     from infra.storage.open import open_storage
-    from jobs.record import list_statuses
+    from jobs.record.status import list_statuses
 
     statuses = list_statuses(open_storage(settings_from(store)))
     rows = [(s.job_id, s.state, _duration(s), s.title) for s in statuses]
@@ -34,7 +34,7 @@ def status(job: JobArgument, store: StoreOption = None, as_json: JsonOption = Fa
     """State, progress, speed and losses of a job."""
     from infra.storage.open import open_storage
     from jobs.control import current_status
-    from jobs.record import load_progress
+    from jobs.record.status import load_progress
 
     storage = open_storage(settings_from(store))
     found, progress = current_status(storage, job), load_progress(storage, job)
@@ -51,7 +51,7 @@ def logs(
 ) -> None:
     """The log of a job, of all its workers."""
     from infra.storage.open import open_storage
-    from jobs.record import load_status, read_logs
+    from jobs.record.status import load_status, read_logs
 
     storage = open_storage(settings_from(store))
     status = follow_job(storage, job, show_log=not as_json) if follow else load_status(storage, job)

@@ -20,7 +20,7 @@ GenerateJobArgument = Annotated[str, typer.Argument(help="Id of a generate job t
 def show(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List a job's results with size and sha256."""
     from infra.storage.open import open_storage
-    from jobs.manifest import load_manifest
+    from jobs.record.manifest import load_manifest
 
     manifest = load_manifest(open_storage(settings_from(store)), job)
     rows = [(output.name, output.size_bytes, output.sha256[:12]) for output in manifest.outputs]
@@ -39,7 +39,7 @@ def pull(
     agan results pull generate-20260101-130000-cd34 -o generated
     """
     from infra.storage.open import open_storage
-    from jobs.manifest import pull as pull_results
+    from jobs.record.manifest import pull as pull_results
 
     target = folder or Path(job)
     paths = pull_results(open_storage(settings_from(store)), job, target)

@@ -15,7 +15,7 @@ from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
-    from jobs.resolve import ResolvedSpec
+    from jobs.spec.resolve import ResolvedSpec
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -252,7 +252,7 @@ def _submit(
     from infra.cluster.ray_cluster import connect
     from infra.storage.open import open_storage
     from jobs.completion import complete
-    from jobs.resolve import parse_sets, resolve
+    from jobs.spec.resolve import parse_sets, resolve
     from jobs.submit import gpu_hint, submit, training_memory
 
     if follow and len(many) > 1:
@@ -286,7 +286,7 @@ def _gib(count: int) -> str:
 def _forecasts(resolved: "list[ResolvedSpec]", settings: "Settings") -> list[dict[str, Any] | None]:
     """What each generate job will take; None for other kinds."""
     from jobs.forecast import forecast
-    from jobs.spec import GenerateSpec
+    from jobs.spec.specs import GenerateSpec
 
     return [asdict(forecast(one.spec, settings)) if isinstance(one.spec, GenerateSpec) else None for one in resolved]
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from anomaly_gan.config import PRESETS, TrainConfig
-from jobs.resolve import flatten
-from jobs.spec import SPECS
+from jobs.spec.resolve import flatten
+from jobs.spec.specs import SPECS
 
 HEAD = """\
 # The specs
 
-<!-- Made by docs/make_spec_reference.py from the models in jobs/spec.py and anomaly_gan/config.py. Do not edit. -->
+<!-- Made by docs/make_spec_reference.py of jobs/spec/specs.py and anomaly_gan/config.py. Do not edit. -->
 
 A job is described by a spec: a tree of keys. There are four kinds: `train`, `generate`, `evaluate` and `tune`.
 A key is written with dots, as in `train.loss.lambda_1`.

@@ -14,15 +14,15 @@ from anomaly_gan.training.memory import images_within
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.checkpoints import CheckpointStore
-from jobs.context import load_spec
 from jobs.datasets import load_index
-from jobs.manifest import load_manifest
 from jobs.maskpools import check_pool, full_name, load_pool_index
 from jobs.mix import check_mix
 from jobs.models import load_model
-from jobs.record import job_key
-from jobs.resolve import ResolvedSpec
-from jobs.spec import AddedModel, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
+from jobs.record.context import load_spec
+from jobs.record.manifest import load_manifest
+from jobs.record.status import job_key
+from jobs.spec.resolve import ResolvedSpec
+from jobs.spec.specs import AddedModel, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
 
 CHANGES_NOTHING: Any = {
     "resume": True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from infra.cluster.ray_cluster import Cluster, find
 from infra.errors import ClusterError
 from infra.storage.protocol import Storage
-from jobs.record import (
+from jobs.record.status import (
     LOST_AFTER_SEC,
     JobProgress,
     JobState,

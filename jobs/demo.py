@@ -14,9 +14,9 @@ from infra.storage.sources import FsspecTree
 from jobs.completion import complete
 from jobs.control import follow
 from jobs.datasets import import_dataset
-from jobs.manifest import pull
-from jobs.record import JobState
-from jobs.resolve import resolve
+from jobs.record.manifest import pull
+from jobs.record.status import JobState
+from jobs.spec.resolve import resolve
 from jobs.submit import submit
 
 DATASET = "demo"

@@ -14,12 +14,12 @@ import psutil
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.protocol import StoredObject
-from jobs.context import JobContext
 from jobs.generate import collect, generate
 from jobs.hand_out import hand_out
 from jobs.ledger import Ledger
-from jobs.manifest import load_manifest
-from jobs.spec import GenerateSpec
+from jobs.record.context import JobContext
+from jobs.record.manifest import load_manifest
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import PARTS, TaskCommit
 
 JOB = "generate-20260101-000000-0000"

@@ -18,14 +18,14 @@ from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.evaluation import Absent, MeasureTable, render_report
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training.checkpoint import Snapshot
-from jobs.context import JobContext, context_from_plain, load_context
 from jobs.evaluation_data import DetectorData, load_detector_data
 from jobs.evaluation_report import report_data
 from jobs.inputs import load_training_split
-from jobs.manifest import OutputWriter
 from jobs.models import load_model
-from jobs.progress import ProgressReporter
-from jobs.spec import EvaluateSpec, GenerateSpec
+from jobs.record.context import JobContext, context_from_plain, load_context
+from jobs.record.manifest import OutputWriter
+from jobs.record.progress import ProgressReporter
+from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
 GRID_ROWS = 8
 

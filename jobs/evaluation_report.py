@@ -13,10 +13,10 @@ from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportDa
 from anomaly_gan.training.checkpoint import Snapshot
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
-from jobs.context import JobContext
-from jobs.record import job_key
-from jobs.resolve import flatten
-from jobs.spec import EvaluateSpec
+from jobs.record.context import JobContext
+from jobs.record.status import job_key
+from jobs.spec.resolve import flatten
+from jobs.spec.specs import EvaluateSpec
 
 
 def report_data(

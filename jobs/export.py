@@ -11,7 +11,7 @@ from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage
 from jobs.generated import is_kept, published_shards, read_members
-from jobs.record import load_status
+from jobs.record.status import load_status
 
 Progress = Callable[[int, int], None]
 """Called with (shards done, shards)."""

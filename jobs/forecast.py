@@ -7,9 +7,9 @@ from anomaly_gan.samples.sample import encode_sample
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.shards import write_shard
-from jobs.context import JobContext
+from jobs.record.context import JobContext
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 
 TRIED = 4
 """Images made to measure."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from infra.errors import DataError, NotFoundError
 from infra.storage.protocol import Storage, Unfinished
 from jobs.control import current_status
-from jobs.manifest import is_published, load_manifest
-from jobs.record import job_key, list_job_ids, load_status
+from jobs.record.manifest import is_published, load_manifest
+from jobs.record.status import job_key, list_job_ids, load_status
 from jobs.tasks import PARTS, committed, read_commits
 
 ATTEMPT_AGE_SEC = 3600.0

@@ -11,14 +11,14 @@ from anomaly_gan.drawing.sheets import class_colors, contact_sheet, sample_tile
 from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, decode_sample, encode_png
 from infra.errors import AganError, StorageError
-from jobs.context import JobContext, context_from_plain
 from jobs.generated import read_members, shard_name
 from jobs.generation_plan import QUALITY, plan_of
 from jobs.hand_out import hand_out
 from jobs.ledger import Ledger
-from jobs.manifest import Output, OutputWriter
 from jobs.model_files import model_digest
-from jobs.spec import GenerateSpec
+from jobs.record.context import JobContext, context_from_plain
+from jobs.record.manifest import Output, OutputWriter
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import TaskCommit, committed, open_plan, read_commits, take_back_broken, total
 
 SHEET_TILES = 24

@@ -6,7 +6,7 @@ from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
-from jobs.manifest import Output, load_manifest, read_output
+from jobs.record.manifest import Output, load_manifest, read_output
 
 SHARD_PREFIX = "shards/"
 

@@ -5,8 +5,8 @@ from importlib.metadata import version
 from typing import cast
 
 from infra.storage.digest import sha256
-from jobs.context import JobContext
-from jobs.spec import GenerateSpec
+from jobs.record.context import JobContext
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import TaskPlan
 
 QUALITY = "quality: "

@@ -17,7 +17,7 @@ from infra.storage.protocol import Storage
 from jobs.datasets import load_index
 from jobs.inputs import load_training_split
 from jobs.models import load_model
-from jobs.spec import AddedModel, GenerateSpec
+from jobs.spec.specs import AddedModel, GenerateSpec
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from anomaly_gan.training.checkpoint import Snapshot
 from infra.errors import UsageError
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 
 
 def check_mix(spec: GenerateSpec, models: Sequence[Snapshot]) -> None:

@@ -23,7 +23,7 @@ from infra.storage.protocol import Storage
 from infra.storage.sources import read_file
 from jobs.datasets import load_index
 from jobs.model_files import DESCRIPTION, WEIGHTS
-from jobs.record import job_key
+from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNKNOWN = "unknown"

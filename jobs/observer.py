@@ -21,12 +21,12 @@ from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from infra.errors import NotFoundError
 from jobs.checkpoints import CheckpointStore
-from jobs.context import JobContext
 from jobs.inputs import TrainingSplit
 from jobs.model_files import DESCRIPTION, WEIGHTS
 from jobs.preemption import GraceWatch
-from jobs.record import job_key
-from jobs.spec import TrainSpec
+from jobs.record.context import JobContext
+from jobs.record.status import job_key
+from jobs.spec.specs import TrainSpec
 
 PREVIEW_IMAGES = 32
 GRID_ROWS = 6

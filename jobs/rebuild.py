@@ -6,11 +6,11 @@ from anomaly_gan.samples.sample import IMAGE_MEMBER, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.shards import read_shard
-from jobs.context import load_context
 from jobs.generated import shard_name
-from jobs.manifest import load_manifest, read_output
+from jobs.record.context import load_context
+from jobs.record.manifest import load_manifest, read_output
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 
 
 @dataclass(frozen=True)

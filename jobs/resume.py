@@ -9,11 +9,11 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.context import load_memory_estimate, load_spec
 from jobs.control import current_status
-from jobs.record import JobState, JobStatus, job_key, load_status, save_status
-from jobs.resolve import ResolvedSpec
-from jobs.spec import GenerateSpec, JobSpec, parse_spec
+from jobs.record.context import load_memory_estimate, load_spec
+from jobs.record.status import JobState, JobStatus, job_key, load_status, save_status
+from jobs.spec.resolve import ResolvedSpec
+from jobs.spec.specs import GenerateSpec, JobSpec, parse_spec
 from jobs.submit import check_cluster, start, submit
 
 RESUMABLE = ("train", "generate")

@@ -19,7 +19,7 @@ from infra.errors import StorageError, UsageError
 from infra.settings import load_settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.record import (
+from jobs.record.status import (
     ATTEMPT_VARIABLE,
     HEARTBEAT_SEC,
     JobState,

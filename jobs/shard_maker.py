@@ -14,11 +14,11 @@ from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.errors import UsageError
 from infra.storage.shards import write_shard
-from jobs.context import JobContext
 from jobs.generated import is_kept
 from jobs.generation_plan import QUALITY, plan_of
 from jobs.layers import load_layers
-from jobs.spec import GenerateSpec
+from jobs.record.context import JobContext
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import TaskCommit, commit
 
 

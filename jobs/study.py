@@ -11,8 +11,8 @@ from infra.storage.protocol import Storage
 from jobs.completion import complete
 from jobs.datasets import load_index, load_samples
 from jobs.inputs import load_training_split
-from jobs.resolve import resolve
-from jobs.spec import TrainSpec
+from jobs.spec.resolve import resolve
+from jobs.spec.specs import TrainSpec
 
 
 def study_class(

@@ -17,9 +17,9 @@ from infra.errors import ClusterError, UsageError
 from infra.settings import Settings
 from infra.storage.open import is_local, open_storage
 from infra.storage.protocol import Storage
-from jobs.record import ATTEMPT_VARIABLE, JobState, JobStatus, job_key, new_job_id, save_status
-from jobs.resolve import ResolvedSpec
-from jobs.spec import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
+from jobs.record.status import ATTEMPT_VARIABLE, JobState, JobStatus, job_key, new_job_id, save_status
+from jobs.spec.resolve import ResolvedSpec
+from jobs.spec.specs import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
 
 JOB_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads make steps many times slower where cores are shared

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
-from jobs.manifest import ANEW
-from jobs.record import job_key
+from jobs.record.manifest import ANEW
+from jobs.record.status import job_key
 
 READERS = 32
 """Commits that are read at a time."""

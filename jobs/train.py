@@ -24,15 +24,15 @@ from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
-from jobs.context import JobContext, context_from_plain, load_memory_estimate
-from jobs.failures import expected_error
 from jobs.inputs import TrainingSplit, load_training_split
-from jobs.manifest import OutputWriter
 from jobs.models import publish_model
 from jobs.observer import TrainObserver
 from jobs.preemption import StopNotice, WatchedTorchConfig, end_stopped
-from jobs.record import job_key
-from jobs.spec import Resources, TrainSpec
+from jobs.record.context import JobContext, context_from_plain, load_memory_estimate
+from jobs.record.failures import expected_error
+from jobs.record.manifest import OutputWriter
+from jobs.record.status import job_key
+from jobs.spec.specs import Resources, TrainSpec
 
 
 def train(context: JobContext) -> None:

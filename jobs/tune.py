@@ -11,10 +11,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from infra.errors import TrainingError
-from jobs.context import JobContext, context_from_plain
-from jobs.manifest import OutputWriter
-from jobs.progress import ProgressReporter
-from jobs.spec import TrainSpec, TuneSpec
+from jobs.record.context import JobContext, context_from_plain
+from jobs.record.manifest import OutputWriter
+from jobs.record.progress import ProgressReporter
+from jobs.spec.specs import TrainSpec, TuneSpec
 from jobs.submit import TUNE_DRIVER_CPUS
 from jobs.train import fit
 

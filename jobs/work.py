@@ -7,8 +7,8 @@ from pathlib import Path
 
 from infra.cluster.ray_cluster import ADDRESS_VARIABLE
 from infra.settings import load_settings
-from jobs.context import JobContext, load_context
-from jobs.failures import expected_error
+from jobs.record.context import JobContext, load_context
+from jobs.record.failures import expected_error
 from jobs.run import ERROR_FILE_VARIABLE
 
 

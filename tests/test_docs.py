@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from jobs.resolve import known_keys
-from jobs.spec import SPECS
+from jobs.spec.resolve import known_keys
+from jobs.spec.specs import SPECS
 from tests.support.helpers import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: path.relative_to(ROOT).as_posix())

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from infra.storage.local import LocalStorage
-from jobs.record import JobProgress, JobState, job_key
-from jobs.spec import GenerateSpec
+from jobs.record.status import JobProgress, JobState, job_key
+from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_results, put_spec, put_status
 from tests.support.helpers import run_cli
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.storage.local import LocalStorage
-from jobs.record import JobState
+from jobs.record.status import JobState
 from tests.support.builders_export import crack, disc, sample
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
 from tests.support.helpers import run_cli

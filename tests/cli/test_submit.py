@@ -9,7 +9,7 @@ import pytest
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.record import JobState, load_status, save_status
+from jobs.record.status import JobState, load_status, save_status
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
 from tests.support.helpers import run_cli
 

@@ -18,7 +18,7 @@ from infra.settings import Settings, load_settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
 from jobs.control import current_status
-from jobs.manifest import load_manifest
+from jobs.record.manifest import load_manifest
 from jobs.tasks import committed
 
 AGAN = [sys.executable, "-m", "cli.main"]

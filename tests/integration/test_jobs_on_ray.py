@@ -18,8 +18,8 @@ import yaml
 from anomaly_gan.samples.sample import decode_sample
 from infra.cluster.local_head import LocalHead
 from infra.storage.shards import read_shard
-from jobs.manifest import load_manifest, read_output
-from jobs.record import job_key
+from jobs.record.manifest import load_manifest, read_output
+from jobs.record.status import job_key
 from tests.integration.conftest import Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3]

@@ -16,8 +16,8 @@ from infra.storage.shards import read_shard
 from jobs.control import current_status
 from jobs.garbage import Garbage, find_garbage
 from jobs.generated import SHARD_PREFIX
-from jobs.manifest import load_manifest, read_output
-from jobs.record import JobState, job_key
+from jobs.record.manifest import load_manifest, read_output
+from jobs.record.status import JobState, job_key
 from jobs.tasks import PARTS, committed
 from tests.integration.conftest import POLL_SEC, Suite, Until
 from tests.support.builders_jobs import put_dataset, put_model

@@ -13,7 +13,7 @@ import pytest
 
 from infra.cluster.local_head import head_environment, token_path
 from infra.cluster.ray_program import ensure_token, ray_program
-from jobs.record import job_key, load_progress
+from jobs.record.status import job_key, load_progress
 from tests.integration.conftest import Suite, Until
 from tests.integration.test_jobs_on_ray import TINY
 

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from jobs.manifest import load_manifest
-from jobs.record import JobState, job_key, load_status
+from jobs.record.manifest import load_manifest
+from jobs.record.status import JobState, job_key, load_status
 from jobs.tasks import committed
 from tests.integration.conftest import Suite
 from tests.support.builders_jobs import put_dataset, put_model

@@ -6,7 +6,7 @@ import pytest
 import jobs.control
 from infra.errors import ClusterError, NotFoundError
 from jobs.control import cancel, current_status, follow
-from jobs.record import JobState, JobStatus, load_status, save_status
+from jobs.record.status import JobState, JobStatus, load_status, save_status
 from tests.support.builders_jobs import CLUSTER_URL, TRAIN_JOB, FakeCluster, put_status
 from tests.support.helpers import MemoryStorage
 

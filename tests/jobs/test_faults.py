@@ -9,13 +9,13 @@ from infra.errors import StorageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.s3 import s3_client
-from jobs.context import JobContext
 from jobs.garbage import find_garbage, remove
 from jobs.generate import publish
-from jobs.manifest import load_manifest, read_output
-from jobs.record import JobState
+from jobs.record.context import JobContext
+from jobs.record.manifest import load_manifest, read_output
+from jobs.record.status import JobState
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import committed
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 from tests.support.flaky_store import CUT_BODY, FAULTS, FlakyProxy, flaky_proxy

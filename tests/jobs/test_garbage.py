@@ -7,8 +7,8 @@ import pytest
 from infra.errors import DataError, NotFoundError
 from infra.storage.protocol import Unfinished
 from jobs.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
-from jobs.manifest import Output, OutputWriter
-from jobs.record import JobState
+from jobs.record.manifest import Output, OutputWriter
+from jobs.record.status import JobState
 from jobs.tasks import commit
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_status
 from tests.support.helpers import MemoryStorage

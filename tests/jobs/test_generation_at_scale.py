@@ -16,16 +16,16 @@ from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.context import JobContext
 from jobs.evaluation_data import load_detector_data
 from jobs.forecast import TRIED, forecast
 from jobs.generate import publish
 from jobs.generated import SHARD_PREFIX
-from jobs.manifest import load_manifest, read_output
 from jobs.models import load_model, newest_model
-from jobs.record import JobState, job_key
+from jobs.record.context import JobContext
+from jobs.record.manifest import load_manifest, read_output
+from jobs.record.status import JobState, job_key
 from jobs.shard_maker import ShardMaker
-from jobs.spec import EvaluateSpec, GenerateSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 6, 4

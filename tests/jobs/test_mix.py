@@ -12,17 +12,17 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.completion import complete
-from jobs.context import JobContext
 from jobs.datasets import import_dataset
 from jobs.export import export
 from jobs.generate import publish
 from jobs.generated import is_kept, published_shards, read_members
 from jobs.model_files import model_digest
 from jobs.rebuild import rebuild
-from jobs.record import JobState, job_key
-from jobs.resolve import ResolvedSpec, flatten, resolve
+from jobs.record.context import JobContext
+from jobs.record.status import JobState, job_key
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.resolve import ResolvedSpec, flatten, resolve
+from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status
 from tests.support.sources import MemoryTree, blob, gray, png
 

@@ -13,7 +13,7 @@ from infra.storage.digest import sha256
 from jobs.completion import complete
 from jobs.inputs import load_training_split
 from jobs.models import import_release, list_models, load_model, publish_model
-from jobs.resolve import resolve
+from jobs.spec.resolve import resolve
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
 from tests.support.builders_release import (
     empty_release_state,

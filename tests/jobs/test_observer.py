@@ -17,10 +17,10 @@ from anomaly_gan.training.memory_use import MemoryUse
 from infra.settings import Settings
 from jobs import observer
 from jobs.checkpoints import CheckpointStore
-from jobs.context import JobContext
 from jobs.inputs import load_training_split
 from jobs.observer import TrainObserver
-from jobs.spec import TrainSpec
+from jobs.record.context import JobContext
+from jobs.spec.specs import TrainSpec
 from tests.support.builders import equal_states, everything, train_config, train_state
 from tests.support.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
 from tests.support.helpers import MemoryStorage

@@ -13,11 +13,11 @@ from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.context import load_spec
 from jobs.control import cancel
-from jobs.record import JobState, job_key, load_status
+from jobs.record.context import load_spec
+from jobs.record.status import JobState, job_key, load_status
 from jobs.resume import resume_job, retry_job
-from jobs.spec import EvaluateSpec, GenerateSpec, TrainSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 
 RACERS = 8

@@ -16,10 +16,10 @@ from infra.cluster.processes import is_alive, mark
 from infra.errors import DataError, StorageError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.context import JobContext
-from jobs.record import JobState, JobStatus, load_status, read_logs
+from jobs.record.context import JobContext
+from jobs.record.status import JobState, JobStatus, load_status, read_logs
 from jobs.run import LogMirror, Supervisor, parse_spec_uri
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import TRAIN_JOB, put_spec, put_status
 from tests.support.helpers import ROOT, MemoryStorage
 

@@ -12,17 +12,17 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.context import JobContext, context_from_plain
 from jobs.datasets import load_index
 from jobs.generate import ShardActor, generate, publish
 from jobs.generated import SHARD_PREFIX
 from jobs.generation_plan import plan_of
 from jobs.ledger import Ledger
-from jobs.manifest import load_manifest, read_output
 from jobs.rebuild import rebuild
-from jobs.record import JobState, job_key
+from jobs.record.context import JobContext, context_from_plain
+from jobs.record.manifest import load_manifest, read_output
+from jobs.record.status import JobState, job_key
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import committed, open_plan, read_commits
 from tests.support.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
 

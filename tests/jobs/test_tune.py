@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from infra.errors import TrainingError
-from jobs.spec import TuneSpec
+from jobs.spec.specs import TuneSpec
 from jobs.tune import METRIC, best_trial, trial_spec
 
 

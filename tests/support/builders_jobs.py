@@ -18,10 +18,10 @@ from infra.storage.protocol import Storage
 from infra.storage.shards import write_shard
 from jobs.datasets import import_dataset, load_index
 from jobs.generated import shard_name
-from jobs.manifest import OutputWriter
 from jobs.model_files import DESCRIPTION, WEIGHTS
-from jobs.record import JobState, JobStatus, job_key, save_status
-from jobs.spec import GenerateSpec, JobSpec
+from jobs.record.manifest import OutputWriter
+from jobs.record.status import JobState, JobStatus, job_key, save_status
+from jobs.spec.specs import GenerateSpec, JobSpec
 from tests.support.sources import MemoryTree, mvtec_files
 
 RESOLUTION = 64

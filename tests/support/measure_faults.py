@@ -16,10 +16,10 @@ from moto.server import ThreadedMotoServer
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.s3 import s3_client
-from jobs.context import JobContext
 from jobs.generate import publish
+from jobs.record.context import JobContext
 from jobs.shard_maker import ShardMaker
-from jobs.spec import GenerateSpec
+from jobs.spec.specs import GenerateSpec
 from jobs.tasks import read_commits
 from tests.conftest import CREDENTIALS
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model

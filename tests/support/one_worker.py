@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.context import context_from_plain
+from jobs.record.context import context_from_plain
 from jobs.shard_maker import ShardMaker
 
 

@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-import jobs.progress
+import jobs.record.progress
 from infra.errors import StorageError
-from jobs.progress import ProgressReporter
-from jobs.record import JobProgress, load_progress
+from jobs.record.progress import ProgressReporter
+from jobs.record.status import JobProgress, load_progress
 from tests.support.helpers import MemoryStorage
 
 
@@ -20,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(jobs.progress, "time", SimpleNamespace(time=clock.time))
+    monkeypatch.setattr(jobs.record.progress, "time", SimpleNamespace(time=clock.time))
     return clock
 
 

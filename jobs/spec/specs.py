@@ -1,4 +1,4 @@
-"""What a job is asked to do, checked and frozen; `jobs.resolve` is the only parser of user input."""
+"""What a job is asked to do, checked and frozen; `jobs.spec.resolve` is the only parser of user input."""
 
 from typing import Annotated, Any, Literal
 

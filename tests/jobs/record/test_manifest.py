@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs.manifest import Output, OutputWriter, load_manifest, pull, read_output
-from jobs.record import JobState
+from jobs.record.manifest import Output, OutputWriter, load_manifest, pull, read_output
+from jobs.record.status import JobState
 from tests.support.builders_jobs import TRAIN_JOB, put_results, put_status
 from tests.support.helpers import MemoryStorage
 

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs.record import (
+from jobs.record.status import (
     EXIT_CODES,
     JobProgress,
     JobState,

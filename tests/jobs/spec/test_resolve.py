@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from infra.errors import UsageError
-from jobs.resolve import ResolvedSpec, known_keys, parse_sets, resolve
-from jobs.spec import SPECS, TrainSpec, TuneSpec, parse_spec
+from jobs.spec.resolve import ResolvedSpec, known_keys, parse_sets, resolve
+from jobs.spec.specs import SPECS, TrainSpec, TuneSpec, parse_spec
 
 NEEDED = {"dataset": "tiles", "class_name": "crack"}
 

@@ -9,9 +9,9 @@ from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.progress import ProgressReporter
-from jobs.record import job_key
-from jobs.spec import JobSpec, parse_spec
+from jobs.record.progress import ProgressReporter
+from jobs.record.status import job_key
+from jobs.spec.specs import JobSpec, parse_spec
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from infra.errors import DataError, NotFoundError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
-from jobs.record import job_key, load_status
+from jobs.record.status import job_key, load_status
 
 SCHEMA_VERSION = 1
 ANEW = "make it anew with `agan jobs retry {}`"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from anomaly_gan.config import PRESETS
 from infra.errors import UsageError
 from infra.yaml_file import read_yaml
-from jobs.spec import SPECS, JobSpec
+from jobs.spec.specs import SPECS, JobSpec
 
 ENVIRONMENT_PREFIX = "AGAN_SPEC_"
 """AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from infra.errors import StorageError
 from infra.storage.protocol import Storage
-from jobs.record import JobProgress, job_key
+from jobs.record.status import JobProgress, job_key
 
 WRITE_INTERVAL_SEC = 1.0
 
