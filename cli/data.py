@@ -12,7 +12,7 @@ from infra.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from anomaly_gan.samples.index import DatasetIndex
-    from jobs.datasets import ImportResult
+    from jobs.library.datasets.store import ImportResult
 
 Item = TypeVar("Item")
 
@@ -49,7 +49,7 @@ def import_(
     """
     from infra.storage.open import open_storage
     from infra.storage.sources import FsspecTree
-    from jobs.datasets import import_dataset
+    from jobs.library.datasets.store import import_dataset
 
     settings = settings_from(store)
     with progress(f"importing {source}") as update:
@@ -78,7 +78,7 @@ def check(name: NameArgument, store: StoreOption = None, as_json: JsonOption = F
     agan data check tiles
     """
     from infra.storage.open import open_storage
-    from jobs.datasets import check_dataset
+    from jobs.library.datasets.store import check_dataset
 
     report = check_dataset(open_storage(settings_from(store)), name)
     label = f"{report.index.name}@{report.index.version}"
@@ -104,8 +104,8 @@ def show(
     """
     from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
-    from jobs.dataset_sheet import draw_sheet
-    from jobs.datasets import load_index
+    from jobs.library.datasets.sheet import draw_sheet
+    from jobs.library.datasets.store import load_index
 
     storage = open_storage(settings_from(store))
     index = load_index(storage, name)
@@ -121,7 +121,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     agan data list
     """
     from infra.storage.open import open_storage
-    from jobs.datasets import list_datasets
+    from jobs.library.datasets.store import list_datasets
 
     found = list_datasets(open_storage(settings_from(store)))
     rows = [

@@ -48,7 +48,7 @@ def build(
     agan masks build --dataset tiles --name tiles --expert ./drawn
     """
     from infra.storage.open import open_storage
-    from jobs.maskpool_build import PoolSources, build_mask_pool
+    from jobs.library.maskpools.build import PoolSources, build_mask_pool
 
     settings = settings_from(store)
     sources = PoolSources(dataset, expert, allowed, forbidden, anchors, rules, seed)
@@ -83,8 +83,8 @@ def template(
     agan masks template tiles -o ratings.html
     """
     from infra.storage.open import open_storage
-    from jobs.maskpool_sheets import draw_rating_sheet
-    from jobs.maskpools import load_pool_index
+    from jobs.library.maskpools.sheets import draw_rating_sheet
+    from jobs.library.maskpools.store import load_pool_index
 
     storage = open_storage(settings_from(store))
     index = load_pool_index(storage, pool)
@@ -117,7 +117,7 @@ def score(
     from anomaly_gan.masks.rating.ratings import read_experts, read_ratings
     from anomaly_gan.masks.rating.scoring import warnings_of
     from infra.storage.open import open_storage
-    from jobs.maskpool_score import score_pool
+    from jobs.library.maskpools.score import score_pool
 
     found = [rating for path in ratings for rating in read_ratings(_text(path), path.name)]
     panel = None if experts is None else read_experts(_text(experts), experts.name)
@@ -155,8 +155,8 @@ def show(
     """
     from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
-    from jobs.maskpool_sheets import ORIGINS, draw_elements
-    from jobs.maskpools import load_pool_index
+    from jobs.library.maskpools.sheets import ORIGINS, draw_elements
+    from jobs.library.maskpools.store import load_pool_index
 
     storage = open_storage(settings_from(store))
     index = load_pool_index(storage, pool)
@@ -192,8 +192,8 @@ def preview(
     """
     from anomaly_gan.samples.sample import encode_png
     from infra.storage.open import open_storage
-    from jobs.maskpool_sheets import PreviewPlan, draw_preview
-    from jobs.maskpools import load_pool_index, rules_of, view_of
+    from jobs.library.maskpools.sheets import PreviewPlan, draw_preview
+    from jobs.library.maskpools.store import load_pool_index, rules_of, view_of
 
     storage = open_storage(settings_from(store))
     index = load_pool_index(storage, pool)
@@ -213,7 +213,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     agan masks list
     """
     from infra.storage.open import open_storage
-    from jobs.maskpools import list_pools
+    from jobs.library.maskpools.store import list_pools
 
     found = list_pools(open_storage(settings_from(store)))
     rows = [(one.name, one.version, one.dataset, len(one.elements), ", ".join(one.classes)) for one in found]

@@ -20,7 +20,7 @@ def models() -> None:
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All trained models with class, data set and last measures."""
     from infra.storage.open import open_storage
-    from jobs.models import list_models
+    from jobs.library.models.store import list_models
 
     told = {entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))}
     rows = [
@@ -48,7 +48,7 @@ def import_release(
     agan models import-release ./latest_net_G.pth --id cloth --class-name cloth --dataset strips
     """
     from infra.storage.open import open_storage
-    from jobs.models import import_release as import_
+    from jobs.library.models.store import import_release as import_
 
     settings = settings_from(store)
     entry = import_(

@@ -219,7 +219,7 @@ def _newest(classes: list[str], dataset: str | None, settings: "Settings") -> li
     if dataset is not None and not classes:
         raise UsageError("--dataset: chooses among the models of a --class; name one, or leave it out")
     from infra.storage.open import open_storage
-    from jobs.models import newest_model
+    from jobs.library.models.store import newest_model
 
     return [newest_model(open_storage(settings), name, dataset) for name in classes]
 

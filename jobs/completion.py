@@ -14,10 +14,10 @@ from anomaly_gan.training.memory import images_within
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.checkpoints import CheckpointStore
-from jobs.datasets import load_index
-from jobs.maskpools import check_pool, full_name, load_pool_index
+from jobs.library.datasets.store import load_index
+from jobs.library.maskpools.store import check_pool, full_name, load_pool_index
+from jobs.library.models.store import load_model
 from jobs.mix import check_mix
-from jobs.models import load_model
 from jobs.record.context import load_spec
 from jobs.record.manifest import load_manifest
 from jobs.record.status import job_key

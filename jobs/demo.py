@@ -13,7 +13,7 @@ from infra.storage.open import open_storage
 from infra.storage.sources import FsspecTree
 from jobs.completion import complete
 from jobs.control import follow
-from jobs.datasets import import_dataset
+from jobs.library.datasets.store import import_dataset
 from jobs.record.manifest import pull
 from jobs.record.status import JobState
 from jobs.spec.resolve import resolve

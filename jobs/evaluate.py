@@ -20,8 +20,8 @@ from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training.checkpoint import Snapshot
 from jobs.evaluation_data import DetectorData, load_detector_data
 from jobs.evaluation_report import report_data
-from jobs.inputs import load_training_split
-from jobs.models import load_model
+from jobs.library.models.store import load_model
+from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext, context_from_plain, load_context
 from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter

@@ -10,8 +10,8 @@ from anomaly_gan.samples.sample import Sample, decode_sample
 from anomaly_gan.samples.views import take_view
 from anomaly_gan.training.checkpoint import Snapshot
 from infra.storage.protocol import Storage
-from jobs.datasets import load_index, load_samples
 from jobs.generated import is_kept, published_shards, read_members
+from jobs.library.datasets.store import load_index, load_samples
 from jobs.spec.specs import EvaluateSpec
 
 TRAIN_STREAM, TEST_STREAM, GENERATED_STREAM = 1, 2, 3

@@ -15,7 +15,7 @@ from jobs.generated import read_members, shard_name
 from jobs.generation_plan import QUALITY, plan_of
 from jobs.hand_out import hand_out
 from jobs.ledger import Ledger
-from jobs.model_files import model_digest
+from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import Output, OutputWriter
 from jobs.spec.specs import GenerateSpec

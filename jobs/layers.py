@@ -14,9 +14,9 @@ from anomaly_gan.samples.instances import part_boxes
 from anomaly_gan.samples.provenance import anomalies, noted
 from infra.errors import DataError
 from infra.storage.protocol import Storage
-from jobs.datasets import load_index
-from jobs.inputs import load_training_split
-from jobs.models import load_model
+from jobs.library.datasets.store import load_index
+from jobs.library.models.store import load_model
+from jobs.library.training_split import load_training_split
 from jobs.spec.specs import AddedModel, GenerateSpec
 
 

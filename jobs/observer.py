@@ -21,8 +21,8 @@ from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from infra.errors import NotFoundError
 from jobs.checkpoints import CheckpointStore
-from jobs.inputs import TrainingSplit
-from jobs.model_files import DESCRIPTION, WEIGHTS
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
+from jobs.library.training_split import TrainingSplit
 from jobs.preemption import GraceWatch
 from jobs.record.context import JobContext
 from jobs.record.status import job_key

@@ -5,8 +5,8 @@ from anomaly_gan.config import GenerationConfig
 from anomaly_gan.generation.generate import GenerationPlan
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
-from jobs.datasets import load_index, load_samples
-from jobs.maskpools import load_pool, load_pool_index, rules_of, view_of
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.maskpools.store import load_pool, load_pool_index, rules_of, view_of
 
 
 def measure_places(

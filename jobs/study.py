@@ -9,8 +9,8 @@ from anomaly_gan.studies.learning import Study, StudyData, run_study
 from anomaly_gan.training.loop import StepReport
 from infra.storage.protocol import Storage
 from jobs.completion import complete
-from jobs.datasets import load_index, load_samples
-from jobs.inputs import load_training_split
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
 from jobs.spec.specs import TrainSpec
 

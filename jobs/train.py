@@ -24,8 +24,8 @@ from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
 from jobs.aware import aware_network, cached_aware
 from jobs.checkpoints import CheckpointStore
-from jobs.inputs import TrainingSplit, load_training_split
-from jobs.models import publish_model
+from jobs.library.models.store import publish_model
+from jobs.library.training_split import TrainingSplit, load_training_split
 from jobs.observer import TrainObserver
 from jobs.preemption import StopNotice, WatchedTorchConfig, end_stopped
 from jobs.record.context import JobContext, context_from_plain, load_memory_estimate

@@ -7,7 +7,7 @@ import pytest
 
 from anomaly_gan.samples.sample import decode_png
 from infra.storage.local import LocalStorage
-from jobs.maskpools import load_pool_index
+from jobs.library.maskpools.store import load_pool_index
 from tests.support.builders_jobs import put_dataset
 from tests.support.builders_masks import EXPERT_FILES, bar, coco, labelme, put_files
 from tests.support.helpers import run_cli

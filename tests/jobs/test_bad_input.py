@@ -15,8 +15,8 @@ from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.datasets import load_index
-from jobs.model_files import DESCRIPTION, WEIGHTS
+from jobs.library.datasets.store import load_index
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.context import JobContext
 from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec

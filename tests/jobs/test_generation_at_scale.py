@@ -20,7 +20,7 @@ from jobs.evaluation_data import load_detector_data
 from jobs.forecast import TRIED, forecast
 from jobs.generate import publish
 from jobs.generated import SHARD_PREFIX
-from jobs.models import load_model, newest_model
+from jobs.library.models.store import load_model, newest_model
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key

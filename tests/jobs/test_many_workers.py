@@ -10,7 +10,7 @@ from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.generate import publish
 from jobs.generation_plan import plan_of
-from jobs.model_files import model_digest
+from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import load_manifest
 from jobs.record.status import job_key

@@ -12,11 +12,11 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.completion import complete
-from jobs.datasets import import_dataset
 from jobs.export import export
 from jobs.generate import publish
 from jobs.generated import is_kept, published_shards, read_members
-from jobs.model_files import model_digest
+from jobs.library.datasets.store import import_dataset
+from jobs.library.models.files import model_digest
 from jobs.rebuild import rebuild
 from jobs.record.context import JobContext
 from jobs.record.status import JobState, job_key

@@ -17,7 +17,7 @@ from anomaly_gan.training.memory_use import MemoryUse
 from infra.settings import Settings
 from jobs import observer
 from jobs.checkpoints import CheckpointStore
-from jobs.inputs import load_training_split
+from jobs.library.training_split import load_training_split
 from jobs.observer import TrainObserver
 from jobs.record.context import JobContext
 from jobs.spec.specs import TrainSpec

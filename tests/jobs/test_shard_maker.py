@@ -12,11 +12,11 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.datasets import load_index
 from jobs.generate import ShardActor, generate, publish
 from jobs.generated import SHARD_PREFIX
 from jobs.generation_plan import plan_of
 from jobs.ledger import Ledger
+from jobs.library.datasets.store import load_index
 from jobs.rebuild import rebuild
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import load_manifest, read_output

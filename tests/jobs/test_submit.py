@@ -17,7 +17,7 @@ from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
 from jobs.checkpoints import CheckpointStore
 from jobs.completion import complete
-from jobs.maskpools import full_name, load_pool_index
+from jobs.library.maskpools.store import full_name, load_pool_index
 from jobs.record.context import context_from_plain, load_context, load_memory_estimate
 from jobs.record.status import JobState, list_statuses, load_status
 from jobs.run import parse_spec_uri

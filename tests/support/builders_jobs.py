@@ -16,9 +16,9 @@ from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError
 from infra.storage.protocol import Storage
 from infra.storage.shards import write_shard
-from jobs.datasets import import_dataset, load_index
 from jobs.generated import shard_name
-from jobs.model_files import DESCRIPTION, WEIGHTS
+from jobs.library.datasets.store import import_dataset, load_index
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.manifest import OutputWriter
 from jobs.record.status import JobState, JobStatus, job_key, save_status
 from jobs.spec.specs import GenerateSpec, JobSpec

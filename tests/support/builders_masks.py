@@ -10,7 +10,7 @@ from anomaly_gan.config import MaskConfig
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from infra.settings import Settings
 from infra.storage.protocol import Storage
-from jobs.maskpool_build import BuildResult, PoolSources, build_mask_pool
+from jobs.library.maskpools.build import BuildResult, PoolSources, build_mask_pool
 from tests.support.builders_jobs import TRAIN_JOB, put_model
 from tests.support.sources import png
 

@@ -9,7 +9,7 @@ from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.learning.rationality_fit import fit_rationality
 from anomaly_gan.masks.pool.pool import build_pool
-from jobs.maskpool_rules import DEFAULT_RATIONALITY
+from jobs.library.maskpools.rules import DEFAULT_RATIONALITY
 from tests.support.tiles import needs_tiles, normal_tiles, tiles
 
 MASKS = 200

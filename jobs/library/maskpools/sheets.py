@@ -18,8 +18,8 @@ from anomaly_gan.masks.rating.rating_sheet import SheetMask, rating_sheet
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 from infra.storage.protocol import Storage
-from jobs.datasets import load_index, load_samples
-from jobs.maskpools import check_pool, load_pool, read_masks
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.maskpools.store import check_pool, load_pool, read_masks
 
 DARK, LEFT_OUT = 40, (110, 110, 110)
 FRAME, REGION = (200, 200, 200), (110, 160, 110)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs import datasets, maskpools
+from jobs.library.datasets import store as datasets
+from jobs.library.maskpools import store as maskpools
 from tests.support.builders_jobs import put_dataset
 from tests.support.builders_masks import built, put_pool
 from tests.support.helpers import MemoryStorage

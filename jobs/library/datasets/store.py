@@ -1,4 +1,4 @@
-"""Versioned data sets in the store (`jobs.versions`): import, find, read, check.
+"""Versioned data sets in the store (`jobs.library.shelf`): import, find, read, check.
 
 The same import gives the same version, byte for byte.
 """
@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
-from jobs.dataset_import import (
+from jobs.library.datasets.importing import (
     Gathered,
     Progress,
     Spool,
@@ -28,7 +28,7 @@ from jobs.dataset_import import (
     pack,
     refuse_above,
 )
-from jobs.versions import INDEX, Shelf
+from jobs.library.shelf import INDEX, Shelf
 
 SHELF = Shelf("data set", "datasets/", DatasetIndex, "import the data set again")
 RESOLUTIONS = range(16, 4097)

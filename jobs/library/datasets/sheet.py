@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from anomaly_gan.drawing.sheets import class_colors, contact_sheet, sample_tile
 from anomaly_gan.samples.index import NORMAL, DatasetIndex, SampleEntry
 from infra.storage.protocol import Storage
-from jobs.datasets import read_entries
+from jobs.library.datasets.store import read_entries
 
 
 def draw_sheet(storage: Storage, index: DatasetIndex, *, per_class: int = 6, tile_px: int = 192) -> NDArray[np.uint8]:

@@ -11,8 +11,8 @@ from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
 from jobs.completion import complete
-from jobs.inputs import load_training_split
-from jobs.models import import_release, list_models, load_model, publish_model
+from jobs.library.models.store import import_release, list_models, load_model, publish_model
+from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
 from tests.support.builders_release import (

@@ -1,4 +1,4 @@
-"""Mask pools in the store (`jobs.versions`): find, read, and hand the elements of one class to a job."""
+"""Mask pools in the store (`jobs.library.shelf`): find, read, and hand the elements of one class to a job."""
 
 import numpy as np
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from anomaly_gan.samples.sample import MASK_THRESHOLD, decode_png
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
-from jobs.versions import Shelf
+from jobs.library.shelf import Shelf
 
 SHELF = Shelf("mask pool", "maskpools/", MaskPoolIndex, "build it again with `agan masks build`")
 

@@ -11,8 +11,15 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.shards import read_shard, write_shard
 from infra.storage.sources import FsspecTree
-from jobs.dataset_sheet import draw_sheet
-from jobs.datasets import ImportResult, check_dataset, import_dataset, list_datasets, load_index, load_samples
+from jobs.library.datasets.sheet import draw_sheet
+from jobs.library.datasets.store import (
+    ImportResult,
+    check_dataset,
+    import_dataset,
+    list_datasets,
+    load_index,
+    load_samples,
+)
 from tests.support.helpers import TEST_DATA, MemoryStorage
 from tests.support.sources import MemoryTree, blob, gray, mvtec_files, png
 

@@ -25,12 +25,12 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.shards import Members, write_shards
-from jobs.datasets import load_index, load_samples
-from jobs.maskpool_experts import read_experts
-from jobs.maskpool_places import Places, read_places
-from jobs.maskpool_rules import read_rules, rules_for, warnings_of
-from jobs.maskpools import SHELF
-from jobs.versions import INDEX
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.maskpools.experts import read_experts
+from jobs.library.maskpools.places import Places, read_places
+from jobs.library.maskpools.rules import read_rules, rules_for, warnings_of
+from jobs.library.maskpools.store import SHELF
+from jobs.library.shelf import INDEX
 
 Progress = Callable[[int, int], None]
 

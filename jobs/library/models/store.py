@@ -21,8 +21,8 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.sources import read_file
-from jobs.datasets import load_index
-from jobs.model_files import DESCRIPTION, WEIGHTS
+from jobs.library.datasets.store import load_index
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -8,8 +8,8 @@ from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool, build_pool
 from anomaly_gan.samples.sample import Sample
 from infra.storage.protocol import Storage
-from jobs.datasets import load_index, load_samples
-from jobs.maskpools import load_pool, load_pool_index
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.maskpools.store import load_pool, load_pool_index
 
 
 @dataclass(frozen=True)

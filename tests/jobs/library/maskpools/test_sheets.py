@@ -13,8 +13,8 @@ from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, contact_s
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.sample import decode_png
 from infra.errors import DataError, UsageError
-from jobs.maskpool_score import score_pool
-from jobs.maskpool_sheets import (
+from jobs.library.maskpools.score import score_pool
+from jobs.library.maskpools.sheets import (
     ELEMENT_PX,
     FRAME,
     LEFT_OUT,
@@ -26,7 +26,7 @@ from jobs.maskpool_sheets import (
     draw_preview,
     draw_rating_sheet,
 )
-from tests.jobs.test_maskpools import experts_of, left_half, rated
+from tests.jobs.library.maskpools.test_store import experts_of, left_half, rated
 from tests.support.builders_jobs import put_dataset
 from tests.support.builders_masks import built, put_files, put_pool
 from tests.support.helpers import MemoryStorage
@@ -103,7 +103,7 @@ def test_an_experts_element_bears_the_id_by_which_it_is_rated(
         labels.extend(label for label, _ in tiles)
         return contact_sheet(tiles, columns, tile_px)
 
-    monkeypatch.setattr("jobs.maskpool_sheets.contact_sheet", remember)
+    monkeypatch.setattr("jobs.library.maskpools.sheets.contact_sheet", remember)
     draw_elements(storage, index, per_class=3)
     assert [label for label in labels if label.startswith("expert-")] == experts_of(index)
     assert labels[:3] == ["crack, 256 px"] * 3

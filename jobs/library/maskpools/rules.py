@@ -11,7 +11,7 @@ from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX
 from anomaly_gan.masks.rationality.rationality import Rationality
 from infra.errors import UsageError
 from infra.yaml_file import read_yaml
-from jobs.maskpool_places import Places
+from jobs.library.maskpools.places import Places
 
 DEFAULT_RATIONALITY = 0.8
 """Of a class whose place is known: each placement is the best of five."""

@@ -16,9 +16,18 @@ from anomaly_gan.samples.sample import decode_png
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256
 from infra.storage.shards import read_shard
-from jobs.datasets import import_dataset, load_index
-from jobs.maskpool_score import score_pool
-from jobs.maskpools import check_pool, full_name, list_pools, load_pool, load_pool_index, read_masks, rules_of, view_of
+from jobs.library.datasets.store import import_dataset, load_index
+from jobs.library.maskpools.score import score_pool
+from jobs.library.maskpools.store import (
+    check_pool,
+    full_name,
+    list_pools,
+    load_pool,
+    load_pool_index,
+    read_masks,
+    rules_of,
+    view_of,
+)
 from tests.support.builders_jobs import put_dataset
 from tests.support.builders_masks import CANVAS, EXPERT_FILES, POOL, bar, built, coco, labelme, put_files, put_pool
 from tests.support.helpers import MemoryStorage

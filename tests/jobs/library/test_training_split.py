@@ -11,11 +11,11 @@ from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.training.batches import BatchSource
 from infra.errors import NotFoundError
-from jobs.inputs import TrainingSplit, load_training_split
-from jobs.maskpool_score import score_pool
-from jobs.maskpools import full_name
-from jobs.models import load_model
-from tests.jobs.test_maskpools import experts_of, left_half, rated
+from jobs.library.maskpools.score import score_pool
+from jobs.library.maskpools.store import full_name
+from jobs.library.models.store import load_model
+from jobs.library.training_split import TrainingSplit, load_training_split
+from tests.jobs.library.maskpools.test_store import experts_of, left_half, rated
 from tests.support.builders_jobs import put_dataset, put_model
 from tests.support.builders_masks import put_files, put_pool
 from tests.support.helpers import MemoryStorage

@@ -7,7 +7,7 @@ from anomaly_gan.masks.rating.ratings import ExpertEntry, Rating
 from anomaly_gan.masks.rating.scoring import score_masks
 from infra.errors import DataError
 from infra.storage.protocol import Storage
-from jobs.maskpools import SHELF, load_pool_index
+from jobs.library.maskpools.store import SHELF, load_pool_index
 
 
 def score_pool(
