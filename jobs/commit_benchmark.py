@@ -18,7 +18,7 @@ from jobs.driver_benchmark import JOB, MODEL, PER_TASK, SUMS, Driven, context_of
 from jobs.generation_plan import plan_of
 from jobs.library.models.files import DESCRIPTION
 from jobs.record.status import job_key
-from jobs.tasks import commit, open_plan
+from jobs.tasks.commits import commit, open_plan
 
 SIDE_PX = 16
 WEIGHTS_SHA256 = "0" * 64

@@ -15,12 +15,12 @@ from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.protocol import StoredObject
 from jobs.generate import collect, generate
-from jobs.hand_out import hand_out
-from jobs.ledger import Ledger
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import PARTS, TaskCommit
+from jobs.tasks.commits import PARTS, TaskCommit
+from jobs.tasks.hand_out import hand_out
+from jobs.tasks.ledger import Ledger
 
 JOB = "generate-20260101-000000-0000"
 MODEL = "none"

@@ -14,7 +14,7 @@ from infra.storage.protocol import Storage, Unfinished
 from jobs.control import current_status
 from jobs.record.manifest import is_published, load_manifest
 from jobs.record.status import job_key, list_job_ids, load_status
-from jobs.tasks import PARTS, committed, read_commits
+from jobs.tasks.commits import PARTS, committed, read_commits
 
 ATTEMPT_AGE_SEC = 3600.0
 """Between a part and its commit an attempt waits far less, with all its requests to a store that does not answer."""

@@ -13,13 +13,13 @@ from anomaly_gan.samples.sample import Sample, decode_sample, encode_png
 from infra.errors import AganError, StorageError
 from jobs.generated import read_members, shard_name
 from jobs.generation_plan import QUALITY, plan_of
-from jobs.hand_out import hand_out
-from jobs.ledger import Ledger
 from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import Output, OutputWriter
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import TaskCommit, committed, open_plan, read_commits, take_back_broken, total
+from jobs.tasks.commits import TaskCommit, committed, open_plan, read_commits, take_back_broken, total
+from jobs.tasks.hand_out import hand_out
+from jobs.tasks.ledger import Ledger
 
 SHEET_TILES = 24
 SHEET_COLUMNS = 6

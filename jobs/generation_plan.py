@@ -7,7 +7,7 @@ from typing import cast
 from infra.storage.digest import sha256
 from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import TaskPlan
+from jobs.tasks.commits import TaskPlan
 
 QUALITY = "quality: "
 """Begins the names of sums that count what the gate did."""

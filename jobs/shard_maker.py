@@ -19,7 +19,7 @@ from jobs.generation_plan import QUALITY, plan_of
 from jobs.layers import load_layers
 from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import TaskCommit, commit
+from jobs.tasks.commits import TaskCommit, commit
 
 
 class ShardMaker:

@@ -6,7 +6,7 @@ jobs/<id>/attempts/N.json who resumed the job as attempt N; created once
 jobs/<id>/progress.json   how far, how fast, losses; written by the work itself
 jobs/<id>/cancel.json     somebody asked for an end
 jobs/<id>/failure.txt     an error of the training that a restart would only repeat
-jobs/<id>/plan.json       generate only: how the work is cut into tasks (`jobs.tasks`)
+jobs/<id>/plan.json       generate only: how the work is cut into tasks (`jobs.tasks.commits`)
 jobs/<id>/commits/        generate only: the tasks that are done
 jobs/<id>/checkpoints/    what a restarted training goes on from
 jobs/<id>/trials/         the trials of a tune job, each laid out like a train job

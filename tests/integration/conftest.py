@@ -19,7 +19,7 @@ from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
 from jobs.control import current_status
 from jobs.record.manifest import load_manifest
-from jobs.tasks import committed
+from jobs.tasks.commits import committed
 
 AGAN = [sys.executable, "-m", "cli.main"]
 COMMAND_TIMEOUT_SEC = 280

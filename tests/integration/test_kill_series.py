@@ -18,7 +18,7 @@ from jobs.garbage import Garbage, find_garbage
 from jobs.generated import SHARD_PREFIX
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
-from jobs.tasks import PARTS, committed
+from jobs.tasks.commits import PARTS, committed
 from tests.integration.conftest import POLL_SEC, Suite, Until
 from tests.support.builders_jobs import put_dataset, put_model
 from tests.support.second_node import SecondNode

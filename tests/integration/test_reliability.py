@@ -6,7 +6,7 @@ import pytest
 
 from jobs.record.manifest import load_manifest
 from jobs.record.status import JobState, job_key, load_status
-from jobs.tasks import committed
+from jobs.tasks.commits import committed
 from tests.integration.conftest import Suite
 from tests.support.builders_jobs import put_dataset, put_model
 

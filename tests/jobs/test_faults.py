@@ -16,7 +16,7 @@ from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState
 from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import committed
+from jobs.tasks.commits import committed
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 from tests.support.flaky_store import CUT_BODY, FAULTS, FlakyProxy, flaky_proxy
 

@@ -9,7 +9,7 @@ from infra.storage.protocol import Unfinished
 from jobs.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
 from jobs.record.manifest import Output, OutputWriter
 from jobs.record.status import JobState
-from jobs.tasks import commit
+from jobs.tasks.commits import commit
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_status
 from tests.support.helpers import MemoryStorage
 

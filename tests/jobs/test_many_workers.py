@@ -16,7 +16,7 @@ from jobs.record.manifest import load_manifest
 from jobs.record.status import job_key
 from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import PARTS, committed, open_plan, read_commits
+from jobs.tasks.commits import PARTS, committed, open_plan, read_commits
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
 from tests.support.one_worker import make_tasks
 

@@ -15,7 +15,6 @@ from infra.storage.shards import read_shard
 from jobs.generate import ShardActor, generate, publish
 from jobs.generated import SHARD_PREFIX
 from jobs.generation_plan import plan_of
-from jobs.ledger import Ledger
 from jobs.library.datasets.store import load_index
 from jobs.rebuild import rebuild
 from jobs.record.context import JobContext, context_from_plain
@@ -23,7 +22,8 @@ from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
 from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import committed, open_plan, read_commits
+from jobs.tasks.commits import committed, open_plan, read_commits
+from jobs.tasks.ledger import Ledger
 from tests.support.builders_jobs import GENERATE_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 7, 3

@@ -20,7 +20,7 @@ from jobs.generate import publish
 from jobs.record.context import JobContext
 from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
-from jobs.tasks import read_commits
+from jobs.tasks.commits import read_commits
 from tests.conftest import CREDENTIALS
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
 from tests.support.flaky_store import flaky_proxy

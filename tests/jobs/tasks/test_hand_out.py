@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from ray.exceptions import RayActorError
 
-from jobs.hand_out import hand_out
+from jobs.tasks.hand_out import hand_out
 
 TASKS = range(20)
 AT_A_TIME = 2

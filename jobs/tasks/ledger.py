@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jobs.tasks import TaskCommit
+from jobs.tasks.commits import TaskCommit
 
 
 class Ledger:

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from jobs.ledger import Ledger
-from jobs.tasks import TaskCommit
+from jobs.tasks.commits import TaskCommit
+from jobs.tasks.ledger import Ledger
 from tests.support.helpers import ROOT
 
 

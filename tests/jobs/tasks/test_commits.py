@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256
-from jobs.ledger import Ledger
-from jobs.tasks import TaskPlan, commit, committed, open_plan, read_commits, take_back_broken, total
+from jobs.tasks.commits import TaskPlan, commit, committed, open_plan, read_commits, take_back_broken, total
+from jobs.tasks.ledger import Ledger
 from tests.support.helpers import MemoryStorage
 
 JOB = "generate-20260101-130000-cd34"
