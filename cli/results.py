@@ -64,7 +64,7 @@ def export(
     agan results export generate-20260101-130000-cd34 --format coco -o coco
     """
     from infra.storage.open import open_storage
-    from jobs.export import export as export_images
+    from jobs.results.export import export as export_images
 
     target = folder or Path(f"{job}-{fmt}")
     with progress(f"exporting {job}, shards") as update:
@@ -91,8 +91,8 @@ def rebuild(
 
     agan results rebuild generate-20260101-130000-cd34 17 -o 17.png
     """
-    from jobs.rebuild import picture
-    from jobs.rebuild import rebuild as rebuild_image
+    from jobs.results.rebuild import picture
+    from jobs.results.rebuild import rebuild as rebuild_image
 
     made = rebuild_image(settings_from(store), job, index)
     if output is not None:

@@ -285,7 +285,7 @@ def _gib(count: int) -> str:
 
 def _forecasts(resolved: "list[ResolvedSpec]", settings: "Settings") -> list[dict[str, Any] | None]:
     """What each generate job will take; None for other kinds."""
-    from jobs.forecast import forecast
+    from jobs.generate.forecast import forecast
     from jobs.spec.specs import GenerateSpec
 
     return [asdict(forecast(one.spec, settings)) if isinstance(one.spec, GenerateSpec) else None for one in resolved]

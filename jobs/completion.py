@@ -13,16 +13,16 @@ from anomaly_gan.training.checkpoint import Snapshot
 from anomaly_gan.training.memory import images_within
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
-from jobs.checkpoints import CheckpointStore
+from jobs.generate.mix import check_mix
 from jobs.library.datasets.store import load_index
 from jobs.library.maskpools.store import check_pool, full_name, load_pool_index
 from jobs.library.models.store import load_model
-from jobs.mix import check_mix
 from jobs.record.context import load_spec
 from jobs.record.manifest import load_manifest
 from jobs.record.status import job_key
 from jobs.spec.resolve import ResolvedSpec
 from jobs.spec.specs import AddedModel, EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
+from jobs.train.checkpoints import CheckpointStore
 
 CHANGES_NOTHING: Any = {
     "resume": True,

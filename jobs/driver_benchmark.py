@@ -14,7 +14,7 @@ import psutil
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.protocol import StoredObject
-from jobs.generate import collect, generate
+from jobs.generate.job import collect, generate
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest
 from jobs.spec.specs import GenerateSpec

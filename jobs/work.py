@@ -21,19 +21,19 @@ def work(context: JobContext) -> None:
     # the environment names the cluster; workers print through this process
     ray.init(address="auto", log_to_driver=True, logging_level=logging.WARNING)
     if context.spec.kind == "train":
-        from jobs.train import train
+        from jobs.train.job import train
 
         train(context)
     elif context.spec.kind == "generate":
-        from jobs.generate import generate
+        from jobs.generate.job import generate
 
         generate(context)
     elif context.spec.kind == "evaluate":
-        from jobs.evaluate import evaluate
+        from jobs.evaluate.job import evaluate
 
         evaluate(context)
     else:
-        from jobs.tune import tune
+        from jobs.tune.job import tune
 
         tune(context)
 

@@ -15,7 +15,7 @@ import pytest
 from infra.storage.shards import read_shard
 from jobs.control import current_status
 from jobs.garbage import Garbage, find_garbage
-from jobs.generated import SHARD_PREFIX
+from jobs.generate.published import SHARD_PREFIX
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
 from jobs.tasks.commits import PARTS, committed

@@ -75,7 +75,7 @@ def train_on_a_node_that_is_drained(folder: Path) -> None:
     from ray.train import FailureConfig, PreemptionError, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from jobs.preemption import StopNotice, WatchedTorchConfig, end_stopped
+    from jobs.train.preemption import StopNotice, WatchedTorchConfig, end_stopped
 
     def drain_this_node_and_train(_config: dict[str, Any]) -> None:
         notice = StopNotice()

@@ -15,10 +15,10 @@ from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
+from jobs.generate.shard_maker import ShardMaker
 from jobs.library.datasets.store import load_index
 from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.context import JobContext
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 from tests.support.builders import normal_sample
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model

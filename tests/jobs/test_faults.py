@@ -10,11 +10,11 @@ from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.s3 import s3_client
 from jobs.garbage import find_garbage, remove
-from jobs.generate import publish
+from jobs.generate.job import publish
+from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import committed
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_model, put_spec, put_status

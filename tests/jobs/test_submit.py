@@ -15,7 +15,6 @@ from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.checkpoints import CheckpointStore
 from jobs.completion import complete
 from jobs.library.maskpools.store import full_name, load_pool_index
 from jobs.record.context import context_from_plain, load_context, load_memory_estimate
@@ -24,6 +23,7 @@ from jobs.run import parse_spec_uri
 from jobs.spec.resolve import ResolvedSpec, resolve
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
 from jobs.submit import check_cluster, gpu_hint, needed, submit
+from jobs.train.checkpoints import CheckpointStore
 from tests.support.builders_jobs import (
     GENERATE_JOB,
     TRAIN_JOB,

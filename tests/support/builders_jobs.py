@@ -16,7 +16,7 @@ from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError
 from infra.storage.protocol import Storage
 from infra.storage.shards import write_shard
-from jobs.generated import shard_name
+from jobs.generate.published import shard_name
 from jobs.library.datasets.store import import_dataset, load_index
 from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.manifest import OutputWriter

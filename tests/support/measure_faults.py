@@ -16,9 +16,9 @@ from moto.server import ThreadedMotoServer
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.s3 import s3_client
-from jobs.generate import publish
+from jobs.generate.job import publish
+from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import JobContext
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import read_commits
 from tests.conftest import CREDENTIALS

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import context_from_plain
-from jobs.shard_maker import ShardMaker
 
 
 def make_tasks(raw: dict[str, Any], tasks: Sequence[int]) -> None:

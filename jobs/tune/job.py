@@ -16,7 +16,7 @@ from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter
 from jobs.spec.specs import TrainSpec, TuneSpec
 from jobs.submit import TUNE_DRIVER_CPUS
-from jobs.train import fit
+from jobs.train.job import fit
 
 METRIC = "crop_kid"
 """Kernel distance of generated and real anomaly crops in the aware network's features; lower is better."""

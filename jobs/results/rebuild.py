@@ -6,10 +6,10 @@ from anomaly_gan.samples.sample import IMAGE_MEMBER, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.shards import read_shard
-from jobs.generated import shard_name
+from jobs.generate.published import shard_name
+from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import load_context
 from jobs.record.manifest import load_manifest, read_output
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 
 

@@ -12,8 +12,8 @@ from anomaly_gan.gan.aware_training import random_aware
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.training.batches import BatchSource
 from infra.errors import AganError, DataError, NotFoundError, StorageError, UsageError
-from jobs.aware import aware_network, cached_aware
 from jobs.library.training_split import load_training_split
+from jobs.train.aware import aware_network, cached_aware
 from tests.support.builders_jobs import RESOLUTION, put_dataset
 from tests.support.helpers import MemoryStorage
 

@@ -15,12 +15,12 @@ from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.checkpoint import gather_image_pools
 from anomaly_gan.training.memory_use import MemoryUse
 from infra.settings import Settings
-from jobs import observer
-from jobs.checkpoints import CheckpointStore
 from jobs.library.training_split import load_training_split
-from jobs.observer import TrainObserver
 from jobs.record.context import JobContext
 from jobs.spec.specs import TrainSpec
+from jobs.train import observer
+from jobs.train.checkpoints import CheckpointStore
+from jobs.train.observer import TrainObserver
 from tests.support.builders import equal_states, everything, train_config, train_state
 from tests.support.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
 from tests.support.helpers import MemoryStorage

@@ -16,15 +16,15 @@ from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.evaluation_data import load_detector_data
-from jobs.forecast import TRIED, forecast
-from jobs.generate import publish
-from jobs.generated import SHARD_PREFIX
+from jobs.evaluate.sets import load_detector_data
+from jobs.generate.forecast import TRIED, forecast
+from jobs.generate.job import publish
+from jobs.generate.published import SHARD_PREFIX
+from jobs.generate.shard_maker import ShardMaker
 from jobs.library.models.store import load_model, newest_model
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 
@@ -125,7 +125,7 @@ def test_a_detector_learns_from_what_is_kept(
         sample = decode_sample(key, members)
         return replace(sample, meta={**sample.meta, "quality": {"kept": sample.meta["index"] in kept}})
 
-    monkeypatch.setattr("jobs.evaluation_data.decode_sample", judged)
+    monkeypatch.setattr("jobs.evaluate.sets.decode_sample", judged)
     kept = {1, 4}
     assert {one.meta["index"] for one in load_detector_data(storage, asked, snapshot).generated} == kept
     kept = set()

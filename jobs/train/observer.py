@@ -20,13 +20,13 @@ from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from infra.errors import NotFoundError
-from jobs.checkpoints import CheckpointStore
 from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.library.training_split import TrainingSplit
-from jobs.preemption import GraceWatch
 from jobs.record.context import JobContext
 from jobs.record.status import job_key
 from jobs.spec.specs import TrainSpec
+from jobs.train.checkpoints import CheckpointStore
+from jobs.train.preemption import GraceWatch
 
 PREVIEW_IMAGES = 32
 GRID_ROWS = 6

@@ -5,7 +5,7 @@ import pytest
 
 from infra.errors import DataError
 from infra.storage.digest import sha256
-from jobs.checkpoints import CheckpointStore
+from jobs.train.checkpoints import CheckpointStore
 from tests.support.helpers import MemoryStorage
 
 PREFIX = "jobs/j/checkpoints"

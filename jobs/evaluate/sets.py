@@ -10,7 +10,7 @@ from anomaly_gan.samples.sample import Sample, decode_sample
 from anomaly_gan.samples.views import take_view
 from anomaly_gan.training.checkpoint import Snapshot
 from infra.storage.protocol import Storage
-from jobs.generated import is_kept, published_shards, read_members
+from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.library.datasets.store import load_index, load_samples
 from jobs.spec.specs import EvaluateSpec
 

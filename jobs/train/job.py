@@ -22,17 +22,17 @@ from anomaly_gan.training.loop import StepReport
 from anomaly_gan.training.memory_use import MemoryWatch
 from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
-from jobs.aware import aware_network, cached_aware
-from jobs.checkpoints import CheckpointStore
 from jobs.library.models.store import publish_model
 from jobs.library.training_split import TrainingSplit, load_training_split
-from jobs.observer import TrainObserver
-from jobs.preemption import StopNotice, WatchedTorchConfig, end_stopped
 from jobs.record.context import JobContext, context_from_plain, load_memory_estimate
 from jobs.record.failures import expected_error
 from jobs.record.manifest import OutputWriter
 from jobs.record.status import job_key
 from jobs.spec.specs import Resources, TrainSpec
+from jobs.train.aware import aware_network, cached_aware
+from jobs.train.checkpoints import CheckpointStore
+from jobs.train.observer import TrainObserver
+from jobs.train.preemption import StopNotice, WatchedTorchConfig, end_stopped
 
 
 def train(context: JobContext) -> None:

@@ -12,15 +12,15 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.generate import ShardActor, generate, publish
-from jobs.generated import SHARD_PREFIX
-from jobs.generation_plan import plan_of
+from jobs.generate.job import ShardActor, generate, publish
+from jobs.generate.published import SHARD_PREFIX
+from jobs.generate.shard_maker import ShardMaker
+from jobs.generate.task_plan import plan_of
 from jobs.library.datasets.store import load_index
-from jobs.rebuild import rebuild
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
-from jobs.shard_maker import ShardMaker
+from jobs.results.rebuild import rebuild
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import committed, open_plan, read_commits
 from jobs.tasks.ledger import Ledger
@@ -146,7 +146,7 @@ def test_a_worker_of_other_versions_takes_no_part_in_a_job(
     job = context(store, "generate-versions")
     open_plan(store, job.job_id, ShardMaker(job).tasks)
     ready(job)
-    monkeypatch.setattr("jobs.generation_plan.version", lambda _: "0.0")
+    monkeypatch.setattr("jobs.generate.task_plan.version", lambda _: "0.0")
     with pytest.raises(UsageError, match=r"was begun with another plan \(versions\)"):
         ready(job)
 
@@ -175,7 +175,7 @@ def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
         if len(rounds) == 1:
             store.delete(job_key(job.job_id, made[1].part))
 
-    monkeypatch.setattr("jobs.generate._make", make)
+    monkeypatch.setattr("jobs.generate.job._make", make)
     generate(job)
     assert rounds == [[0, 1, 2], [1]]
     assert shards(job) == shards(first)
@@ -184,6 +184,6 @@ def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
 def test_a_job_whose_parts_always_vanish_ends_with_one_sentence(
     store: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.generate._make", lambda *_: None)
+    monkeypatch.setattr("jobs.generate.job._make", lambda *_: None)
     with pytest.raises(StorageError, match="job generate-gone: parts of it vanish from the store"):
         generate(context(store, "generate-gone"))

@@ -18,8 +18,8 @@ from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.evaluation import Absent, MeasureTable, render_report
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training.checkpoint import Snapshot
-from jobs.evaluation_data import DetectorData, load_detector_data
-from jobs.evaluation_report import report_data
+from jobs.evaluate.report_facts import report_data
+from jobs.evaluate.sets import DetectorData, load_detector_data
 from jobs.library.models.store import load_model
 from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext, context_from_plain, load_context

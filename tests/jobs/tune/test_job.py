@@ -5,7 +5,7 @@ import pytest
 
 from infra.errors import TrainingError
 from jobs.spec.specs import TuneSpec
-from jobs.tune import METRIC, best_trial, trial_spec
+from jobs.tune.job import METRIC, best_trial, trial_spec
 
 
 def trial(score: float | None, error: str | None = None) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pytest
 
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.generate import publish
-from jobs.generation_plan import plan_of
+from jobs.generate.job import publish
+from jobs.generate.shard_maker import ShardMaker
+from jobs.generate.task_plan import plan_of
 from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import load_manifest
 from jobs.record.status import job_key
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import PARTS, committed, open_plan, read_commits
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec

@@ -14,9 +14,9 @@ from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.errors import UsageError
 from infra.storage.shards import write_shard
-from jobs.generated import is_kept
-from jobs.generation_plan import QUALITY, plan_of
-from jobs.layers import load_layers
+from jobs.generate.layers import load_layers
+from jobs.generate.published import is_kept
+from jobs.generate.task_plan import QUALITY, plan_of
 from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import TaskCommit, commit

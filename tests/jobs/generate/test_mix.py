@@ -12,15 +12,15 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from jobs.completion import complete
-from jobs.export import export
-from jobs.generate import publish
-from jobs.generated import is_kept, published_shards, read_members
+from jobs.generate.job import publish
+from jobs.generate.published import is_kept, published_shards, read_members
+from jobs.generate.shard_maker import ShardMaker
 from jobs.library.datasets.store import import_dataset
 from jobs.library.models.files import model_digest
-from jobs.rebuild import rebuild
 from jobs.record.context import JobContext
 from jobs.record.status import JobState, job_key
-from jobs.shard_maker import ShardMaker
+from jobs.results.export import export
+from jobs.results.rebuild import rebuild
 from jobs.spec.resolve import ResolvedSpec, flatten, resolve
 from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status

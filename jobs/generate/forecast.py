@@ -7,8 +7,8 @@ from anomaly_gan.samples.sample import encode_sample
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.shards import write_shard
+from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import JobContext
-from jobs.shard_maker import ShardMaker
 from jobs.spec.specs import GenerateSpec
 
 TRIED = 4

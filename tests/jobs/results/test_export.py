@@ -12,9 +12,9 @@ from anomaly_gan.formats.writing.exporters import EXPORTERS
 from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, NotFoundError, UsageError
-from jobs.export import export
-from jobs.generated import published_shards
+from jobs.generate.published import published_shards
 from jobs.record.status import JobState
+from jobs.results.export import export
 from tests.support.builders_export import crack, disc, read_back, sample
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_results, put_shards, put_status
 from tests.support.helpers import MemoryStorage

@@ -7,8 +7,8 @@ import pytest
 
 from anomaly_gan.training.loop import StepReport
 from infra.errors import DataError, TrainingError
-from jobs.checkpoints import CheckpointStore
-from jobs.train import _named
+from jobs.train.checkpoints import CheckpointStore
+from jobs.train.job import _named
 from tests.support.builders_jobs import REPORT
 from tests.support.helpers import MemoryStorage
 

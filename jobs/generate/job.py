@@ -11,8 +11,8 @@ from anomaly_gan.drawing.sheets import class_colors, contact_sheet, sample_tile
 from anomaly_gan.samples.provenance import anomalies
 from anomaly_gan.samples.sample import Sample, decode_sample, encode_png
 from infra.errors import AganError, StorageError
-from jobs.generated import read_members, shard_name
-from jobs.generation_plan import QUALITY, plan_of
+from jobs.generate.published import read_members, shard_name
+from jobs.generate.task_plan import QUALITY, plan_of
 from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import Output, OutputWriter
@@ -92,7 +92,7 @@ class ShardActor:
     """A `ShardMaker` on the cluster; plain values in and out."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        from jobs.shard_maker import ShardMaker  # imports torch, which the driver does without
+        from jobs.generate.shard_maker import ShardMaker  # imports torch, which the driver does without
 
         context = context_from_plain(raw)
         self._refusal: AganError | None = None

@@ -10,7 +10,7 @@ from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage
-from jobs.generated import is_kept, published_shards, read_members
+from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.record.status import load_status
 
 Progress = Callable[[int, int], None]

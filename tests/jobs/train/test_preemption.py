@@ -14,8 +14,8 @@ import ray.train.collective
 from ray.exceptions import RayActorError
 from ray.train import PreemptionInfo
 
-from jobs import preemption
-from jobs.preemption import POLL_SEC, GraceWatch, StopNotice, end_stopped, watch_sigterm
+from jobs.train import preemption
+from jobs.train.preemption import POLL_SEC, GraceWatch, StopNotice, end_stopped, watch_sigterm
 
 NOTICE = PreemptionInfo(deadline_ms=None, preempted_node_to_ranks={"a": [1]})
 
