@@ -243,7 +243,7 @@ def commits(
 
     agan bench commits --tasks 1000 --tasks 100000
     """
-    from jobs.commit_benchmark import measure_commits
+    from jobs.benchmarks.commits import measure_commits
 
     with _measuring("cpu", None) as (_, update, about):
         figures = measure_commits(tasks, update)

@@ -39,8 +39,8 @@ def learning(
     import torch
 
     from infra.storage.open import open_storage
+    from jobs.benchmarks.learning import study_class
     from jobs.spec.resolve import parse_sets
-    from jobs.study import study_class
 
     torch.set_num_threads(threads)
     flags = {

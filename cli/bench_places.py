@@ -23,7 +23,7 @@ def places(
     agan bench places --mask-pool tiles --class break --class crack --window 128
     """
     from infra.storage.open import open_storage
-    from jobs.place_benchmark import measure_places
+    from jobs.benchmarks.places import measure_places
 
     storage = open_storage(settings_from(store))
     found = {name: measure_places(storage, mask_pool, name, window, count, seed) for name in class_name}

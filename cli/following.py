@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "JobStatus":
     """The job's last status, once it has ended."""
-    from jobs.control import follow
+    from jobs.operations.control import follow
 
     status = None
     with progress(job_id) as update:

@@ -33,7 +33,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
 def status(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """State, progress, speed and losses of a job."""
     from infra.storage.open import open_storage
-    from jobs.control import current_status
+    from jobs.operations.control import current_status
     from jobs.record.status import load_progress
 
     storage = open_storage(settings_from(store))
@@ -78,7 +78,7 @@ def wait(job: JobArgument, store: StoreOption = None, as_json: JsonOption = Fals
 def cancel(job: JobArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """End a job; what it had written stays invisible."""
     from infra.storage.open import open_storage
-    from jobs.control import cancel as cancel_job
+    from jobs.operations.control import cancel as cancel_job
 
     found = cancel_job(open_storage(settings_from(store)), job)
     emit(found.model_dump(mode="json"), f"{job}: {found.state}", as_json)
@@ -93,7 +93,7 @@ def resume(
     agan jobs resume generate-20260101-130000-cd34
     """
     from infra.cluster.ray_cluster import connect
-    from jobs.resume import resume_job
+    from jobs.operations.resume import resume_job
 
     settings = settings_from(store, cluster)
     found = resume_job(job, settings, connect(settings))
@@ -113,7 +113,7 @@ def retry(
     agan jobs retry evaluate-20260101-140000-ef56
     """
     from infra.cluster.ray_cluster import connect
-    from jobs.resume import retry_job
+    from jobs.operations.resume import retry_job
 
     settings = settings_from(store, cluster)
     started = retry_job(job, settings, connect(settings))
@@ -132,7 +132,7 @@ def gc(
     agan jobs gc --dry-run
     """
     from infra.storage.open import open_storage
-    from jobs.garbage import find_garbage, remove
+    from jobs.operations.garbage import find_garbage, remove
 
     storage = open_storage(settings_from(store))
     found = find_garbage(storage, job)

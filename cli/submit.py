@@ -252,8 +252,8 @@ def _submit(
     from infra.cluster.ray_cluster import connect
     from infra.storage.open import open_storage
     from jobs.completion import complete
+    from jobs.operations.submit import gpu_hint, submit, training_memory
     from jobs.spec.resolve import parse_sets, resolve
-    from jobs.submit import gpu_hint, submit, training_memory
 
     if follow and len(many) > 1:
         raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")

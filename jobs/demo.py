@@ -12,12 +12,12 @@ from infra.settings import Settings, load_settings
 from infra.storage.open import open_storage
 from infra.storage.sources import FsspecTree
 from jobs.completion import complete
-from jobs.control import follow
 from jobs.library.datasets.store import import_dataset
+from jobs.operations.control import follow
+from jobs.operations.submit import submit
 from jobs.record.manifest import pull
 from jobs.record.status import JobState
 from jobs.spec.resolve import resolve
-from jobs.submit import submit
 
 DATASET = "demo"
 SIZE_PX = 128

@@ -5,7 +5,7 @@
     jobs/<id>/commits/<task>.json                  which attempt counts; created once, the first one wins
 
 A driver that starts again asks for the commits and goes on with what is missing. Readers trust the manifest alone,
-which is written from the commits of all tasks. What no commit names is garbage (`jobs.garbage`).
+which is written from the commits of all tasks. What no commit names is garbage (`jobs.operations.garbage`).
 """
 
 import secrets
@@ -131,7 +131,7 @@ def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> Iterato
 def take_back_broken(storage: Storage, job_id: str, commits: Iterable[TaskCommit]) -> list[int]:
     """The tasks whose part is not stored in its size; their commits are deleted, so that they can be done again.
 
-    A part can be gone although its commit is there: `jobs.garbage` took it for one that nobody needs.
+    A part can be gone although its commit is there: `jobs.operations.garbage` took it for one that nobody needs.
     """
     base = job_key(job_id, "")
     stored = {entry.key.removeprefix(base): entry.size_bytes for entry in storage.list(base + PARTS)}

@@ -11,11 +11,11 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from infra.errors import TrainingError
+from jobs.operations.submit import TUNE_DRIVER_CPUS
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter
 from jobs.spec.specs import TrainSpec, TuneSpec
-from jobs.submit import TUNE_DRIVER_CPUS
 from jobs.train.job import fit
 
 METRIC = "crop_kid"

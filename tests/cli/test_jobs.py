@@ -25,7 +25,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     cluster = FakeCluster()
-    monkeypatch.setattr("jobs.control.find", lambda url: cluster)
+    monkeypatch.setattr("jobs.operations.control.find", lambda url: cluster)
     return cluster
 
 

@@ -17,7 +17,7 @@ import pytest
 from infra.settings import Settings, load_settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.control import current_status
+from jobs.operations.control import current_status
 from jobs.record.manifest import load_manifest
 from jobs.tasks.commits import committed
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra.storage.shards import read_shard
-from jobs.control import current_status
-from jobs.garbage import Garbage, find_garbage
 from jobs.generate.published import SHARD_PREFIX
+from jobs.operations.control import current_status
+from jobs.operations.garbage import Garbage, find_garbage
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
 from jobs.tasks.commits import PARTS, committed

@@ -9,9 +9,9 @@ from infra.errors import StorageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.s3 import s3_client
-from jobs.garbage import find_garbage, remove
 from jobs.generate.job import publish
 from jobs.generate.shard_maker import ShardMaker
+from jobs.operations.garbage import find_garbage, remove
 from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import DataError, NotFoundError
 from infra.storage.protocol import Unfinished
-from jobs.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
+from jobs.operations.garbage import ATTEMPT_AGE_SEC, Garbage, find_garbage, remove
 from jobs.record.manifest import Output, OutputWriter
 from jobs.record.status import JobState
 from jobs.tasks.commits import commit

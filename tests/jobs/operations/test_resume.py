@@ -13,10 +13,10 @@ from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.control import cancel
+from jobs.operations.control import cancel
+from jobs.operations.resume import resume_job, retry_job
 from jobs.record.context import load_spec
 from jobs.record.status import JobState, job_key, load_status
-from jobs.resume import resume_job, retry_job
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 
@@ -64,7 +64,7 @@ def test_a_resumed_job_is_stopped_by_the_name_of_its_attempt(
     storage: LocalStorage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = FakeCluster()
-    monkeypatch.setattr("jobs.control.find", lambda url: cluster)
+    monkeypatch.setattr("jobs.operations.control.find", lambda url: cluster)
     put_status(storage, GENERATE_JOB, JobState.FAILED)
     resume_job(GENERATE_JOB, settings, cluster)
     assert cancel(storage, GENERATE_JOB).state is JobState.CANCELLED

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from infra.errors import DataError, NotFoundError
 from infra.storage.protocol import Storage, Unfinished
-from jobs.control import current_status
+from jobs.operations.control import current_status
 from jobs.record.manifest import is_published, load_manifest
 from jobs.record.status import job_key, list_job_ids, load_status
 from jobs.tasks.commits import PARTS, committed, read_commits

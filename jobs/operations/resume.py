@@ -9,12 +9,12 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
-from jobs.control import current_status
+from jobs.operations.control import current_status
+from jobs.operations.submit import check_cluster, start, submit
 from jobs.record.context import load_memory_estimate, load_spec
 from jobs.record.status import JobState, JobStatus, job_key, load_status, save_status
 from jobs.spec.resolve import ResolvedSpec
 from jobs.spec.specs import GenerateSpec, JobSpec, parse_spec
-from jobs.submit import check_cluster, start, submit
 
 RESUMABLE = ("train", "generate")
 """Kinds that go on where they ended: at the last checkpoint, or with the tasks that are missing."""

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-import jobs.control
+import jobs.operations.control
 from infra.errors import ClusterError, NotFoundError
-from jobs.control import cancel, current_status, follow
+from jobs.operations.control import cancel, current_status, follow
 from jobs.record.status import JobState, JobStatus, load_status, save_status
 from tests.support.builders_jobs import CLUSTER_URL, TRAIN_JOB, FakeCluster, put_status
 from tests.support.helpers import MemoryStorage
@@ -27,9 +27,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
         assert url in (None, CLUSTER_URL)
         return cluster if url is not None else None
 
-    monkeypatch.setattr(jobs.control, "find", find)
-    monkeypatch.setattr(jobs.control, "POLL_SEC", 0.01)
-    monkeypatch.setattr(jobs.control, "CANCEL_TIMEOUT_SEC", 0.2)
+    monkeypatch.setattr(jobs.operations.control, "find", find)
+    monkeypatch.setattr(jobs.operations.control, "POLL_SEC", 0.01)
+    monkeypatch.setattr(jobs.operations.control, "CANCEL_TIMEOUT_SEC", 0.2)
     return cluster
 
 
@@ -210,7 +210,7 @@ def test_cancel_waits_for_the_supervisor_to_record_the_end(
     storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster
 ) -> None:
     status = put_status(storage)
-    monkeypatch.setattr(jobs.control, "CANCEL_TIMEOUT_SEC", 10)
+    monkeypatch.setattr(jobs.operations.control, "CANCEL_TIMEOUT_SEC", 10)
     monkeypatch.setattr(cluster, "stop", lambda job_id: cluster.states.update({job_id: ("RUNNING", "")}))
     end = threading.Timer(0.1, lambda: save_status(storage, status.finished(JobState.SUCCEEDED)))
     end.start()

@@ -17,12 +17,12 @@ from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
 from jobs.completion import complete
 from jobs.library.maskpools.store import full_name, load_pool_index
+from jobs.operations.submit import check_cluster, gpu_hint, needed, submit
 from jobs.record.context import context_from_plain, load_context, load_memory_estimate
 from jobs.record.status import JobState, list_statuses, load_status
 from jobs.run import parse_spec_uri
 from jobs.spec.resolve import ResolvedSpec, resolve
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
-from jobs.submit import check_cluster, gpu_hint, needed, submit
 from jobs.train.checkpoints import CheckpointStore
 from tests.support.builders_jobs import (
     GENERATE_JOB,
