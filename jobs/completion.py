@@ -6,11 +6,11 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.gan.state import check_ranks
+from anomaly_gan.generation.memory import images_within
+from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.networks.generator import check_view
 from anomaly_gan.samples.index import DatasetIndex
-from anomaly_gan.training.checkpoint import Snapshot
-from anomaly_gan.training.memory import images_within
+from anomaly_gan.training.joining import check_ranks
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.generate.mix import check_mix

@@ -4,37 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from anomaly_gan.config import LossConfig, TrainConfig
 from anomaly_gan.gan import losses
-from anomaly_gan.gan.state import Fakes, Seen, TrainState, gradients_joined, power_iterated
+from anomaly_gan.gan.state import Fakes, Seen, TrainState, power_iterated
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training.augmentation import augment
 from anomaly_gan.training.batches import Batch
+from anomaly_gan.training.joining import gradients_joined
+from anomaly_gan.training.optimization import add_terms, gradient_norm, update_average
 
-EMA_WARMUP_STEPS = 10
 D_REAL, D_FAKE, G_FAKE = range(3)
 """What an image is looked at for; each look has its own augmentation."""
-
-TERMS = {
-    "d1": "Eq. 2, both domains",
-    "d2": "Eq. 3, both domains",
-    "d1_abnl": "Eq. 2 of the discriminator of abnormal images",
-    "d1_norm": "Eq. 2 of the discriminator of normal images",
-    "d2_abnl": "Eq. 3 of the discriminator of abnormal images",
-    "d2_norm": "Eq. 3 of the discriminator of normal images",
-    "grad_d": "norm of the discriminators' gradient",
-    "adv_d1": "generators against D1, both domains",
-    "adv_d2": "generators against D2, both domains, before lambda_1",
-    "cycle": "Eq. 6",
-    "aware": "Eq. 7; 0 where lambda_aware is 0",
-    "outside": "L1 change outside the mask, both domains",
-    "grad_g": "norm of the generators' gradient",
-}
-"""In the order of a step: one that is not finite spoils those after it."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +60,12 @@ def train_step(state: TrainState, batch: Batch) -> dict[str, Tensor]:
     a time, so its fakes are made again for the generators.
 
     Returns:
-        Unweighted terms, scalars [], named as in `TERMS`.
+        Unweighted terms, scalars [], named as in `AnomalyGan.terms`.
     """
     shares = [_share(part) for part in batch.split(state.config.compute.accumulate)]
     fakes: Fakes | None = state.generators_joined(*shares[0].inputs()) if len(shares) == 1 else None
     terms = _discriminator_update(state, shares, fakes) | _generator_update(state, shares, fakes)
-    _update_ema(state)
+    update_average(state.g_ema, state.generators.norm2abnl, state.config.optim.ema_decay, state.step)
     return terms
 
 
@@ -114,8 +97,8 @@ def _discriminator_update(state: TrainState, shares: Sequence[Share], fakes: Fak
         ):
             terms = _discriminator_terms(state, share, *made)
             ((terms["d1"] + terms["d2"]) / len(shares)).backward()  # type: ignore[no-untyped-call]
-        _add(total, terms, len(shares))
-    total["grad_d"] = _gradient_norm(state.discriminators)
+        add_terms(total, terms, len(shares))
+    total["grad_d"] = gradient_norm(state.discriminators)
     state.optim_d.step()
     return total
 
@@ -152,8 +135,8 @@ def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes |
         ):
             terms = _generator_terms(state, share, fakes or state.generators_joined(*share.inputs()))
             (_objective(terms, state.config.loss) / len(shares)).backward()  # type: ignore[no-untyped-call]
-        _add(total, terms, len(shares))
-    total["grad_g"] = _gradient_norm(state.generators)
+        add_terms(total, terms, len(shares))
+    total["grad_g"] = gradient_norm(state.generators)
     state.optim_g.step()
     state.discriminators.requires_grad_(True)
     return total
@@ -217,23 +200,3 @@ def _aware_term(state: TrainState, share: Share, fake_norm: Seen, fake_abnl: See
     with torch.no_grad():
         real_features = state.features(real)
     return 2 * losses.loss_semantic(state.features(fake), real_features, weight, config.loss.aware_norm)
-
-
-def _add(total: dict[str, Tensor], terms: dict[str, Tensor], count: int) -> None:
-    for name, term in terms.items():
-        total[name] = total.get(name, 0) + term.detach() / count
-
-
-def _gradient_norm(module: nn.Module) -> Tensor:
-    """The L2 norm over all parameters, a scalar []; not finite as soon as one gradient is not."""
-    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
-
-
-def _update_ema(state: TrainState) -> None:
-    """Average the weights; early steps count more, so that the random start is soon forgotten."""
-    decay = min(state.config.optim.ema_decay, (1 + state.step) / (EMA_WARMUP_STEPS + state.step))
-    current = state.generators.norm2abnl
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average(list(state.g_ema.parameters()), list(current.parameters()), 0)
-    for kept, buffer in zip(state.g_ema.buffers(), current.buffers(), strict=True):
-        kept.copy_(buffer)

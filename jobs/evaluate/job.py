@@ -12,12 +12,12 @@ from anomaly_gan.drawing.grids import sample_grid
 from anomaly_gan.evaluation.comparison import DetectorComparison, compare_detectors
 from anomaly_gan.evaluation.preview import to_row
 from anomaly_gan.generation.generate import Generated, generate
+from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.evaluation import Absent, MeasureTable, render_report
 from anomaly_gan.samples.sample import encode_png
-from anomaly_gan.training.checkpoint import Snapshot
 from jobs.evaluate.report_facts import report_data
 from jobs.evaluate.sets import DetectorData, load_detector_data
 from jobs.library.models.store import load_model

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from anomaly_gan.training.checkpoint import Snapshot
+from anomaly_gan.generation.snapshot import Snapshot
 from infra.errors import UsageError
 from jobs.spec.specs import GenerateSpec
 

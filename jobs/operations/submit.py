@@ -9,7 +9,7 @@ from dataclasses import asdict
 import ray
 import torch
 
-from anomaly_gan.training.memory import estimate_memory
+from anomaly_gan.methods import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.cluster.local_head import JOB_STOP_GRACE_SEC
 from infra.cluster.ray_cluster import Capacity, Cluster

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.masks.rationality.context import describe_picture
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample, to_planes
 from anomaly_gan.samples.tensors import to_model_range, to_uint8
@@ -216,7 +216,7 @@ def record_facts(storage: LocalStorage) -> Facts:
     return facts
 
 
-def checkpoint_facts(state: TrainState) -> Facts:
+def checkpoint_facts(state: AnomalyGan) -> Facts:
     tensors = tensors_in(everything(state))
     return {
         "step": state.step,
@@ -229,7 +229,7 @@ def checkpoint_facts(state: TrainState) -> Facts:
     }
 
 
-def next_losses(storage: LocalStorage, state: TrainState) -> dict[str, float]:
+def next_losses(storage: LocalStorage, state: AnomalyGan) -> dict[str, float]:
     """Of the step after the checkpoint, which is the job's last."""
     spec = train_spec(storage)
     split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool)
@@ -288,7 +288,7 @@ def all_facts(storage: LocalStorage) -> Facts:
     }
 
 
-def restored(storage: LocalStorage, folder: Path) -> TrainState:
+def restored(storage: LocalStorage, folder: Path) -> AnomalyGan:
     """The train job's latest checkpoint; the one of its last step was removed."""
     spec, path = train_spec(storage), folder / "checkpoint.pt"
     checkpoints = CheckpointStore(storage, job_key(TRAIN_JOB, "checkpoints"))

@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.generation.snapshot import Snapshot, load_snapshot, snapshot_bytes
 from anomaly_gan.networks.released import RELEASED, load_released
 from anomaly_gan.samples.index import DatasetIndex
-from anomaly_gan.training.checkpoint import Snapshot, load_snapshot, snapshot_bytes
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256

@@ -9,7 +9,7 @@ import ray
 import torch
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.training.memory import MOST_AT_A_TIME
+from anomaly_gan.generation.memory import MOST_AT_A_TIME
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.errors import ClusterError, NotFoundError, UsageError
 from infra.settings import Settings
