@@ -111,8 +111,9 @@ def power_iterated(module: nn.Module, *, now: bool) -> Iterator[None]:
     """Within it a forward pass improves the spectral norms' estimates, or takes them as they are."""
     norms = [part for part in module.modules() if isinstance(part, SpectralNorm)]
     iterations = [norm.iterations for norm in norms]
-    for norm in norms:
-        norm.iterations *= now
+    if not now:
+        for norm in norms:
+            norm.iterations = 0
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import torch
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.gan.aware_training import train_aware
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.methods import build_method
 from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ModelConfig, TrainConfig, ViewConfig
 from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import build_pool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import Generator, build_generator

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.drawing.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.placing.planning import PlannedMask
 from anomaly_gan.masks.pool.index import ElementEntry, MaskPoolIndex
 from anomaly_gan.masks.pool.pool import Mask, MaskPool
