@@ -17,7 +17,9 @@ from anomaly_gan.training.joining import gradients_joined
 from anomaly_gan.training.optimization import add_terms, gradient_norm, update_average
 
 D_REAL, D_FAKE, G_FAKE = range(3)
-"""What an image is looked at for; each look has its own augmentation."""
+"""Why the discriminators look at an image: as real, as generated, or to teach the generators.
+
+Each look has an augmentation of its own."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,13 @@ def train_step(state: TrainState, batch: Batch) -> dict[str, Tensor]:
         Unweighted terms, scalars [], named as in `AnomalyGan.terms`.
     """
     shares = [_share(part) for part in batch.split(state.config.compute.accumulate)]
+    # both cycles, G(x, m), H(G(x, m), m), H(y, n), G(H(y, n), n): normal x, abnormal y, their masks m and n
     fakes: Fakes | None = state.generators_joined(*shares[0].inputs()) if len(shares) == 1 else None
-    terms = _discriminator_update(state, shares, fakes) | _generator_update(state, shares, fakes)
+    # D1 and D2 of both domains, on fakes without gradient
+    terms = _discriminator_update(state, shares, fakes)
+    # G and H, against the discriminators that have just been updated
+    terms |= _generator_update(state, shares, fakes)
+    # the averaged G, which will generate
     update_average(state.g_ema, state.generators.norm2abnl, state.config.optim.ema_decay, state.step)
     return terms
 
@@ -92,6 +99,7 @@ def _discriminator_update(state: TrainState, shares: Sequence[Share], fakes: Fak
         else:
             made = state.generators.first_pass(*share.inputs())
         with (
+            # ranks exchange gradients once a step, and spectral norms are improved once, however many the parts
             gradients_joined(state.discriminators_joined, now=share is shares[-1]),
             power_iterated(state.discriminators, now=share is shares[0]),
         ):
@@ -107,6 +115,7 @@ def _discriminator_terms(
     state: TrainState, share: Share, fake_abnormal: Tensor, fake_normal: Tensor
 ) -> dict[str, Tensor]:
     weights, positions = state.config.loss, share.positions
+    # some fakes are replaced by earlier ones, which bring their masks and so their boxes along
     shown_abnl = state.image_pools["abnl"].exchange(fake_abnormal, share.expert, positions)
     shown_norm = state.image_pools["norm"].exchange(fake_normal, share.prior, positions)
     logits = state.discriminators_joined(
@@ -126,7 +135,7 @@ def _discriminator_terms(
 
 def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:
     state.optim_g.zero_grad(set_to_none=True)
-    state.discriminators.requires_grad_(False)
+    state.discriminators.requires_grad_(False)  # they judge, and learn nothing from it
     total: dict[str, Tensor] = {}
     for share in shares:
         with (
@@ -159,6 +168,7 @@ def _generator_terms(state: TrainState, share: Share, fakes: Fakes) -> dict[str,
     fake_abnl = _look(state, fakes.fake_abnormal, share.expert, share.positions, G_FAKE)
     fake_norm = _look(state, fakes.fake_normal, share.prior, share.positions, G_FAKE)
     judge, weights = state.discriminators.judge, state.config.loss
+    # the aware term compares contents, so it sees the fakes before augmentation
     plain_norm, plain_abnl = fake_norm, fake_abnl
     if state.config.augment.probability:
         plain_norm = see(fakes.fake_normal, share.prior, state.config)
@@ -185,15 +195,16 @@ def _look(state: TrainState, image: Tensor, parts: Tensor, positions: Sequence[i
 def _aware_term(state: TrainState, share: Share, fake_norm: Seen, fake_abnl: Seen) -> Tensor:
     """Eq. 7; both domains' crops side by side, so that the aware network runs once for real and once for generated.
 
-    It does not run at all where the term weighs 0, which then is told as 0.
+    It does not run at all where the term weighs 0, and the term is then 0.
     """
     config = state.config
     if config.loss.lambda_aware == 0:
         return fake_norm.view.new_zeros(())
     real_norm, real_abnl = see(share.normal, share.expert, config), see(share.abnormal, share.prior, config)
+    # [2 N], 0 where an image of the pair has no mask and so no crop to compare; K boxes an image: [2 N * K]
     weight = torch.cat([fake_norm.has_mask * real_norm.has_mask, fake_abnl.has_mask * real_abnl.has_mask])
     weight = weight.repeat_interleave(config.crop.parts)
-    real = torch.cat([real_norm.crop, real_abnl.crop])[:, :3]
+    real = torch.cat([real_norm.crop, real_abnl.crop])[:, :3]  # [2 N * K, 3, 64, 64], without the mask's plane
     fake = torch.cat([fake_norm.crop, fake_abnl.crop])[:, :3]
     if config.loss.aware == "l2_pixels":
         return 2 * losses.loss_pixels(fake, real, weight)

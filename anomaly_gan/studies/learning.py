@@ -72,16 +72,7 @@ def run_study(
         images: generated images that are measured.
         watch: sees every report of the run.
     """
-    source = BatchSource(
-        data.normals,
-        data.abnormals,
-        data.pool,
-        view,
-        config.masks,
-        config.seed,
-        config.batch_size,
-        parts=config.crop.parts,
-    )
+    source = BatchSource.of_run(data.normals, data.abnormals, data.pool, view, config)
     learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
     method = build_method(config, view.size, learnt.network, device)
     plan = GenerationPlan(data.held_out, data.pool, view, config.masks, GenerationConfig(seed=config.seed))

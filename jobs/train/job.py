@@ -106,17 +106,8 @@ def _train_rank(context: JobContext) -> None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
     split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool)
-    source = BatchSource(
-        split.normals,
-        split.abnormals,
-        split.pool,
-        spec.view,
-        spec.train.masks,
-        spec.train.seed,
-        spec.train.batch_size,
-        rank,
-        world_size,
-        spec.train.crop.parts,
+    source = BatchSource.of_run(
+        split.normals, split.abnormals, split.pool, spec.view, spec.train, rank=rank, world_size=world_size
     )
     aware, aware_weights = _aware(context, source, device)
     wrap = join_ranks(device) if world_size > 1 else alone
