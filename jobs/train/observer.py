@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.gan.state import TrainState
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
@@ -20,7 +21,6 @@ from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from infra.errors import NotFoundError
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.library.training_split import TrainingSplit
 from jobs.record.context import JobContext
 from jobs.record.status import job_key
