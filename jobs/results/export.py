@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomaly_gan.formats.writing.exporters import Counts, export_samples
-from anomaly_gan.formats.writing.formats import ExportFormat
+from anomaly_gan.formats.writing.export import Counts, export_samples
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage
@@ -28,7 +27,7 @@ class Exported:
 def export(
     storage: Storage,
     job_id: str,
-    fmt: ExportFormat,
+    fmt: str,
     folder: Path,
     *,
     kept_only: bool = False,
@@ -46,7 +45,7 @@ def export(
 
     Raises:
         NotFoundError: no such job, or it has not succeeded.
-        UsageError: it is no generate job, or the folder is there already or cannot be written.
+        UsageError: it is no generate job, there is no such format, or the folder is there already or cannot be written.
         DataError: a shard differs from the manifest, or no image is kept.
     """
     kind = load_status(storage, job_id).kind
