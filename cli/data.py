@@ -70,7 +70,7 @@ def import_(
             test_fraction=test_fraction,
             seed=seed,
             max_bad=max_bad,
-            progress=update,
+            on_progress=update,
             settings=settings,
         )
     if groups is None:

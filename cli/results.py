@@ -70,7 +70,9 @@ def export(
 
     target = folder or Path(f"{job}-{fmt}")
     with progress(f"exporting {job}, shards") as update:
-        done = export_images(open_storage(settings_from(store)), job, fmt, target, kept_only=kept_only, progress=update)
+        done = export_images(
+            open_storage(settings_from(store)), job, fmt, target, kept_only=kept_only, on_progress=update
+        )
     counts = done.counts
     if done.rejected and not kept_only:
         note(f"hint: the quality gate did not keep {done.rejected} of the images; --kept-only leaves them out")

@@ -61,7 +61,7 @@ def test_the_order_is_that_of_the_shards(storage: MemoryStorage, tmp_path: Path)
 def test_progress_is_told_after_each_shard(storage: MemoryStorage, tmp_path: Path) -> None:
     put_made(storage)
     told: list[tuple[int, int]] = []
-    export(storage, GENERATE_JOB, "mvtec", tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    export(storage, GENERATE_JOB, "mvtec", tmp_path / "out", on_progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 

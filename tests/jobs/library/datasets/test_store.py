@@ -214,7 +214,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(wrong: dict[str, An
 
 def test_progress_counts_every_item() -> None:
     seen: list[tuple[int, int]] = []
-    run(progress=lambda done, total: seen.append((done, total)))
+    run(on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 16) for i in range(1, 17)]
 
 
