@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.detectors.targets import to_instances
 from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.metrics.detection import DetectionScores, detection_scores
+from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
@@ -30,10 +29,8 @@ class ArmProgress:
     loss: float
 
 
-class ArmResult(BaseModel):
+class ArmResult(Record):
     """One arm: what its detector saw, and how well it finds the anomalies of the real test images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     arm: Arm
     real_images: int
@@ -44,10 +41,8 @@ class ArmResult(BaseModel):
     scores: DetectionScores
 
 
-class DetectorComparison(BaseModel):
+class DetectorComparison(Record):
     """Both arms; they differ in the training images only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     real: ArmResult
     real_and_generated: ArmResult

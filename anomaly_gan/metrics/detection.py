@@ -9,8 +9,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from anomaly_gan.records import Record
 from infra.errors import DataError
 
 
@@ -46,10 +46,8 @@ class Detections:
     scores: NDArray[np.float32]
 
 
-class ClassScores(BaseModel):
+class ClassScores(Record):
     """Scores of one class, 0..1; None where the test set has no instance of it, or the detector finds no masks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     box_ap: float | None
     box_ap50: float | None
@@ -59,7 +57,7 @@ class ClassScores(BaseModel):
     instances: int
 
 
-class DetectionScores(BaseModel):
+class DetectionScores(Record):
     """Scores of one detector on one test set, 0..1, means over the classes the test set has.
 
     Attributes:
@@ -68,8 +66,6 @@ class DetectionScores(BaseModel):
         miou: mean of the classes' IoU, see `pixel_iou`.
         images: test images; with `instances` the size of the evidence.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     box_ap: float
     box_ap50: float
