@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from anomaly_gan.records import Record
 
 
-class Config(BaseModel):
-    """Frozen, and strict about unknown keys and NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Config(Record):
+    """A section of knobs."""
 
 
 class ViewConfig(Config):

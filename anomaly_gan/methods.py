@@ -8,13 +8,13 @@ import torch
 
 from anomaly_gan.config import TrainConfig
 from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
+from anomaly_gan.lists import find
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.rivals.cyclegan import CYCLEGAN_DEFAULTS, CycleGan, build_cyclegan
 from anomaly_gan.training import memory
 from anomaly_gan.training.joining import Wrap, alone
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from anomaly_gan.training.method import BuildMethod, Method
-from infra.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ def find_method(name: str) -> MethodEntry:
     Raises:
         UsageError: there is none of this name.
     """
-    if name not in METHODS:
-        raise UsageError(f"train.method: unknown method, got {name!r}; use one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return find(METHODS, name, "train.method: unknown method")
 
 
 def build_method(

@@ -6,6 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import MaskConfig
+from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.generation.memory import images_within
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.networks.generator import check_view
@@ -127,6 +128,7 @@ def _check_rationality(masks: MaskConfig, pool: str | None, class_name: str, sec
 def _complete_evaluation(resolved: ResolvedSpec, index: DatasetIndex, storage: Storage) -> ResolvedSpec:
     spec = resolved.spec
     assert isinstance(spec, EvaluateSpec)
+    find_detector(spec.detector.name)
     load_manifest(storage, spec.generated)
     made_by = load_spec(storage, spec.generated)
     if not isinstance(made_by, GenerateSpec):

@@ -243,7 +243,9 @@ def test_the_demo_goes_from_nothing_to_a_report_and_leaves_a_running_head_node_a
     code = (
         "from pathlib import Path\nfrom jobs.demo import DemoPlan, run_demo\n"
         "plan = DemoPlan(Path('demo').resolve(), 'screw_a', 16, 4, 2)\n"
-        "print([stage.headline for stage in run_demo(plan, keep_cluster=False) if stage.headline])"
+        "stages = []\n"
+        "run_demo(plan, keep_cluster=False, on_progress=stages.append)\n"
+        "print([stage.headline for stage in stages if stage.headline])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=suite.folder, env=suite.environment, capture_output=True, text=True

@@ -216,6 +216,13 @@ def test_evaluation_needs_results_of_a_generate_job() -> None:
     assert isinstance(spec, EvaluateSpec) and spec.dataset == f"tiles@{index.version}"
 
 
+def test_evaluation_with_an_unknown_detector_is_refused_with_the_known_ones() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match=r"^detector\.name: unknown detector, got 'yolo'; use one of mask_rcnn, "):
+        completed(storage, "evaluate", detector__name="yolo")
+
+
 def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:
     storage = MemoryStorage()
     put_dataset(storage)
