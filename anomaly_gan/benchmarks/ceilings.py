@@ -5,7 +5,8 @@ from functools import partial
 
 import torch
 
-from anomaly_gan.benchmarks.measuring import Figures, Told, in_turn, repeated, timed
+from anomaly_gan.benchmarks.measuring import Figures, in_turn, repeated, timed
+from anomaly_gan.progress import Progress
 
 DTYPES = {"matrix product, bf16": torch.bfloat16, "matrix product, fp32": torch.float32}
 COPY = "copy"
@@ -13,7 +14,7 @@ CALLS = 5
 """In a round."""
 
 
-def measure_ceilings(side: int, copied_mib: int, device: torch.device, repeats: int, told: Told) -> Figures:
+def measure_ceilings(side: int, copied_mib: int, device: torch.device, repeats: int, progress: Progress) -> Figures:
     """TFLOP/s of products of two square matrices, and GB/s of a copy, read and written bytes together.
 
     Args:
@@ -21,7 +22,7 @@ def measure_ceilings(side: int, copied_mib: int, device: torch.device, repeats: 
         copied_mib: MiB of the copied tensor; more than the device's caches hold.
         device: what is measured.
         repeats: rounds that count.
-        told: of progress.
+        progress: called after each round.
     """
     runs: dict[str, Callable[[], object]] = {}
     for name, dtype in DTYPES.items():
@@ -30,7 +31,7 @@ def measure_ceilings(side: int, copied_mib: int, device: torch.device, repeats: 
     source = torch.ones(copied_mib * 2**20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     runs[COPY] = repeated(partial(target.copy_, source), CALLS)
-    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, told)
+    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, progress)
     operations, moved = CALLS * 2 * side**3, CALLS * 2 * source.nbytes
     rounds = {name: {"tflop_per_sec": [operations / value / 1e12 for value in seconds[name]]} for name in DTYPES}
     return Figures({**rounds, COPY: {"gb_per_sec": [moved / value / 1e9 for value in seconds[COPY]]}}, {})

@@ -5,9 +5,10 @@ from statistics import median
 import torch
 
 from anomaly_gan.benchmarks.looping import windows
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.progress import Progress
 
 BATCHES = 20
 """Made in a round of the source alone."""
@@ -15,13 +16,15 @@ STEPS = 5
 """Trained in a round of the loop."""
 
 
-def measure_data(config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, told: Told) -> Figures:
+def measure_data(
+    config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, progress: Progress
+) -> Figures:
     """Batches per second of a source alone and in the training loop; the loop's share of waiting for them."""
     source = synthetic_source(config, view)
     make = timed(lambda: [source.batch(step) for step in range(BATCHES)])
     alone = [BATCHES / seconds for seconds in in_turn({"": make}, repeats, lambda *_: None)[""]]
     reports = windows(config, view, device, STEPS, repeats + 1)
-    looped = in_turn({"": lambda: next(reports)}, repeats, told)[""]
+    looped = in_turn({"": lambda: next(reports)}, repeats, progress)[""]
     waiting = [report.data_wait for report in looped]
     rounds = {
         "source alone": {"batches_per_sec": alone},

@@ -2,16 +2,17 @@
 
 import torch
 
-from anomaly_gan.benchmarks.measuring import Figures, Told, in_turn, repeated, timed
+from anomaly_gan.benchmarks.measuring import Figures, in_turn, repeated, timed
 from anomaly_gan.config import TrainConfig
 from anomaly_gan.networks.generator import build_generator
+from anomaly_gan.progress import Progress
 from anomaly_gan.training.computing import autocast
 
 CALLS = 5
 """In a round."""
 
 
-def measure_forward(config: TrainConfig, size: int, device: torch.device, repeats: int, told: Told) -> Figures:
+def measure_forward(config: TrainConfig, size: int, device: torch.device, repeats: int, progress: Progress) -> Figures:
     """Images per second of the generator's forward pass, on tensors that are on the device already.
 
     Args:
@@ -19,7 +20,7 @@ def measure_forward(config: TrainConfig, size: int, device: torch.device, repeat
         size: side of the images in px.
         device: where they are.
         repeats: rounds that count.
-        told: of progress.
+        progress: called after each round.
     """
     generator = build_generator(config.model).to(device).eval()
     if config.compute.channels_last:
@@ -33,5 +34,5 @@ def measure_forward(config: TrainConfig, size: int, device: torch.device, repeat
         with torch.inference_mode(), autocast(device, config.compute):
             generator(images, masks)
 
-    seconds = in_turn({"forward": timed(repeated(forward, CALLS), device)}, repeats, told)["forward"]
+    seconds = in_turn({"forward": timed(repeated(forward, CALLS), device)}, repeats, progress)["forward"]
     return Figures({"forward": {"images_per_sec": [CALLS * config.batch_size / value for value in seconds]}}, {})

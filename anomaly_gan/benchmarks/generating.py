@@ -7,20 +7,27 @@ from statistics import median
 
 import torch
 
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.generation.gate import learn_gate
 from anomaly_gan.generation.generate import generate
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.networks.generator import build_generator
+from anomaly_gan.progress import Progress
 from anomaly_gan.samples.sample import encode_sample
 
 ROUND_BATCHES = 6
 
 
 def measure_generation(
-    config: TrainConfig, view: ViewConfig, batch_size: int, cores: int, device: torch.device, repeats: int, told: Told
+    config: TrainConfig,
+    view: ViewConfig,
+    batch_size: int,
+    cores: int,
+    device: torch.device,
+    repeats: int,
+    progress: Progress,
 ) -> Figures:
     """Images per second of the generator alone, of encoding alone, and of both with all that a task does between them.
 
@@ -58,7 +65,7 @@ def measure_generation(
             list(threads.map(task, batches))
 
     runs = {"generator alone": forward, "encoding alone": encode, "whole": whole}
-    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, told)
+    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, progress)
     rounds = {name: {"images_per_sec": [images / value for value in values]} for name, values in seconds.items()}
     speeds = {name: median(row["images_per_sec"]) for name, row in rounds.items()}
     slower = min(speeds["generator alone"], speeds["encoding alone"])

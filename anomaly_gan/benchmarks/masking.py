@@ -6,13 +6,14 @@ from statistics import median
 
 import numpy as np
 
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, growth_mib, in_turn, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, growth_mib, in_turn, timed
 from anomaly_gan.benchmarks.synthetic import CLASS, FRAME_PX, synthetic_source
 from anomaly_gan.config import MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.masks.learning.rationality_fit import fit_rationality
 from anomaly_gan.masks.placing.parts import EVERYWHERE, Ground
 from anomaly_gan.masks.placing.placement import place
 from anomaly_gan.masks.placing.planning import MaskPlanner
+from anomaly_gan.progress import Progress
 
 ROUND = 1000
 """Masks placed in a round."""
@@ -35,7 +36,7 @@ CASES = {
 """Rules, and where parts may go."""
 
 
-def measure_masks(count: int, repeats: int, told: Told) -> Figures:
+def measure_masks(count: int, repeats: int, progress: Progress) -> Figures:
     """Masks per second at 512 px on one core, and the growth of this process while `count` masks are planned.
 
     The aim of speed is for placing without rationality, by the slowest case; a rational mask is the best of several,
@@ -56,7 +57,7 @@ def measure_masks(count: int, repeats: int, told: Told) -> Figures:
             planner.plan(source.normals[int(rng.integers(len(source.normals)))], rng)
 
     runs = {name: timed(partial(place_many, *case)) for name, case in CASES.items()}
-    seconds = in_turn({**runs, "rationality": timed(partial(plan_many, rational, RATIONAL_ROUND))}, repeats, told)
+    seconds = in_turn({**runs, "rationality": timed(partial(plan_many, rational, RATIONAL_ROUND))}, repeats, progress)
     rounds = {
         name: {"masks_per_sec": [(ROUND if name in CASES else RATIONAL_ROUND) / value for value in values]}
         for name, values in seconds.items()

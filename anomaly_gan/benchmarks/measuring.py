@@ -9,15 +9,13 @@ from typing import TypeVar
 
 import torch
 
+from anomaly_gan.progress import Progress
 from anomaly_gan.training.memory_use import peak_resident_bytes, resident_bytes
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 CPU = torch.device("cpu")
-
-Told = Callable[[int, int], None]
-"""Is told how many rounds are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Figures:
         return {name: {key: median(values) for key, values in row.items()} for name, row in self.rounds.items()}
 
 
-def in_turn(runs: Mapping[K, Callable[[], T]], repeats: int, told: Told) -> dict[K, list[T]]:
+def in_turn(runs: Mapping[K, Callable[[], T]], repeats: int, progress: Progress) -> dict[K, list[T]]:
     """What each run returned in each round: a, b, a, b, ..., so that a noisy machine hits all alike.
 
     One more round comes first, as a warm-up; what it returned is dropped.
@@ -55,7 +53,7 @@ def in_turn(runs: Mapping[K, Callable[[], T]], repeats: int, told: Told) -> dict
             value = run()
             if number:
                 returned[name].append(value)
-        told(number + 1, repeats + 1)
+        progress(number + 1, repeats + 1)
     return returned
 
 

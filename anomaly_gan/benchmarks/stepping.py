@@ -6,13 +6,14 @@ from statistics import median
 
 import torch
 
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, in_turn, timed
 from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import ComputeConfig, TrainConfig, ViewConfig
 from anomaly_gan.gan.aware_training import random_aware
 from anomaly_gan.gan.state import TrainState, build_state
 from anomaly_gan.gan.step import train_step
+from anomaly_gan.progress import Progress
 from anomaly_gan.rivals.cyclegan import build_cyclegan
 from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.joining import check_ranks
@@ -22,12 +23,14 @@ AIMS = {"resnet9": "at least 1", "unet": "at least 4"}
 """Our generators beside CycleGAN's: one of the same structure, and the default."""
 
 
-def measure_parts(config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, told: Told) -> Figures:
+def measure_parts(
+    config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, progress: Progress
+) -> Figures:
     """Seconds of the whole step and of each of its parts alone; the step over the sum of its parts."""
     state, batch = _begin(config, view, device)
     parts = StepParts(state, batch).all()
     runs: dict[str, Callable[[], object]] = {"step": partial(train_step, state, batch), **parts}
-    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, told)
+    seconds = in_turn({name: timed(run, device) for name, run in runs.items()}, repeats, progress)
     ratio = median(seconds["step"]) / sum(median(seconds[name]) for name in parts)
     rounds = {name: {"sec": values} for name, values in seconds.items()}
     rounds["step"]["images_per_sec"] = [config.batch_size / value for value in seconds["step"]]
@@ -35,7 +38,7 @@ def measure_parts(config: TrainConfig, view: ViewConfig, device: torch.device, r
 
 
 def measure_beside_cyclegan(
-    config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, told: Told
+    config: TrainConfig, view: ViewConfig, device: torch.device, repeats: int, progress: Progress
 ) -> Figures:
     """Pairs per second of CycleGAN and of ours with each generator of `AIMS`, on the same pairs; ours over CycleGAN's.
 
@@ -48,7 +51,7 @@ def measure_beside_cyclegan(
         runs[name] = partial(train_step, state, batch)
     plain = build_cyclegan(_published(config), view.size, random_aware(config.seed), device)
     runs = {CYCLEGAN: partial(plain.train_step, batch), **runs}
-    seconds = in_turn({name: _second(run, device) for name, run in runs.items()}, repeats, told)
+    seconds = in_turn({name: _second(run, device) for name, run in runs.items()}, repeats, progress)
     rounds = {
         name: {"sec": values, "images_per_sec": [config.batch_size / value for value in values]}
         for name, values in seconds.items()

@@ -16,8 +16,9 @@ import torch
 import torch.distributed as dist
 
 from anomaly_gan.benchmarks.looping import windows
-from anomaly_gan.benchmarks.measuring import CPU, Figures, Ratio, Told, in_turn
+from anomaly_gan.benchmarks.measuring import CPU, Figures, Ratio, in_turn
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.progress import Progress
 from anomaly_gan.training.joining import check_ranks
 from anomaly_gan.training.loop import StepReport
 
@@ -28,7 +29,7 @@ STEPS = 5
 T = TypeVar("T")
 
 
-def measure_workers(config: TrainConfig, view: ViewConfig, threads: int, repeats: int, told: Told) -> Figures:
+def measure_workers(config: TrainConfig, view: ViewConfig, threads: int, repeats: int, progress: Progress) -> Figures:
     """Pairs per second of one and of two workers, and their share of waiting for batches; two over one.
 
     All processes are there all the time; of the two groups one trains and one is idle.
@@ -43,7 +44,7 @@ def measure_workers(config: TrainConfig, view: ViewConfig, threads: int, repeats
         for name, count in WORKERS.items():
             whole = config.model_copy(update={"batch_size": count * config.batch_size})
             groups[name].call(partial(_start, Path(folder) / name, count, threads, whole, view, repeats + 1))
-        reports = in_turn({name: group.next_report for name, group in groups.items()}, repeats, told)
+        reports = in_turn({name: group.next_report for name, group in groups.items()}, repeats, progress)
     rounds = {
         name: {
             "images_per_sec": [report.images_per_sec for report in of_group],

@@ -33,7 +33,7 @@ class AwareTraining:
 
     Attributes:
         network: frozen.
-        held_out_accuracy: share in 0..1 of crops told rightly, of images that were not learnt from, half of them
+        held_out_accuracy: share in 0..1 of crops judged rightly, of images that were not learnt from, half of them
             abnormal; None where it was not measured.
         held_out_crops: how many those were.
         not_measured: why there is no accuracy; empty where there is one.
@@ -144,7 +144,7 @@ def _logits(network: AwareNetwork, head: nn.Linear, crops: Tensor) -> Tensor:
 def _held_out_answers(
     network: AwareNetwork, head: nn.Linear, source: BatchSource, config: CropConfig, device: torch.device
 ) -> Tensor:
-    """For each held-out crop 1 where it was told rightly, else 0."""
+    """For each held-out crop 1 where it was judged rightly, else 0."""
     alone = replace(source, batch_size=HELD_OUT_BATCH_SIZE, rank=0, world_size=1)
     answers = []
     wanted = -(-VIEWS_PER_IMAGE * len(source.abnormals) // HELD_OUT_BATCH_SIZE)

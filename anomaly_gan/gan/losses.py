@@ -68,7 +68,7 @@ def loss_adv_d2(logits_fake: Tensor, config: LossConfig) -> Tensor:
 def loss_cycle(cycled: Tensor, image: Tensor, mask: Tensor, inside: float) -> Tensor:
     """One half of Eq. 6: the L1 distance of the reconstruction, a mean over pixels.
 
-    What an opaque anomaly covers cannot be told from the picture any more: with the full weight the generators learn
+    What an opaque anomaly covers cannot be seen in the picture any more: with the full weight the generators learn
     to show it through, or, where masks are large, to change nothing.
 
     Args:

@@ -61,18 +61,18 @@ def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.d
     """
     digest = hashlib.sha256(weights).hexdigest()
     try:
-        told = json.loads(description)
-        if told["schema_version"] != SCHEMA_VERSION:
-            raise DataError(f"{name}: model schema {told['schema_version']}, expected {SCHEMA_VERSION}")
-        if told.get("weights_sha256", digest) != digest:  # models of before have none
+        stored = json.loads(description)
+        if stored["schema_version"] != SCHEMA_VERSION:
+            raise DataError(f"{name}: model schema {stored['schema_version']}, expected {SCHEMA_VERSION}")
+        if stored.get("weights_sha256", digest) != digest:  # models of before have none
             told_by = "the weights' sha256 is not that of the description"
             raise DataError(f"{name}: not a readable model ({told_by}); train or import it again")
-        config = TrainConfig.model_validate(told["train"])
+        config = TrainConfig.model_validate(stored["train"])
         generator = make_generator(config.model)
         generator.load_state_dict(load_safetensors(weights))
-        view = ViewConfig.model_validate(told["view"])
+        view = ViewConfig.model_validate(stored["view"])
         frozen = generator.to(device).eval().requires_grad_(False)
-        return Snapshot(frozen, told["class_name"], view, config, told["record"], digest)
+        return Snapshot(frozen, stored["class_name"], view, config, stored["record"], digest)
     except DataError:
         raise
     except Exception as err:  # json, pydantic, safetensors and torch each raise their own

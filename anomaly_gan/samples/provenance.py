@@ -15,8 +15,8 @@ ADDED = "added"
 
 def joined(onto: Sample, image: NDArray[np.uint8], masks: Mapping[str, NDArray[np.uint8]], meta: Any) -> Sample:
     """The picture with one anomaly more."""
-    told = {**onto.meta, ADDED: [*onto.meta.get(ADDED, []), meta]}
-    return Sample(onto.key, image, {**onto.masks, **masks}, meta=told)
+    meta_of_all = {**onto.meta, ADDED: [*onto.meta.get(ADDED, []), meta]}
+    return Sample(onto.key, image, {**onto.masks, **masks}, meta=meta_of_all)
 
 
 def anomalies(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -25,7 +25,7 @@ def anomalies(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def noted(sample: Sample, notes: Mapping[str, Any]) -> Sample:
-    """The sample with more in what is told of the anomaly that was made last."""
+    """The sample with more in the notes on the anomaly that was made last."""
     *before, last = sample.meta.get(ADDED, []) or [None]
     if last is None:
         return replace(sample, meta={**sample.meta, **notes})

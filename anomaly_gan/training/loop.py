@@ -137,7 +137,7 @@ def _report(method: Method, window: _Window, health: HealthWatch, factor: float,
         count * config.batch_size / seconds,
         window.waited_sec / seconds,
         factor,
-        tuple(told for step, row in enumerate(rows, first) for told in health.look(step, row)),
+        tuple(warning for step, row in enumerate(rows, first) for warning in health.look(step, row)),
         is_sample=_is_multiple(config, method.step, config.sample_every_steps),
         is_checkpoint=is_stopped or _is_multiple(config, method.step, config.checkpoint_every_steps),
         is_stopped=is_stopped,
@@ -145,9 +145,9 @@ def _report(method: Method, window: _Window, health: HealthWatch, factor: float,
 
 
 def _warned(report: StepReport, *more: str | None) -> StepReport:
-    """With what is to be told of the whole run, before what its steps told."""
-    told = (*more, report.memory.warning() if report.memory else None)
-    return replace(report, warnings=(*(warning for warning in told if warning), *report.warnings))
+    """With the warnings of the whole run before those of its steps."""
+    of_run = (*more, report.memory.warning() if report.memory else None)
+    return replace(report, warnings=(*(warning for warning in of_run if warning), *report.warnings))
 
 
 def _refuse_not_finite(

@@ -30,8 +30,8 @@ class MemoryUse:
     used_bytes: int
     is_exact: bool
 
-    def told(self) -> str:
-        """For the log."""
+    def summary(self) -> str:
+        """A line for the log."""
         what = "of the GPU" if self.is_exact else "by which the process grew"
         return f"memory: {_gib(self.used_bytes)} {what}, {_gib(self.estimated_bytes)} estimated"
 

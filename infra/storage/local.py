@@ -91,8 +91,8 @@ class LocalStorage:
                 key = path.relative_to(self.root).as_posix()
                 if key.startswith(prefix) and not path.name.startswith(TEMPORARY) and path.is_file():
                     with suppress(FileNotFoundError):  # deleted since
-                        told = path.stat()
-                        found.append(StoredObject(key, told.st_size, told.st_mtime))
+                        stat = path.stat()
+                        found.append(StoredObject(key, stat.st_size, stat.st_mtime))
         return sorted(found, key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, timed
+from anomaly_gan.benchmarks.measuring import Figures, Ratio, timed
 from anomaly_gan.generation.model_files import DESCRIPTION
+from anomaly_gan.progress import Progress
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.storage.local import LocalStorage
 from infra.storage.shards import write_shard
@@ -24,7 +25,7 @@ SIDE_PX = 16
 WEIGHTS_SHA256 = "0" * 64
 
 
-def measure_commits(tasks: Sequence[int], told: Told) -> Figures:
+def measure_commits(tasks: Sequence[int], progress: Progress) -> Figures:
     """Of jobs of so many tasks: seconds and requests for a task, and the memory of the driver.
 
     The workers' part (`commit`) is done here, one task after the other. Two drivers follow, each in a process of its
@@ -48,7 +49,7 @@ def measure_commits(tasks: Sequence[int], told: Told) -> Figures:
                 "peak_mib": [max(undisturbed.peak_mib, resumed.peak_mib)],
                 "manifest_mib": [manifest.stat().st_size / 2**20],
             }
-        told(number + 1, len(tasks))
+        progress(number + 1, len(tasks))
     peak = max(row["peak_mib"][0] for row in rounds.values())
     return Figures(rounds, {"memory of a driver, MiB": Ratio(peak, "below 954")})
 

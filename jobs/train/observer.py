@@ -134,7 +134,7 @@ class TrainObserver:
             flush=True,
         )
         if report.memory is not None:
-            print(report.memory.told(), flush=True)
+            print(report.memory.summary(), flush=True)
         for warning in report.warnings:
             print(f"warning: {warning}", flush=True)
 
@@ -142,9 +142,9 @@ class TrainObserver:
         """The warning is in the history from its next writing on."""
         warning = self._grace.look(self._spec.train.batch_size / report.images_per_sec, checkpoint_sec)
         if warning is not None:
-            told = f"step {report.step}: {warning}"
-            self._history[-1]["warnings"] = (*report.warnings, told)
-            print(f"warning: {told}", flush=True)
+            late = f"step {report.step}: {warning}"
+            self._history[-1]["warnings"] = (*report.warnings, late)
+            print(f"warning: {late}", flush=True)
 
     def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
         with tempfile.TemporaryDirectory() as folder:

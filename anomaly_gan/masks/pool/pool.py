@@ -65,8 +65,8 @@ class Element:
     def id(self) -> str:
         """From source, place and shape alone, so that it stays the same whatever else a pool holds."""
         origin = "expert" if self.is_expert else "prior"
-        told = f"{self.source} {self.left} {self.top} {self.sha256}"
-        return f"{origin}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+        origin_text = f"{self.source} {self.left} {self.top} {self.sha256}"
+        return f"{origin}-{hashlib.sha256(origin_text.encode()).hexdigest()[:10]}"
 
 
 @dataclass(frozen=True)

@@ -132,17 +132,17 @@ def score_masks(
 
 def warnings_of(scoring: Scoring) -> list[str]:
     """What the table may not have meant, one sentence each."""
-    told = []
+    warnings = []
     names = sorted((expert.name for expert in scoring.experts), key=str.casefold)
     for one, other in pairwise(names):
         if one.casefold() == other.casefold():
-            told.append(
+            warnings.append(
                 f"experts {one!r} and {other!r} differ in case alone and count as two; write one name in every table"
             )
     rated = {mask.class_name for mask in scoring.masks if mask.ratings}
     for name in sorted({mask.class_name for mask in scoring.masks} - rated):
-        told.append(f"class {name}: none of its drawn masks was rated, so none is used; rate some of them")
-    return told
+        warnings.append(f"class {name}: none of its drawn masks was rated, so none is used; rate some of them")
+    return warnings
 
 
 @dataclass(frozen=True)

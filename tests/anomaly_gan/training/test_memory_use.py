@@ -21,7 +21,7 @@ ESTIMATE = MemoryEstimate(resting=GIB, peak=10 * GIB)
 def test_a_gpu_that_took_what_was_estimated_within_a_fifth_is_told_without_a_warning(used: int) -> None:
     use = MemoryWatch(ESTIMATE, GPU, lambda: used).compare(train_state(train_config(image_pool=0)))
     assert (use.estimated_bytes, use.used_bytes, use.warning()) == (10 * GIB, used, None)
-    assert use.told() == f"memory: {used / GIB:.2f} GiB of the GPU, 10.00 GiB estimated"
+    assert use.summary() == f"memory: {used / GIB:.2f} GiB of the GPU, 10.00 GiB estimated"
 
 
 @pytest.mark.parametrize("used", [7.9, 12.1])
@@ -33,7 +33,7 @@ def test_a_gpu_that_took_more_or_less_than_a_fifth_beside_the_estimate_is_warned
 
 def test_the_growth_of_a_process_is_told_and_never_warned_of() -> None:
     use = MemoryWatch(ESTIMATE, CPU, lambda: 99 * GIB).compare(train_state(train_config()))
-    assert use.told() == "memory: 99.00 GiB by which the process grew, 10.00 GiB estimated"
+    assert use.summary() == "memory: 99.00 GiB by which the process grew, 10.00 GiB estimated"
     assert use.warning() is None
 
 
