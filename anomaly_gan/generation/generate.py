@@ -110,20 +110,37 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
 def _make(
     plan: GenerationPlan, planned: Sequence[PlannedImage], generator: Generator, turn: AbstractContextManager[Any]
 ) -> list[Generated]:
-    """One forward pass for all; N images of a side of S px."""
+    views, masks = [one.mask.view.image for one in planned], [one.mask.mask for one in planned]
+    raw = draw(generator, views, masks, turn)
+    return [_finished(plan, *each) for each in zip(planned, raw, strict=True)]
+
+
+def draw(
+    generator: Generator,
+    views: Sequence[NDArray[np.uint8]],
+    masks: Sequence[NDArray[np.uint8]],
+    turn: AbstractContextManager[Any],
+) -> list[NDArray[np.uint8]]:
+    """What the generator makes of these views in one forward pass, before pasting.
+
+    Args:
+        views: [H, W] or [H, W, 3] uint8 each, of one size that the generator takes.
+        masks: [H, W] uint8 {0, 1} each.
+        turn: held during the forward pass.
+
+    Returns:
+        An image of its view's shape for each.
+    """
     device = next(generator.parameters()).device
-    images = torch.from_numpy(np.stack([to_planes(one.mask.view.image) for one in planned])).to(
-        device
-    )  # [N, 3, S, S] uint8
-    masks = torch.from_numpy(np.stack([one.mask.mask for one in planned])[:, None]).to(device)  # [N, 1, S, S] {0, 1}
+    images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W] uint8
+    where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W] {0, 1}
     with turn, torch.inference_mode():
-        raw_planes = to_uint8(generator(to_model_range(images), masks.float())).cpu().numpy()
-    return [_finished(plan, *each) for each in zip(planned, raw_planes, strict=True)]
+        planes = to_uint8(generator(to_model_range(images), where.float())).cpu().numpy()
+    return [from_planes(each, gray=view.ndim == 2) for each, view in zip(planes, views, strict=True)]
 
 
-def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.uint8]) -> Generated:
+def _finished(plan: GenerationPlan, planned: PlannedImage, raw: NDArray[np.uint8]) -> Generated:
     view, mask = planned.mask.view, planned.mask.mask
-    raw = from_planes(planes, gray=view.image.ndim == 2)
     # beyond the feather every pixel is the normal picture's, whatever the generator did there
     gain, pasted = 1.0, paste(view.image, raw, mask, plan.config.feather_px)
     if planned.contrast is not None:

@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, timed
+from anomaly_gan.generation.model_files import DESCRIPTION
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.storage.local import LocalStorage
 from infra.storage.shards import write_shard
 from jobs.benchmarks.driver import JOB, MODEL, PER_TASK, SUMS, Driven, context_of, drive_resumed, drive_undisturbed
 from jobs.generate.task_plan import plan_of
-from jobs.library.models.files import DESCRIPTION
 from jobs.record.status import job_key
 from jobs.tasks.commits import commit, open_plan
 

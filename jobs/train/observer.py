@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.samples.sample import encode_png
@@ -21,7 +22,6 @@ from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from anomaly_gan.training.method import Method
 from infra.errors import NotFoundError
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.library.training_split import TrainingSplit
 from jobs.record.context import JobContext
 from jobs.record.status import job_key

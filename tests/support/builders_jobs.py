@@ -7,6 +7,7 @@ from typing import Any
 
 from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
 from anomaly_gan.gan.method import AnomalyGan
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.samples.index import DatasetIndex
@@ -18,7 +19,6 @@ from infra.storage.protocol import Storage
 from infra.storage.shards import write_shard
 from jobs.generate.published import shard_name
 from jobs.library.datasets.store import import_dataset, load_index
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.manifest import OutputWriter
 from jobs.record.status import JobState, JobStatus, job_key, save_status
 from jobs.spec.specs import GenerateSpec, JobSpec

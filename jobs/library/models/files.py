@@ -1,13 +1,11 @@
-"""The two files of a model in the store, for those who do without torch."""
+"""The identity of a model in the store, for those who do without torch."""
 
 import json
 
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from infra.errors import DataError, NotFoundError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
-
-WEIGHTS = "generator.safetensors"
-DESCRIPTION = "model.json"
 
 
 def model_digest(storage: Storage, model_id: str) -> str:
