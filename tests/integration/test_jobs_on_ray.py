@@ -20,24 +20,12 @@ from infra.cluster.local_head import LocalHead
 from infra.storage.shards import read_shard
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import job_key
-from tests.integration.conftest import Suite
+from tests.integration.conftest import TINY, Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3]
 
 Until = Callable[[Callable[[], bool], float, str], None]
-TINY = [
-    *("--preset", "laptop", "--window", "64", "--batch-size", "4"),
-    *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.width_mult=0.125"),
-    *("--set", "train.aware.weights=random"),
-]
 RETRY_ONCE = ("--set", "resources.max_failures=1")
-
-
-@pytest.fixture(scope="module")
-def dataset(suite: Suite) -> str:
-    suite.agan("data", "render", "images", "--normal", "8", "--per-class", "8", "--classes", "paper_scrap,screw_a")
-    suite.agan("data", "import", "images", "--name", "tiny", "--format", "mvtec", "--resolution", "128")
-    return "tiny"
 
 
 def train_args(dataset: str, images: int, *more: str) -> list[str]:
