@@ -132,8 +132,8 @@ def draw(
         An image of its view's shape for each.
     """
     device = next(generator.parameters()).device
-    images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W]
-    where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W]
+    images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W] uint8
+    where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W] {0, 1}
     with turn, torch.inference_mode():
         planes = to_uint8(generator(to_model_range(images), where.float())).cpu().numpy()
     return [from_planes(each, gray=view.ndim == 2) for each, view in zip(planes, views, strict=True)]
