@@ -3,11 +3,10 @@
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed._functional_collectives import all_reduce, wait_tensor
 from torch.nn.functional import pad
 
+from anomaly_gan.networks.collectives import sum_over_ranks
 from anomaly_gan.ranks import rank, world_size
 
 Norm = Literal["batch", "sync", "instance", "group"]
@@ -77,11 +76,8 @@ def _statistics_of_all_ranks(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     channels = values.shape[1]
     variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
     own = torch.cat([mean, variance, values.new_tensor([values.numel() // channels])])
-    table = pad(own[None], (0, 0, rank(), world_size() - 1 - rank()))
-    group = dist.group.WORLD
-    assert group is not None
-    table = wait_tensor(all_reduce(table, "sum", group))  # type: ignore[no-untyped-call]
-    means, variances, counts = table.split([channels, channels, 1], 1)
+    table = sum_over_ranks(pad(own[None], (0, 0, rank(), world_size() - 1 - rank())))
+    means, variances, counts = table.split([channels, channels, 1], 1)  # type: ignore[no-untyped-call]
     count = counts.sum(0)
     mean = (means * counts).sum(0) / count
     variance = ((variances + (means - mean).square()) * counts).sum(0) / count

@@ -54,6 +54,8 @@ class SecondNode:
 
 
 def main(address: str) -> None:
+    # Private: what `ray start` itself calls, the only way to a node on loopback alone; tried with the pinned Ray 2.60.
+    # Where a later Ray has moved it, read what `ray start` calls there (ray/scripts/scripts.py).
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 

@@ -159,6 +159,10 @@ def _check_outline(path: Path, raw: Section) -> None:
 def _prepare_with_ray(path: Path, raw: Section) -> Section:
     """The file with Ray's defaults, as `ray up` would use it."""
     from jsonschema import ValidationError
+
+    # The one private import of this package. Ray's public SDK (`ray.autoscaler.sdk`) fills in defaults and starts
+    # machines, and has no call that says what is wrong with a file. Tried with the pinned Ray 2.60; where a later one
+    # has moved the two functions, check `raw` against Ray's own schema (ray/autoscaler/ray-schema.json) instead.
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:

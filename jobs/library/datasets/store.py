@@ -90,7 +90,7 @@ def import_dataset(
         storage: where to.
         tree: where from.
         name: lower-case letters, digits, '_' and '-'.
-        fmt: a key of `formats.readers.READERS`.
+        fmt: a key of `formats.reading.readers.READERS`.
         resolution: side of the square to resize to; None = native sizes.
         groups: see `open_grouping`.
         test_fraction: wanted share of the test split.

@@ -175,7 +175,7 @@ def test_sync_norm_of_bfloat16_returns_it_in_the_same_memory_layout(by_rank: lis
 
 @pytest.mark.parametrize("together", [False, True], ids=["without ranks", "one rank"])
 def test_sync_norm_of_one_rank_is_batch_norm(together: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(norms, "all_reduce", None)
+    monkeypatch.setattr(norms, "sum_over_ranks", None)
     batches, weights = two_batches()
     if together:
         dist.init_process_group("gloo", init_method=f"file://{tmp_path}/ranks", rank=0, world_size=1)

@@ -336,6 +336,8 @@ def fake_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 @pytest.mark.s3
 def test_ray_bootstraps_the_shipped_file_and_ec2_takes_its_nodes(fake_aws: dict[str, str]) -> None:
     import boto3
+
+    # Private: what `ray up` does with the file before its first SSH connection, for which Ray has no public call.
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
     from ray.autoscaler._private.commands import _bootstrap_config
 
