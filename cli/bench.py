@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -254,6 +254,7 @@ def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "T
     """As `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS
     from jobs.spec.resolve import parse_sets, resolve
+    from jobs.spec.specs import TrainSpec
 
     flags = {
         "dataset": "synthetic",
@@ -263,7 +264,7 @@ def _spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "T
         "train.preset": preset,
         "train.batch_size": batch_size,
     }
-    return cast("TrainSpec", resolve("train", flags, sets=parse_sets(sets), environ={}).spec)
+    return resolve(TrainSpec, flags, sets=parse_sets(sets), environ={}).spec
 
 
 def _configuration(spec: "TrainSpec", repeats: int) -> dict[str, Any]:

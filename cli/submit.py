@@ -1,8 +1,6 @@
 """`agan submit train|tune|generate|evaluate`: options in, one job (or one per class) on the cluster out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +13,9 @@ from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
-    from jobs.spec.resolve import ResolvedSpec
+    from jobs.kinds import Forecast, Kind
+    from jobs.spec.resolved import ResolvedSpec
+    from jobs.spec.specs import JobSpec
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -239,7 +239,7 @@ def _resources(workers: int | None, gpus: int | None) -> dict[str, Any]:
 
 
 def _submit(
-    kind: str,
+    name: str,
     many: list[dict[str, Any]],
     file: Path | None,
     sets: list[str],
@@ -251,19 +251,21 @@ def _submit(
     """Check all specs, then start all jobs."""
     from infra.cluster.ray_cluster import connect
     from infra.storage.open import open_storage
-    from jobs.completion import complete
-    from jobs.operations.submit import gpu_hint, submit, training_memory
+    from jobs.kinds import complete, find_kind
+    from jobs.operations.submit import gpu_hint, submit
     from jobs.spec.resolve import parse_sets, resolve
 
     if follow and len(many) > 1:
         raise UsageError("--follow: watches one job; name one --class, or use `agan jobs wait`")
     storage = open_storage(settings)
-    resolved = [complete(resolve(kind, flags, file=file, sets=parse_sets(sets)), storage) for flags in many]
-    memory = training_memory(resolved[0].spec)
+    kind = find_kind(name)
+    resolved = [complete(resolve(kind.spec, flags, file=file, sets=parse_sets(sets)), storage) for flags in many]
+    memory = kind.worker_memory(resolved[0].spec)
     if memory is not None:
         note(f"memory: {_gib(memory.peak)} GiB at the peak of a step, {_gib(memory.resting)} at rest, for each worker")
     if dry_run:
-        _print_resolved(resolved, _forecasts(resolved, settings), settings, as_json)
+        forecasts = [kind.forecast_of(one.spec, settings) for one in resolved]
+        _print_resolved(resolved, forecasts, settings, as_json)
         return
     if settings.cluster is None:
         note("no cluster configured: using the local head node (`agan cluster status`)")
@@ -283,16 +285,8 @@ def _gib(count: int) -> str:
     return f"{count / 2**30:.1f}"
 
 
-def _forecasts(resolved: "list[ResolvedSpec]", settings: "Settings") -> list[dict[str, Any] | None]:
-    """What each generate job will take; None for other kinds."""
-    from jobs.generate.forecast import forecast
-    from jobs.spec.specs import GenerateSpec
-
-    return [asdict(forecast(one.spec, settings)) if isinstance(one.spec, GenerateSpec) else None for one in resolved]
-
-
 def _print_resolved(
-    resolved: "list[ResolvedSpec]", forecasts: list[dict[str, Any] | None], settings: "Settings", as_json: bool
+    resolved: "list[ResolvedSpec[JobSpec]]", forecasts: "list[Forecast | None]", settings: "Settings", as_json: bool
 ) -> None:
     place = [
         (key, getattr(settings, key), source)
@@ -300,42 +294,20 @@ def _print_resolved(
         if getattr(settings, key) is not None
     ]
     parts = [table(("key", "value", "source"), [*place, *one.rows()]) for one in resolved]
-    parts += [_forecast_text(one) for one in forecasts if one is not None]
+    parts += [table(("forecast", ""), one.rows()) for one in forecasts if one is not None]
     data: list[Mapping[str, Any]] = [
         {
             "settings": settings.model_dump(exclude={"sources"}),
             "spec": one.spec.model_dump(mode="json"),
             "sources": {**settings.sources, **{key: source for key, _, source in one.rows()}},
-            "forecast": forecast,
+            "forecast": forecast.figures() if forecast else None,
         }
         for one, forecast in zip(resolved, forecasts, strict=True)
     ]
     emit(data, "\n\n".join(parts), as_json)
 
 
-def _forecast_text(forecast: dict[str, Any]) -> str:
-    rows = [
-        ("images", f"{forecast['images']:,}"),
-        ("shards", f"{forecast['tasks']:,}"),
-        ("size", f"{forecast['size_bytes'] / 2**20:,.1f} MiB ({forecast['bytes_per_image']:,} bytes an image)"),
-        (
-            "time",
-            f"{timedelta(seconds=round(forecast['seconds']))} with all workers, at the speed of this machine's CPU",
-        ),
-        ("speed", f"{forecast['images_per_sec']:.1f} images/s on each worker"),
-    ]
-    if forecast["gpu_hours"]:
-        rows.append(("GPU hours", f"at most {forecast['gpu_hours']:,.1f}; a GPU is faster than what was measured here"))
-    return table(("forecast", ""), rows)
-
-
-def _next_steps(kind: str, ids: list[str]) -> str:
+def _next_steps(kind: "Kind", ids: list[str]) -> str:
     first = ids[0]
-    then = {
-        "train": f"agan submit generate --model {first} --count 1600",
-        "tune": f"agan results pull {first} -o {first}   # holds best-spec.yaml for `agan submit train --spec`",
-        "generate": f"agan submit evaluate --dataset NAME --generated {first}",
-        "evaluate": f"agan results pull {first} -o {first}   # holds report.html",
-    }
     lines = [*(f"submitted {job_id}" for job_id in ids), f"watch:  agan jobs logs -f {first}"]
-    return "\n".join([*lines, f"wait:   agan jobs wait {first}", f"then:   {then[kind]}"])
+    return "\n".join([*lines, f"wait:   agan jobs wait {first}", f"then:   {kind.next_step.format(job_id=first)}"])

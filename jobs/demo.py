@@ -11,13 +11,14 @@ from infra.errors import AganError, UsageError
 from infra.settings import Settings, load_settings
 from infra.storage.open import open_storage
 from infra.storage.sources import FsspecTree
-from jobs.completion import complete
+from jobs.kinds import complete
 from jobs.library.datasets.store import import_dataset
 from jobs.operations.control import follow
 from jobs.operations.submit import submit
 from jobs.record.manifest import pull
 from jobs.record.status import JobState
 from jobs.spec.resolve import resolve
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, TrainSpec
 
 DATASET = "demo"
 SIZE_PX = 128
@@ -69,9 +70,9 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
         _render(plan)
         yield _stage("import", f"importing them into the store {settings.store}")
         _import(plan, settings)
-        model = yield from _job("train", "train", _train_flags(plan), settings)
+        model = yield from _job(TrainSpec, _train_flags(plan), settings)
         flags = {"model": model, "count": plan.generated, "resources.cpus_per_worker": 2}
-        generated = yield from _job("generate", "generate", flags, settings)
+        generated = yield from _job(GenerateSpec, flags, settings)
         flags = {
             "dataset": DATASET,
             "generated": generated,
@@ -81,7 +82,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
             "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,
         }
-        evaluation = yield from _job("evaluate", "evaluate", flags, settings)
+        evaluation = yield from _job(EvaluateSpec, flags, settings)
         pull(open_storage(settings), evaluation, plan.folder / "report")
     finally:
         if not (had_head or keep_cluster):
@@ -123,15 +124,16 @@ def _train_flags(plan: DemoPlan) -> dict[str, object]:
     }
 
 
-def _job(stage: str, kind: str, flags: dict[str, object], settings: Settings) -> Generator[Stage, None, str]:
+def _job(spec: type[JobSpec], flags: dict[str, object], settings: Settings) -> Generator[Stage, None, str]:
     """Submit a job and follow it; its id is the generator's return value."""
-    resolved = complete(resolve(kind, flags, environ={}), open_storage(settings))
+    kind = spec.kind_name()
+    resolved = complete(resolve(spec, flags, environ={}), open_storage(settings))
     job_id = submit(resolved, settings, connect(settings))
-    yield _stage(stage, f"{kind} job {job_id}")
+    yield _stage(kind, f"{kind} job {job_id}")
     for seen in follow(open_storage(settings), job_id):
         if seen.progress is not None and not seen.status.state.is_final:
             progress = seen.progress
-            yield _stage(stage, what=progress.phase, done=progress.done, total=progress.total)
+            yield _stage(kind, what=progress.phase, done=progress.done, total=progress.total)
         if seen.status.state.is_final and seen.status.state is not JobState.SUCCEEDED:
             raise AganError(f"{kind} job {job_id}: {seen.status.state}: {seen.status.error}\n{seen.log}")
     return job_id

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import torch
 
@@ -31,9 +30,9 @@ class ShardMaker:
         tasks: as this process would plan the job, with the models that it has loaded.
     """
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext[GenerateSpec]) -> None:
         self.context = context
-        self.spec = cast(GenerateSpec, context.spec)
+        self.spec = context.spec
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         self._layers = load_layers(context.storage, self.spec, _device(self.spec))

@@ -5,7 +5,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -38,7 +38,7 @@ class TrainObserver:
 
     def __init__(
         self,
-        context: JobContext,
+        context: JobContext[TrainSpec],
         split: TrainingSplit,
         source: BatchSource,
         state: TrainState,
@@ -46,7 +46,7 @@ class TrainObserver:
         record: dict[str, Any],
     ) -> None:
         self._context = context
-        self._spec = cast(TrainSpec, context.spec)
+        self._spec = context.spec
         self._state = state
         self._checkpoints = checkpoints
         self._record = record

@@ -32,7 +32,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate takes seconds; `tests/anomaly_gan/training/test_memory.py` has the real one."""
     estimate = MemoryEstimate(resting=2**30, peak=5 * 2**29)
-    monkeypatch.setattr("jobs.operations.submit.estimate_memory", lambda config, resolution, world_size: estimate)
+    monkeypatch.setattr("jobs.train.memory.estimate_memory", lambda config, resolution, world_size: estimate)
 
 
 @dataclass

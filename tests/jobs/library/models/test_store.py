@@ -10,10 +10,11 @@ from anomaly_gan.generation.generate import generate
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
-from jobs.completion import complete
+from jobs.kinds import complete
 from jobs.library.models.store import import_release, list_models, load_model, publish_model
 from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
+from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
 from tests.support.builders_release import (
     empty_release_state,
@@ -131,7 +132,7 @@ def test_an_imported_release_is_told_of_as_what_it_is(storage: MemoryStorage, re
 def test_an_imported_release_generates_as_a_trained_model_does(storage: MemoryStorage, release: Path) -> None:
     put_dataset(storage)
     model = imported(storage, release)
-    assert complete(resolve("generate", {"model": model}), storage).spec.kind == "generate"
+    assert complete(resolve(GenerateSpec, {"model": model}), storage).spec.model == model
     snapshot = load_model(storage, model, CPU)
     split = load_training_split(storage, snapshot.record["dataset"], snapshot.class_name)
     plan = split.plan(snapshot.view, snapshot.config.masks, GenerationConfig())
