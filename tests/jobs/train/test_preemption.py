@@ -94,7 +94,7 @@ def test_sigterm_asks_to_stop_and_a_second_one_is_handled_as_before(fake_ray: Fa
 
 def test_a_rank_that_hangs_ends_when_the_grace_is_over() -> None:
     code = (
-        "import os, signal, threading; from jobs import preemption\n"
+        "import os, signal, threading; from jobs.train import preemption\n"
         "preemption.watch_sigterm(1); os.kill(os.getpid(), signal.SIGTERM)\n"
         "lock = threading.Lock(); lock.acquire(); lock.acquire()"
     )
