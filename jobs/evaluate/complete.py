@@ -1,11 +1,9 @@
 """An evaluate job's spec and the store: the data set's version, and whether it fits the images that are evaluated."""
 
-import torch
-
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
-from jobs.library.models.store import load_model
+from jobs.library.models.files import load_description
 from jobs.record.context import load_spec_of
 from jobs.record.manifest import load_manifest
 from jobs.spec.resolved import ResolvedSpec
@@ -21,7 +19,7 @@ def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> Resolved
         raise UsageError(
             f"generated: job {spec.generated} mixes classes, and an evaluation knows one; name a job of one model"
         )
-    model = load_model(storage, made_by.model, torch.device("cpu"))
+    model = load_description(storage, made_by.model)
     class_name, wanted = model.class_name, f"{index.name}@{index.version}"
     if class_name not in index.classes:
         raise UsageError(

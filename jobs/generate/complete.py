@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
-
-from anomaly_gan.training.checkpoint import Snapshot
+from anomaly_gan.generation.description import ModelDescription
 from anomaly_gan.training.memory import images_within
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
 from jobs.library.maskpools.fill_in import check_rationality, fill_in_pool, rules_not_given
 from jobs.library.maskpools.store import load_pool_index
-from jobs.library.models.store import load_model
+from jobs.library.models.files import load_description
 from jobs.spec.resolved import ResolvedSpec
 from jobs.spec.specs import AddedModel, GenerateSpec
 
@@ -19,9 +17,7 @@ from jobs.spec.specs import AddedModel, GenerateSpec
 def complete(resolved: ResolvedSpec[GenerateSpec], storage: Storage) -> ResolvedSpec[GenerateSpec]:
     """As `jobs.kinds.complete`."""
     spec = resolved.spec
-    first, *further = (
-        load_model(storage, name, torch.device("cpu")) for name in (spec.model, *(one.model for one in spec.added))
-    )
+    first, *further = (load_description(storage, name) for name in (spec.model, *(one.model for one in spec.added)))
     _check_mix(spec, [first, *further])
     added = [
         one if one.model_fields_set > {"model"} else _alone(resolved, one.model, model, storage)
@@ -37,7 +33,7 @@ def complete(resolved: ResolvedSpec[GenerateSpec], storage: Storage) -> Resolved
     return resolved.changed({"generation.batch_size": fitting}, "memory")
 
 
-def _alone(resolved: ResolvedSpec[GenerateSpec], name: str, model: Snapshot, storage: Storage) -> AddedModel:
+def _alone(resolved: ResolvedSpec[GenerateSpec], name: str, model: ModelDescription, storage: Storage) -> AddedModel:
     """A further model with the pool and rules that it would have in a job of its own."""
     spec = resolved.spec.model_copy(update={"model": name, "added": ()})
     completed = _fill_in_placing(ResolvedSpec(spec, resolved.sources), model, storage).spec
@@ -45,7 +41,7 @@ def _alone(resolved: ResolvedSpec[GenerateSpec], name: str, model: Snapshot, sto
 
 
 def _fill_in_placing(
-    resolved: ResolvedSpec[GenerateSpec], model: Snapshot, storage: Storage
+    resolved: ResolvedSpec[GenerateSpec], model: ModelDescription, storage: Storage
 ) -> ResolvedSpec[GenerateSpec]:
     """The mask pool and the rules of placement: as given, else the pool's where one is named, else the model's."""
     spec, index = resolved.spec, load_index(storage, model.record["dataset"])
@@ -61,7 +57,7 @@ def _fill_in_placing(
     return resolved
 
 
-def _check_mix(spec: GenerateSpec, models: Sequence[Snapshot]) -> None:
+def _check_mix(spec: GenerateSpec, models: Sequence[ModelDescription]) -> None:
     """Refuse further models that cannot add to the pictures of the first.
 
     Args:
@@ -91,6 +87,6 @@ def _check_mix(spec: GenerateSpec, models: Sequence[Snapshot]) -> None:
         )
 
 
-def _view_in_words(model: Snapshot) -> str:
+def _view_in_words(model: ModelDescription) -> str:
     kind = "windows" if model.view.kind == "window" else "whole pictures"
     return f"{kind} of {model.view.size} px"

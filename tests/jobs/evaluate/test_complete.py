@@ -3,8 +3,9 @@
 import pytest
 
 from infra.errors import NotFoundError, UsageError
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
-from tests.support.builders_jobs import GENERATE_JOB, put_dataset, put_generated, put_model, put_spec
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_generated, put_model, put_spec
 from tests.support.helpers import MemoryStorage
 from tests.support.specs import asked, completed
 
@@ -57,3 +58,14 @@ def test_evaluation_of_a_job_that_mixes_classes_is_refused() -> None:
     put_spec(storage, GENERATE_JOB, asked(GenerateSpec, added=[{"model": "another"}]).spec)
     with pytest.raises(UsageError, match=f"job {GENERATE_JOB} mixes classes"):
         completed(storage, EvaluateSpec)
+
+
+def test_an_evaluation_is_completed_without_the_weights_of_the_model() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage, model=put_model(storage))
+    storage.write(f"models/{TRAIN_JOB}/{WEIGHTS}", b"garbage")
+    storage.was_read.clear()
+    completed(storage, EvaluateSpec)
+    assert f"models/{TRAIN_JOB}/{DESCRIPTION}" in storage.was_read
+    assert f"models/{TRAIN_JOB}/{WEIGHTS}" not in storage.was_read

@@ -9,6 +9,7 @@ from anomaly_gan.training.memory import MOST_AT_A_TIME
 from infra.errors import NotFoundError, UsageError
 from jobs.kinds import complete
 from jobs.library.maskpools.store import full_name, load_pool_index
+from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.spec.resolve import resolve
 from jobs.spec.resolved import flatten
 from jobs.spec.specs import GenerateSpec
@@ -116,3 +117,17 @@ def test_models_that_do_not_agree_are_not_mixed(mixable: MemoryStorage, added: s
     put_model(mixable, "elsewhere", "other", class_name="hole")
     with pytest.raises(UsageError, match=told):
         completed(mixable, GenerateSpec, model=CRACKS, added=[{"model": added}])
+
+
+@pytest.mark.parametrize("weights", [None, b"garbage"])
+def test_completion_reads_what_the_models_say_of_themselves_and_never_their_weights(
+    mixable: MemoryStorage, weights: bytes | None
+) -> None:
+    for model in (CRACKS, HOLES):
+        mixable.delete(f"models/{model}/{WEIGHTS}")
+        if weights is not None:
+            mixable.write(f"models/{model}/{WEIGHTS}", weights)
+    mixable.was_read.clear()
+    assert completed(mixable, GenerateSpec, model=CRACKS, added=[{"model": HOLES}]).spec.added
+    of_models = [key for key in mixable.was_read if key.startswith("models/")]
+    assert of_models == [f"models/{model}/{DESCRIPTION}" for model in (CRACKS, HOLES)]

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
 from jobs.kinds import complete
-from jobs.library.models.store import import_release, list_models, load_model, publish_model
+from jobs.library.models.store import import_release, load_model, publish_model
 from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
 from jobs.spec.specs import GenerateSpec
@@ -48,15 +47,6 @@ def test_publishing_makes_a_jobs_model_visible_under_its_id(storage: MemoryStora
     publish_model(storage, TRAIN_JOB)
     assert list(storage.objects)[-1] == f"models/{TRAIN_JOB}/model.json"
     assert load_model(storage, TRAIN_JOB, CPU).class_name == "crack"
-
-
-def test_only_whole_models_are_listed(storage: MemoryStorage) -> None:
-    assert list_models(storage) == []
-    put_model(storage, "b")
-    put_model(storage, "a")
-    storage.write("models/half/generator.safetensors", b"")
-    assert [entry.model_id for entry in list_models(storage)] == ["a", "b"]
-    assert json.loads(list_models(storage)[0].description)["class_name"] == "crack"
 
 
 @pytest.mark.parametrize("model_id", ["gone", "half"])
