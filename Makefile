@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SITE := $(VENV)/lib/python3*/site-packages
 
 .PHONY: help install demo test test-slow check lock clean
 
@@ -13,13 +14,17 @@ help:
 	@echo "make check    ruff, mypy --strict, import directions"
 	@echo "make lock     resolve requirements.lock again (needs uv)"
 
+# pip is doubly quiet: it prints errors, but no warnings, which are mostly about the settings of a mirror. Compiling may
+# fail, because some packages carry files for newer Pythons.
 $(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agan needs Python 3.11 or newer")'
 	@echo "installing into $(VENV): about 6 GB, 2 to 5 minutes"
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agan needs Python 3.11 or newer")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -qq -j 2 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') || true  # some packages carry files for newer Pythons
+	@started=$$(date +%s) && \
+	$(PYTHON) -m venv --clear $(VENV) && \
+	$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock && \
+	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable . && \
+	{ PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -qq -j 2 $(SITE) || true; } && \
+	echo "installed in $$(($$(date +%s) - started)) seconds"
 	@touch $@
 
 install: $(STAMP)

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from anomaly_gan.records import Record
 
 
-class Config(BaseModel):
-    """Frozen, and strict about unknown keys and NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Config(Record):
+    """A section of knobs."""
 
 
 class ViewConfig(Config):
@@ -76,15 +76,21 @@ class MaskConfig(Config):
 class ModelConfig(Config):
     """Networks (paper, Secs. 4.2.1 and 4.2.2)."""
 
-    generator: Literal["unet", "resunet", "resnet9"] = Field(
+    generator: Literal["unet", "resunet", "resnet9", "plain_resnet9"] = Field(
         default="unet",
-        description="structure of both generators: the text's, the released trunk with skips, or the released one",
+        description=(
+            "structure of both generators: the text's, the released trunk with skips, the released one, or the same"
+            " without the mask as an input"
+        ),
     )
     generator_widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         default=(64, 128, 256, 384, 384), min_length=2, max_length=8, description="unet: channels of each down step"
     )
     resnet_width: int = Field(
-        default=64, ge=4, le=256, description="resunet, resnet9: channels of the stem; the trunk has four times as many"
+        default=64,
+        ge=4,
+        le=256,
+        description="all but unet: channels of the stem; the trunk has four times as many",
     )
     generator_norm: Literal["batch", "sync", "instance", "group"] = Field(
         default="instance", description="generators' norm; sync is batch norm over the images of all workers"
@@ -139,6 +145,9 @@ class LossConfig(Config):
     lambda_aware: float = Field(default=1.0, ge=0, description="weight of Eq. 7")
     lambda_outside: float = Field(
         default=30.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
+    )
+    lambda_identity: float = Field(
+        default=5.0, ge=0, description="cyclegan: weight of the change of images that are of the wanted domain already"
     )
     aware: Literal["network", "l2_pixels"] = Field(
         default="network", description="Eq. 1 on the aware network's features, or on pixels (ablation of Table 1)"
@@ -208,7 +217,8 @@ class TrainConfig(Config):
     """One training run of one anomaly class."""
 
     preset: Literal["stable", "laptop", "paper"] = Field(default="stable", description="what other values start from")
-    seed: int = Field(default=0, ge=0, description="of weights, order, windows and masks")
+    method: str = Field(default="anomaly_gan", description="how the generators learn: anomaly_gan or cyclegan")
+    seed: int = Field(default=0, ge=0, description="seed for weights, order, windows and masks")
     batch_size: int = Field(default=16, ge=1, description="pairs per step over all ranks")
     total_images: int = Field(default=40_000, ge=1, description="pairs (normal, abnormal) shown in the run")
     log_every_steps: int = Field(default=10, ge=1, description="steps between reports")

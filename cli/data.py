@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from anomaly_gan.formats.reading.readers import READERS
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import Update, emit, note, progress, table, write_file
 from infra.errors import DataError, UsageError
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}."
+
+
 app = typer.Typer(no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="NAME, or NAME@VERSION for one that is not the latest.")]
@@ -25,7 +32,7 @@ NameArgument = Annotated[str, typer.Argument(help="NAME, or NAME@VERSION for one
 def import_(
     source: Annotated[str, typer.Argument(help="Annotated folder: a local path or s3://bucket/prefix.")],
     name: Annotated[str, typer.Option("--name", help="Name of the data set in the store.")],
-    fmt: Annotated[str, typer.Option("--format", help="mvtec, labelme, coco or folder.")],
+    fmt: Annotated[str, typer.Option("--format", help=_either(READERS))],
     resolution: Annotated[
         str, typer.Option("--resolution", help="Side of the square to resize to, or native.")
     ] = "512",
@@ -63,7 +70,7 @@ def import_(
             test_fraction=test_fraction,
             seed=seed,
             max_bad=max_bad,
-            progress=update,
+            on_progress=update,
             settings=settings,
         )
     if groups is None:

@@ -23,14 +23,16 @@ def demo(
 
     Needs no account, no credential, no S3 and no GPU; about 5 minutes on 2 cores.
     """
-    from jobs.demo import DemoPlan, run_demo
+    from jobs.demo import DemoPlan, Stage, run_demo
 
     plan = DemoPlan(folder.resolve(), DEMO_CLASS, TRAIN_IMAGES, GENERATED, DETECTOR_STEPS)
     with progress("demo") as update:
-        for stage in run_demo(plan, keep_cluster=keep_cluster):
+
+        def show(stage: Stage) -> None:
             if stage.headline:
                 note(f"[{stage.number}/{stage.of}] {stage.headline}")
             else:
                 update(stage.done, stage.total, stage.what)
-    report = plan.folder / "report" / "report.html"
+
+        report = run_demo(plan, keep_cluster=keep_cluster, on_progress=show)
     emit({"report": str(report)}, f"report: {report}", as_json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anomaly_gan.formats.writing.formats import ExportFormat
+from anomaly_gan.formats.writing.exporters import EXPORTERS
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import emit, note, progress, table, write_file
 from infra.errors import DataError
@@ -49,7 +49,9 @@ def pull(
 @app.command()
 def export(
     job: GenerateJobArgument,
-    fmt: Annotated[ExportFormat, typer.Option("--format", help="What other tools shall read.")],
+    fmt: Annotated[
+        str, typer.Option("--format", metavar=f"<{'|'.join(EXPORTERS)}>", help="What other tools shall read.")
+    ],
     folder: Annotated[
         Path | None, typer.Option("--output", "-o", help="New local folder.", show_default="./<job>-<format>")
     ] = None,
@@ -68,7 +70,9 @@ def export(
 
     target = folder or Path(f"{job}-{fmt}")
     with progress(f"exporting {job}, shards") as update:
-        done = export_images(open_storage(settings_from(store)), job, fmt, target, kept_only=kept_only, progress=update)
+        done = export_images(
+            open_storage(settings_from(store)), job, fmt, target, kept_only=kept_only, on_progress=update
+        )
     counts = done.counts
     if done.rejected and not kept_only:
         note(f"hint: the quality gate did not keep {done.rejected} of the images; --kept-only leaves them out")

@@ -1,6 +1,6 @@
 """The demo: the same calls that the commands make, on rendered images, one stage after the other."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,13 @@ class Stage:
 STAGES = ("render", "import", "train", "generate", "evaluate")
 
 
-def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
-    """Run all stages; the report is then in folder/report/report.html.
+def run_demo(plan: DemoPlan, *, keep_cluster: bool, on_progress: Callable[[Stage], None]) -> Path:
+    """Run all stages; the path of the report.
+
+    Args:
+        plan: what to make, and where.
+        keep_cluster: leave a head node running that the demo has started.
+        on_progress: called where a stage begins, and then as it goes on.
 
     Raises:
         UsageError: the folder exists and is not empty.
@@ -66,13 +71,13 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
     settings = load_settings({"store": str(plan.folder / "store")}).model_copy(update={"cluster": None})
     had_head = running_head() is not None
     try:
-        yield _stage("render", f"rendering {NORMAL_IMAGES} normal and {ABNORMAL_IMAGES} abnormal images")
+        on_progress(_stage("render", f"rendering {NORMAL_IMAGES} normal and {ABNORMAL_IMAGES} abnormal images"))
         _render(plan)
-        yield _stage("import", f"importing them into the store {settings.store}")
+        on_progress(_stage("import", f"importing them into the store {settings.store}"))
         _import(plan, settings)
-        model = yield from _job(TrainSpec, _train_flags(plan), settings)
+        model = _run_job(TrainSpec, _train_flags(plan), settings, on_progress)
         flags = {"model": model, "count": plan.generated, "resources.cpus_per_worker": 2}
-        generated = yield from _job(GenerateSpec, flags, settings)
+        generated = _run_job(GenerateSpec, flags, settings, on_progress)
         flags = {
             "dataset": DATASET,
             "generated": generated,
@@ -82,8 +87,9 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool) -> Iterator[Stage]:
             "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,
         }
-        evaluation = yield from _job(EvaluateSpec, flags, settings)
+        evaluation = _run_job(EvaluateSpec, flags, settings, on_progress)
         pull(open_storage(settings), evaluation, plan.folder / "report")
+        return plan.folder / "report" / "report.html"
     finally:
         if not (had_head or keep_cluster):
             stop_head()
@@ -124,16 +130,22 @@ def _train_flags(plan: DemoPlan) -> dict[str, object]:
     }
 
 
-def _job(spec: type[JobSpec], flags: dict[str, object], settings: Settings) -> Generator[Stage, None, str]:
-    """Submit a job and follow it; its id is the generator's return value."""
+def _run_job(
+    spec: type[JobSpec], flags: dict[str, object], settings: Settings, on_progress: Callable[[Stage], None]
+) -> str:
+    """Submit a job and follow it to its end; its id. The stage has the name of the job's kind.
+
+    Raises:
+        AganError: the job did not succeed.
+    """
     kind = spec.kind_name()
     resolved = complete(resolve(spec, flags, environ={}), open_storage(settings))
     job_id = submit(resolved, settings, connect(settings))
-    yield _stage(kind, f"{kind} job {job_id}")
+    on_progress(_stage(kind, f"{kind} job {job_id}"))
     for seen in follow(open_storage(settings), job_id):
         if seen.progress is not None and not seen.status.state.is_final:
             progress = seen.progress
-            yield _stage(kind, what=progress.phase, done=progress.done, total=progress.total)
+            on_progress(_stage(kind, what=progress.phase, done=progress.done, total=progress.total))
         if seen.status.state.is_final and seen.status.state is not JobState.SUCCEEDED:
             raise AganError(f"{kind} job {job_id}: {seen.status.state}: {seen.status.error}\n{seen.log}")
     return job_id

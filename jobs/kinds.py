@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
+from anomaly_gan.lists import find
 from anomaly_gan.training.memory_estimate import MemoryEstimate
-from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 from jobs.spec.resolved import ResolvedSpec
@@ -103,9 +103,7 @@ def find_kind(name: str) -> Kind:
     Raises:
         UsageError: there is none; lists those that there are.
     """
-    if name not in KINDS:
-        raise UsageError(f"kind: there is no kind of job {name!r}; there are: {', '.join(KINDS)}")
-    return KINDS[name]
+    return find(KINDS, name, "kind: unknown kind of job")
 
 
 def parse_spec(raw: dict[str, Any]) -> JobSpec:

@@ -3,8 +3,10 @@
 import logging
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve the other tests
 
@@ -15,11 +17,24 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "NO_COLOR", "FORCE_COLOR")
+INTEGRATION = "tests/integration/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest begins first, so that the tests on the other core end with it."""
-    items.sort(key=lambda item: item.path.parent.name != "integration")
+    """What takes longest begins first, so that the tests on the other core end with it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(INTEGRATION))
+
+
+class OneHeadNode(LoadFileScheduling):  # type: ignore[misc]  # which xdist does not describe to mypy
+    """As `--dist loadfile`, but one process runs all integration tests, which share a Ray head node."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return INTEGRATION if nodeid.startswith(INTEGRATION) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook where xdist is switched off
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneHeadNode | None:
+    return OneHeadNode(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,8 +4,8 @@ import torch
 
 from anomaly_gan.benchmarks.measuring import Figures, Told, in_turn, repeated, timed
 from anomaly_gan.config import TrainConfig
-from anomaly_gan.gan.state import autocast
 from anomaly_gan.networks.generator import build_generator
+from anomaly_gan.training.computing import autocast
 
 CALLS = 5
 """In a round."""

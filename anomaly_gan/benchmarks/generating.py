@@ -11,7 +11,8 @@ from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, time
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.generation.gate import learn_gate
-from anomaly_gan.generation.generate import GenerationPlan, generate
+from anomaly_gan.generation.generate import generate
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.samples.sample import encode_sample
 

@@ -7,9 +7,10 @@ import torch
 from anomaly_gan.benchmarks.synthetic import synthetic_source
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.gan.aware_training import random_aware
-from anomaly_gan.gan.state import build_state, check_ranks, join_ranks
+from anomaly_gan.methods import build_method
 from anomaly_gan.ranks import rank, world_size
 from anomaly_gan.training import loop as training
+from anomaly_gan.training.joining import check_ranks, join_ranks
 from anomaly_gan.training.loop import StepReport
 
 
@@ -24,5 +25,5 @@ def windows(
     config = config.model_copy(update={"total_images": steps * count * config.batch_size, **every})
     check_ranks(config, world_size())
     wrap = {"wrap": join_ranks(device)} if world_size() > 1 else {}
-    state = build_state(config, view.size, random_aware(config.seed), device, **wrap)
+    state = build_method(config, view.size, random_aware(config.seed), device, **wrap)
     yield from training.run(state, synthetic_source(config, view, rank(), world_size()))

@@ -6,8 +6,8 @@ from statistics import median
 
 import numpy as np
 
-from anomaly_gan.generation.generate import GenerationPlan
 from anomaly_gan.generation.paste import into_frame
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import Element, cut_elements
 from anomaly_gan.masks.rationality.context import PictureContext, describe_picture
 from anomaly_gan.masks.rationality.habits import axis_deg

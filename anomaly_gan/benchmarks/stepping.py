@@ -6,16 +6,16 @@ from statistics import median
 
 import torch
 
-from anomaly_gan.benchmarks.cyclegan import CycleGAN
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, in_turn, timed
 from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import synthetic_source
-from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.config import ComputeConfig, TrainConfig, ViewConfig
 from anomaly_gan.gan.aware_training import random_aware
-from anomaly_gan.gan.state import TrainState, build_state, check_ranks
+from anomaly_gan.gan.state import TrainState, build_state
 from anomaly_gan.gan.step import train_step
-from anomaly_gan.samples.tensors import to_model_range
+from anomaly_gan.rivals.cyclegan import build_cyclegan
 from anomaly_gan.training.batches import Batch
+from anomaly_gan.training.joining import check_ranks
 
 CYCLEGAN = "CycleGAN"
 AIMS = {"resnet9": "at least 1", "unet": "at least 4"}
@@ -46,9 +46,8 @@ def measure_beside_cyclegan(
         model = config.model.model_copy(update={"generator": name})
         state, batch = _begin(config.model_copy(update={"model": model}), view, device)
         runs[name] = partial(train_step, state, batch)
-    plain = CycleGAN(device, config.model.resnet_width)
-    images = to_model_range(batch.normal_image), to_model_range(batch.abnormal_image)
-    runs = {CYCLEGAN: partial(plain.step, *images), **runs}
+    plain = build_cyclegan(_published(config), view.size, random_aware(config.seed), device)
+    runs = {CYCLEGAN: partial(plain.train_step, batch), **runs}
     seconds = in_turn({name: _second(run, device) for name, run in runs.items()}, repeats, told)
     rounds = {
         name: {"sec": values, "images_per_sec": [config.batch_size / value for value in values]}
@@ -57,6 +56,15 @@ def measure_beside_cyclegan(
     whole = median(seconds[CYCLEGAN])
     ratios = {f"{name} / {CYCLEGAN}": Ratio(whole / median(seconds[name]), aim) for name, aim in AIMS.items()}
     return Figures(rounds, ratios)
+
+
+def _published(config: TrainConfig) -> TrainConfig:
+    """CycleGAN as it was published, but for its pool of earlier images, with as many channels as our generators."""
+    model = {"generator": "plain_resnet9", "upsample": "transposed", "generator_norm": "instance"}
+    channels = {"width_mult": config.model.resnet_width / 64}
+    changed = config.model.model_copy(update={**model, **channels, "blend": False, "gray": False})
+    optim = config.optim.model_copy(update={"ema_decay": 0.0, "weight_decay": 0.0})
+    return config.model_copy(update={"model": changed, "optim": optim, "image_pool": 0, "compute": ComputeConfig()})
 
 
 def _second(run: Callable[[], object], device: torch.device) -> Callable[[], float]:

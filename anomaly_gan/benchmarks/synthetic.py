@@ -18,18 +18,9 @@ PICTURES = 16
 def synthetic_source(config: TrainConfig, view: ViewConfig, rank: int = 0, world_size: int = 1) -> BatchSource:
     """Batches of grey noise with dark spots of 24 to 56 px, decoded and in memory as in a train job."""
     abnormals = [_sample(number, True) for number in range(PICTURES)]
-    return BatchSource(
-        [_sample(number, False) for number in range(PICTURES)],
-        abnormals,
-        build_pool(abnormals, CLASS),
-        view,
-        config.masks,
-        config.seed,
-        config.batch_size,
-        rank,
-        world_size,
-        config.crop.parts,
-    )
+    normals = [_sample(number, False) for number in range(PICTURES)]
+    pool = build_pool(abnormals, CLASS)
+    return BatchSource.of_run(normals, abnormals, pool, view, config, rank=rank, world_size=world_size)
 
 
 @cache

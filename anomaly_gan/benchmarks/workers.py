@@ -18,7 +18,7 @@ import torch.distributed as dist
 from anomaly_gan.benchmarks.looping import windows
 from anomaly_gan.benchmarks.measuring import CPU, Figures, Ratio, Told, in_turn
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.gan.state import check_ranks
+from anomaly_gan.training.joining import check_ranks
 from anomaly_gan.training.loop import StepReport
 
 WORKERS = {"1 worker": 1, "2 workers": 2}

@@ -5,11 +5,18 @@ from typing import Literal
 from pydantic import Field
 
 from anomaly_gan.config import Config
+from anomaly_gan.detectors.detectors import DETECTORS
+
+
+def _listed() -> str:
+    """The detectors, as a description names them."""
+    return ", ".join(f"{name} ({'boxes and masks' if one.has_masks else 'boxes'})" for name, one in DETECTORS.items())
 
 
 class DetectorConfig(Config):
-    """Mask R-CNN and its training; both arms of a comparison use the same one."""
+    """The detector and its training; both arms of a comparison use the same one."""
 
+    name: str = Field(default="mask_rcnn", description=f"what is trained: {_listed()}")
     backbone: Literal["mobilenet_v3_large_fpn", "resnet50_fpn"] = Field(
         default="mobilenet_v3_large_fpn", description="feature network; the first is the one for CPUs"
     )

@@ -63,7 +63,9 @@ def train_detector(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, samples: Sequence[Sample], device: str = "cpu") -> Iterator[Detections]:
+def predict(
+    model: nn.Module, samples: Sequence[Sample], *, has_masks: bool, device: str = "cpu"
+) -> Iterator[Detections]:
     """Yield what the detector finds in each sample, at the image's own size, best first; low scores included."""
     model.to(device).eval()
     for sample in samples:
@@ -71,7 +73,7 @@ def predict(model: nn.Module, samples: Sequence[Sample], device: str = "cpu") ->
         yield Detections(
             boxes=found["boxes"].cpu().numpy(),
             labels=found["labels"].cpu().numpy(),
-            masks=(found["masks"][:, 0] >= MASK_PROBABILITY).to(torch.uint8).cpu().numpy(),
+            masks=(found["masks"][:, 0] >= MASK_PROBABILITY).to(torch.uint8).cpu().numpy() if has_masks else None,
             scores=found["scores"].cpu().numpy(),
         )
 

@@ -1,6 +1,7 @@
 """Contact sheets: pictures in a grid with mask outlines, so that a person can judge a set at one glance."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from infra.errors import UsageError
 
 Color = tuple[int, int, int]
 Tile = tuple[str, NDArray[np.uint8]]
+Entry = TypeVar("Entry")
 
 COLORS: tuple[Color, ...] = (
     (255, 64, 64),
@@ -78,12 +80,23 @@ def sample_tile(sample: Sample, side: int, colors: dict[str, Color], title: str 
     return title or f"{', '.join(sorted(sample.masks)) or 'normal'}: {sample.key}", image
 
 
+def spread_evenly(entries: Sequence[Entry], wanted: int) -> list[Entry]:
+    """At most so many of the entries, from all over them, in their order."""
+    steps = min(wanted, len(entries))
+    return [entries[i * len(entries) // steps] for i in range(steps)]
+
+
 def contact_sheet(tiles: Sequence[Tile], columns: int, tile_px: int) -> NDArray[np.uint8]:
-    """Lay tiles out row by row, each with its label below.
+    """One group of tiles, as `grouped_sheet` draws it, no wider than they need."""
+    return grouped_sheet([tiles], min(columns, len(tiles)), tile_px)
+
+
+def grouped_sheet(groups: Sequence[Sequence[Tile]], columns: int, tile_px: int) -> NDArray[np.uint8]:
+    """Lay tiles out row by row, each with its label below; every group begins a row of its own.
 
     Args:
-        tiles: (label, [H, W] or [H, W, 3] uint8); scaled to fit where needed.
-        columns: tiles of a row.
+        groups: of (label, [H, W] or [H, W, 3] uint8); scaled to fit where needed.
+        columns: tiles of a full row.
         tile_px: side of a tile.
 
     Returns:
@@ -92,19 +105,20 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, tile_px: int) -> NDArray[
     Raises:
         UsageError: no tiles, or no columns.
     """
-    if not tiles or columns < 1:
-        raise UsageError(f"contact sheet: needs at least one tile and one column, got {len(tiles)} and {columns}")
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
+    tiles = sum(map(len, groups))
+    if tiles == 0 or columns < 1:
+        raise UsageError(f"contact sheet: needs at least one tile and one column, got {tiles} and {columns}")
+    rows = [group[start : start + columns] for group in groups for start in range(0, len(group), columns)]
     step_x, step_y = tile_px + GAP_PX, tile_px + LABEL_PX + GAP_PX
-    sheet = Image.new("RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), BACKGROUND)
+    sheet = Image.new("RGB", (columns * step_x + GAP_PX, len(rows) * step_y + GAP_PX), BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_PX)
-    for i, (label, image) in enumerate(tiles):
-        x, y = GAP_PX + i % columns * step_x, GAP_PX + i // columns * step_y
-        fitted = to_rgb(image if max(image.shape[:2]) == tile_px else fit(image, tile_px))
-        height, width = fitted.shape[:2]
-        sheet.paste(Image.fromarray(fitted), (x + (tile_px - width) // 2, y + (tile_px - height) // 2))
-        draw.text((x + 2, y + tile_px + 2), _shortened(label, tile_px - 4, font), fill=TEXT, font=font)
+    for i, row in enumerate(rows):
+        for j, (label, image) in enumerate(row):
+            x, y = GAP_PX + j * step_x, GAP_PX + i * step_y
+            fitted = to_rgb(image if max(image.shape[:2]) == tile_px else fit(image, tile_px))
+            height, width = fitted.shape[:2]
+            sheet.paste(Image.fromarray(fitted), (x + (tile_px - width) // 2, y + (tile_px - height) // 2))
+            draw.text((x + 2, y + tile_px + 2), _shortened(label, tile_px - 4, font), fill=TEXT, font=font)
     return np.array(sheet)
 
 

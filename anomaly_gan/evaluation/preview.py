@@ -11,7 +11,8 @@ from torch import Tensor
 
 from anomaly_gan.config import CropConfig
 from anomaly_gan.drawing.grids import GridRow, sample_grid
-from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
+from anomaly_gan.generation.generate import Generated, generate
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.metrics.kernel import kernel_distance, spread
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.crops import crop, mask_boxes

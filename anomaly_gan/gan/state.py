@@ -1,28 +1,24 @@
-"""What a training run changes: networks, optimisers, averaged weights, image pools; and what does not fit together."""
+"""What a run of Anomaly-GAN changes: networks, optimisers, averaged weights, image pools."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint as recomputed
 
-from anomaly_gan.config import ComputeConfig, OptimConfig, TrainConfig
+from anomaly_gan.config import ComputeConfig, TrainConfig
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.generator import Generator, build_generator, check_view, make_generator
 from anomaly_gan.networks.spectral import SpectralNorm
+from anomaly_gan.training.computing import autocast, lay_out, statistics_kept, translate
 from anomaly_gan.training.image_pool import ImagePool
-from infra.errors import UsageError
+from anomaly_gan.training.joining import Wrap, alone
+from anomaly_gan.training.optimization import adamw
 
 DOMAINS = ("abnl", "norm")
-
-Wrap = Callable[[nn.Module], nn.Module]
 
 
 class Fakes(NamedTuple):
@@ -56,10 +52,10 @@ class GeneratorPass(nn.Module):
         self._compute = compute
 
     def forward(self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor) -> Fakes:
-        fake_abnormal = self._translate(self.norm2abnl, normal, expert_mask)
-        cycled_normal = self._translate(self.abnl2norm, fake_abnormal, expert_mask)
-        fake_normal = self._translate(self.abnl2norm, abnormal, prior_mask)
-        cycled_abnormal = self._translate(self.norm2abnl, fake_normal, prior_mask)
+        fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
+        cycled_normal = translate(self.abnl2norm, fake_abnormal, expert_mask, self._compute)
+        fake_normal = translate(self.abnl2norm, abnormal, prior_mask, self._compute)
+        cycled_abnormal = translate(self.norm2abnl, fake_normal, prior_mask, self._compute)
         return Fakes(fake_abnormal, cycled_normal, fake_normal, cycled_abnormal)
 
     @torch.no_grad()
@@ -68,19 +64,8 @@ class GeneratorPass(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(fake_abnormal, fake_normal) alone, without gradient and without a trace in running statistics."""
         with statistics_kept(self):
-            return self._translate(self.norm2abnl, normal, expert_mask), self._translate(
-                self.abnl2norm, abnormal, prior_mask
-            )
-
-    def _translate(self, net: Generator, image: Tensor, mask: Tensor) -> Tensor:
-        with autocast(image.device, self._compute):
-            if self._compute.recompute and torch.is_grad_enabled():
-                translated: Tensor = recomputed(
-                    net, image, mask, use_reentrant=False, context_fn=partial(_recompute_contexts, net)
-                )
-            else:
-                translated = net(image, mask)
-        return translated.float()
+            fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
+            return fake_abnormal, translate(self.abnl2norm, abnormal, prior_mask, self._compute)
 
 
 class DiscriminatorPass(nn.Module):
@@ -121,45 +106,14 @@ class DiscriminatorPass(nn.Module):
         return logits.float()
 
 
-def autocast(device: torch.device, compute: ComputeConfig) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=compute.precision == "bf16")
-
-
-def precision_warning(compute: ComputeConfig, device: torch.device) -> str | None:
-    """A sentence where bf16 is computed without instructions for it: steps were seen to take many times as long."""
-    if compute.precision == "fp32" or device.type != "cpu":
-        return None
-    known = torch.cpu.get_capabilities()
-    if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-        return None
-    return "train.compute.precision: this CPU has no bf16 instructions, which makes bf16 far slower; use fp32"
-
-
-def _recompute_contexts(net: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), statistics_kept(net)
-
-
-@contextmanager
-def statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Within it a forward pass leaves running means and variances as they are."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-
 @contextmanager
 def power_iterated(module: nn.Module, *, now: bool) -> Iterator[None]:
     """Within it a forward pass improves the spectral norms' estimates, or takes them as they are."""
     norms = [part for part in module.modules() if isinstance(part, SpectralNorm)]
     iterations = [norm.iterations for norm in norms]
-    for norm in norms:
-        norm.iterations *= now
+    if not now:
+        for norm in norms:
+            norm.iterations = 0
     try:
         yield
     finally:
@@ -184,10 +138,6 @@ class TrainState:
     device: torch.device
     step: int = 0
 
-    @property
-    def nimg(self) -> int:
-        return self.step * self.config.batch_size
-
     def features(self, crop: Tensor) -> list[Tensor]:
         """The aware network's taps on [N, 3, 64, 64] in [-1, 1]."""
         with autocast(crop.device, self.config.compute):
@@ -196,7 +146,7 @@ class TrainState:
 
 
 def build_state(
-    config: TrainConfig, resolution: int, aware: AwareNetwork, device: torch.device, wrap: Wrap = lambda m: m
+    config: TrainConfig, resolution: int, aware: AwareNetwork, device: torch.device, wrap: Wrap = alone
 ) -> TrainState:
     """Networks with weights of `config.seed`, their optimisers, on `device`.
 
@@ -217,10 +167,7 @@ def build_state(
     discriminators = DiscriminatorPass(resolution, config)
     g_ema = make_generator(config.model)
     g_ema.load_state_dict(generators.norm2abnl.state_dict())
-    layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
-    if (device.type, layout) != ("cpu", torch.contiguous_format):  # else they are there; fake tensors cannot be moved
-        for module in (generators, discriminators, g_ema, aware):
-            module.to(device).to(memory_format=layout)
+    lay_out((generators, discriminators, g_ema, aware), device, config.compute)
     if config.compute.compile:
         for network in (*pair, *discriminators.nets.values(), aware):
             network.compile()
@@ -231,8 +178,8 @@ def build_state(
         discriminators,
         aware.frozen(),
         g_ema.eval().requires_grad_(False),
-        _adamw(generators, optim, optim.lr_g),
-        _adamw(discriminators, optim, optim.lr_d),
+        adamw(generators, optim, optim.lr_g),
+        adamw(discriminators, optim, optim.lr_d),
         wrap(generators),
         wrap(discriminators),
         {
@@ -241,53 +188,3 @@ def build_state(
         },
         device,
     )
-
-
-def join_ranks(device: torch.device) -> Wrap:
-    """DDP where several ranks train together.
-
-    It leaves buffers alone: rank 0's batch statistics must not replace those of the others, and to send them between
-    two forward passes before one backward pass raised in some versions of torch (pytorch issue 175024).
-    """
-
-    def wrap(module: nn.Module) -> nn.Module:
-        device_ids = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=device_ids, forward_sync_buffers=False)
-
-    return wrap
-
-
-def gradients_joined(module: nn.Module, *, now: bool) -> AbstractContextManager[None]:
-    """Within it a backward pass joins the ranks' gradients, or leaves that to a later one."""
-    if now or not isinstance(module, DistributedDataParallel):
-        return nullcontext()
-    unjoined: AbstractContextManager[None] = module.no_sync()
-    return unjoined
-
-
-def _adamw(module: nn.Module, optim: OptimConfig, rate: float) -> torch.optim.AdamW:
-    betas = (optim.beta1, optim.beta2)
-    return torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=optim.weight_decay, fused=True)
-
-
-def check_ranks(config: TrainConfig, world_size: int) -> None:
-    """Refuse a batch that the ranks cannot share.
-
-    Raises:
-        UsageError: batch_size is no multiple of workers times parts, or batch norm would see one image.
-    """
-    accumulate = config.compute.accumulate
-    shares = world_size * accumulate
-    share, rest = divmod(config.batch_size, shares)
-    if rest:
-        by = f"{world_size} workers" + (f" in {accumulate} parts each" if accumulate > 1 else "")
-        raise UsageError(
-            f"train.batch_size: {config.batch_size} pairs cannot be shared by {by}; use a multiple of {shares}"
-        )
-    norms = (config.model.generator_norm, config.model.discriminator_norm)
-    joined = world_size if "batch" not in norms else 1
-    if ("batch" in norms or "sync" in norms) and share * joined < 2:
-        raise UsageError(
-            f"train.batch_size: batch norm needs 2 pairs per worker and part, got {share};"
-            " raise batch_size, lower workers or train.compute.accumulate, or use instance and spectral norm"
-        )

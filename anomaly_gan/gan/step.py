@@ -4,37 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from anomaly_gan.config import LossConfig, TrainConfig
 from anomaly_gan.gan import losses
-from anomaly_gan.gan.state import Fakes, Seen, TrainState, gradients_joined, power_iterated
+from anomaly_gan.gan.state import Fakes, Seen, TrainState, power_iterated
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training.augmentation import augment
 from anomaly_gan.training.batches import Batch
+from anomaly_gan.training.joining import gradients_joined
+from anomaly_gan.training.optimization import add_terms, gradient_norm, update_average
 
-EMA_WARMUP_STEPS = 10
 D_REAL, D_FAKE, G_FAKE = range(3)
-"""What an image is looked at for; each look has its own augmentation."""
+"""Why the discriminators look at an image: as real, as generated, or to teach the generators.
 
-TERMS = {
-    "d1": "Eq. 2, both domains",
-    "d2": "Eq. 3, both domains",
-    "d1_abnl": "Eq. 2 of the discriminator of abnormal images",
-    "d1_norm": "Eq. 2 of the discriminator of normal images",
-    "d2_abnl": "Eq. 3 of the discriminator of abnormal images",
-    "d2_norm": "Eq. 3 of the discriminator of normal images",
-    "grad_d": "norm of the discriminators' gradient",
-    "adv_d1": "generators against D1, both domains",
-    "adv_d2": "generators against D2, both domains, before lambda_1",
-    "cycle": "Eq. 6",
-    "aware": "Eq. 7; 0 where lambda_aware is 0",
-    "outside": "L1 change outside the mask, both domains",
-    "grad_g": "norm of the generators' gradient",
-}
-"""In the order of a step: one that is not finite spoils those after it."""
+Each look has an augmentation of its own."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +62,17 @@ def train_step(state: TrainState, batch: Batch) -> dict[str, Tensor]:
     a time, so its fakes are made again for the generators.
 
     Returns:
-        Unweighted terms, scalars [], named as in `TERMS`.
+        Unweighted terms, scalars [], named as in `AnomalyGan.terms`.
     """
     shares = [_share(part) for part in batch.split(state.config.compute.accumulate)]
+    # both cycles, G(x, m), H(G(x, m), m), H(y, n), G(H(y, n), n): normal x, abnormal y, their masks m and n
     fakes: Fakes | None = state.generators_joined(*shares[0].inputs()) if len(shares) == 1 else None
-    terms = _discriminator_update(state, shares, fakes) | _generator_update(state, shares, fakes)
-    _update_ema(state)
+    # D1 and D2 of both domains, on fakes without gradient
+    terms = _discriminator_update(state, shares, fakes)
+    # G and H, against the discriminators that have just been updated
+    terms |= _generator_update(state, shares, fakes)
+    # the averaged G, which will generate
+    update_average(state.g_ema, state.generators.norm2abnl, state.config.optim.ema_decay, state.step)
     return terms
 
 
@@ -109,13 +99,14 @@ def _discriminator_update(state: TrainState, shares: Sequence[Share], fakes: Fak
         else:
             made = state.generators.first_pass(*share.inputs())
         with (
+            # ranks exchange gradients once a step, and spectral norms are improved once, however many the parts
             gradients_joined(state.discriminators_joined, now=share is shares[-1]),
             power_iterated(state.discriminators, now=share is shares[0]),
         ):
             terms = _discriminator_terms(state, share, *made)
             ((terms["d1"] + terms["d2"]) / len(shares)).backward()  # type: ignore[no-untyped-call]
-        _add(total, terms, len(shares))
-    total["grad_d"] = _gradient_norm(state.discriminators)
+        add_terms(total, terms, len(shares))
+    total["grad_d"] = gradient_norm(state.discriminators)
     state.optim_d.step()
     return total
 
@@ -124,6 +115,7 @@ def _discriminator_terms(
     state: TrainState, share: Share, fake_abnormal: Tensor, fake_normal: Tensor
 ) -> dict[str, Tensor]:
     weights, positions = state.config.loss, share.positions
+    # some fakes are replaced by earlier ones, which bring their masks and so their boxes along
     shown_abnl = state.image_pools["abnl"].exchange(fake_abnormal, share.expert, positions)
     shown_norm = state.image_pools["norm"].exchange(fake_normal, share.prior, positions)
     logits = state.discriminators_joined(
@@ -143,7 +135,7 @@ def _discriminator_terms(
 
 def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes | None) -> dict[str, Tensor]:
     state.optim_g.zero_grad(set_to_none=True)
-    state.discriminators.requires_grad_(False)
+    state.discriminators.requires_grad_(False)  # they judge, and learn nothing from it
     total: dict[str, Tensor] = {}
     for share in shares:
         with (
@@ -152,8 +144,8 @@ def _generator_update(state: TrainState, shares: Sequence[Share], fakes: Fakes |
         ):
             terms = _generator_terms(state, share, fakes or state.generators_joined(*share.inputs()))
             (_objective(terms, state.config.loss) / len(shares)).backward()  # type: ignore[no-untyped-call]
-        _add(total, terms, len(shares))
-    total["grad_g"] = _gradient_norm(state.generators)
+        add_terms(total, terms, len(shares))
+    total["grad_g"] = gradient_norm(state.generators)
     state.optim_g.step()
     state.discriminators.requires_grad_(True)
     return total
@@ -176,6 +168,7 @@ def _generator_terms(state: TrainState, share: Share, fakes: Fakes) -> dict[str,
     fake_abnl = _look(state, fakes.fake_abnormal, share.expert, share.positions, G_FAKE)
     fake_norm = _look(state, fakes.fake_normal, share.prior, share.positions, G_FAKE)
     judge, weights = state.discriminators.judge, state.config.loss
+    # the aware term compares contents, so it sees the fakes before augmentation
     plain_norm, plain_abnl = fake_norm, fake_abnl
     if state.config.augment.probability:
         plain_norm = see(fakes.fake_normal, share.prior, state.config)
@@ -202,38 +195,19 @@ def _look(state: TrainState, image: Tensor, parts: Tensor, positions: Sequence[i
 def _aware_term(state: TrainState, share: Share, fake_norm: Seen, fake_abnl: Seen) -> Tensor:
     """Eq. 7; both domains' crops side by side, so that the aware network runs once for real and once for generated.
 
-    It does not run at all where the term weighs 0, which then is told as 0.
+    It does not run at all where the term weighs 0, and the term is then 0.
     """
     config = state.config
     if config.loss.lambda_aware == 0:
         return fake_norm.view.new_zeros(())
     real_norm, real_abnl = see(share.normal, share.expert, config), see(share.abnormal, share.prior, config)
+    # [2 N], 0 where an image of the pair has no mask and so no crop to compare; K boxes an image: [2 N * K]
     weight = torch.cat([fake_norm.has_mask * real_norm.has_mask, fake_abnl.has_mask * real_abnl.has_mask])
     weight = weight.repeat_interleave(config.crop.parts)
-    real = torch.cat([real_norm.crop, real_abnl.crop])[:, :3]
+    real = torch.cat([real_norm.crop, real_abnl.crop])[:, :3]  # [2 N * K, 3, 64, 64], without the mask's plane
     fake = torch.cat([fake_norm.crop, fake_abnl.crop])[:, :3]
     if config.loss.aware == "l2_pixels":
         return 2 * losses.loss_pixels(fake, real, weight)
     with torch.no_grad():
         real_features = state.features(real)
     return 2 * losses.loss_semantic(state.features(fake), real_features, weight, config.loss.aware_norm)
-
-
-def _add(total: dict[str, Tensor], terms: dict[str, Tensor], count: int) -> None:
-    for name, term in terms.items():
-        total[name] = total.get(name, 0) + term.detach() / count
-
-
-def _gradient_norm(module: nn.Module) -> Tensor:
-    """The L2 norm over all parameters, a scalar []; not finite as soon as one gradient is not."""
-    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
-
-
-def _update_ema(state: TrainState) -> None:
-    """Average the weights; early steps count more, so that the random start is soon forgotten."""
-    decay = min(state.config.optim.ema_decay, (1 + state.step) / (EMA_WARMUP_STEPS + state.step))
-    current = state.generators.norm2abnl
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average(list(state.g_ema.parameters()), list(current.parameters()), 0)
-    for kept, buffer in zip(state.g_ema.buffers(), current.buffers(), strict=True):
-        kept.copy_(buffer)

@@ -1,9 +1,8 @@
-"""Snapshot + normal images + mask pool -> synthetic samples; each a pure function of (plan, index)."""
+"""Plan + generator -> synthetic samples with exact masks, kept or planned anew by the gate."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -11,154 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.generation.gate import QualityGate, Verdict
-from anomaly_gan.generation.light import Light, draw_light, relight
-from anomaly_gan.generation.mix import laid_onto
-from anomaly_gan.generation.paste import centred, into_frame, paste
-from anomaly_gan.masks.placing.parts import PlacementError
-from anomaly_gan.masks.placing.planning import MaskPlanner, PlannedMask
+from anomaly_gan.generation.gate import Verdict
+from anomaly_gan.generation.light import relight
+from anomaly_gan.generation.paste import into_frame, paste
+from anomaly_gan.generation.plan import GenerationPlan, PlannedImage
 from anomaly_gan.masks.pool.pool import MaskPool
-from anomaly_gan.masks.pool.severity import Severity, contrast, gain_for
+from anomaly_gan.masks.pool.severity import contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.samples.provenance import anomalies, joined, noted
 from anomaly_gan.samples.sample import Sample, from_planes, to_planes
 from anomaly_gan.samples.tensors import to_model_range, to_uint8
-from infra.errors import DataError
 
 KEY_DIGITS = 8
-MAX_PLANS = 16
-"""Of one try, each with another picture, elements and places, until one has room."""
-
-
-@dataclass(frozen=True)
-class GenerationPlan:
-    """What decides every image, before any network runs.
-
-    Attributes:
-        normals: the training split's normal samples, in the index's order.
-        pool: elements of the class to generate.
-        gate: what decides whether a sample is kept; None = the first try is taken.
-        layer: 0 begins with normal pictures; a higher one adds to what others made of them, by chance of its own.
-    """
-
-    normals: Sequence[Sample]
-    pool: MaskPool
-    view: ViewConfig
-    masks: MaskConfig
-    config: GenerationConfig
-    gate: QualityGate | None = None
-    layer: int = 0
-
-    def planned(self, index: int, attempt: int = 0, onto: Sample | None = None) -> "PlannedImage":
-        """The view, the mask, the light and how strong the anomaly is to be, of one try of an index.
-
-        Where a picture has no room for what was drawn, the try is planned anew with the next sub-seed.
-
-        Args:
-            onto: what other plans made of the index so far; None = begin with a normal picture.
-
-        Raises:
-            DataError: no picture or no place takes an element; names what and why.
-        """
-        for number in range(MAX_PLANS - 1):
-            with suppress(PlacementError):
-                return self._planned(index, attempt, number, onto)
-        return self._planned(index, attempt, MAX_PLANS - 1, onto)
-
-    def _planned(self, index: int, attempt: int, number: int, onto: Sample | None) -> "PlannedImage":
-        which = (
-            [attempt, number, self.layer] if self.layer else [attempt, number] if number else [attempt] * (attempt > 0)
-        )
-        rng = np.random.default_rng([self.config.seed, index, *which])
-        if onto is None:
-            normal = self.fitting[int(rng.integers(len(self.fitting)))]
-        else:
-            normal = self._by_key[onto.meta["normal"]]
-        mask = self._mask(normal, onto, rng)
-        wanted = None
-        if self.masks.contrast != "any":
-            wanted = float(rng.uniform(*self.severity.limits("contrast", self.masks.contrast)))
-        light = draw_light(self.config.light, rng)
-        return PlannedImage(index, attempt, normal, onto, mask, wanted, light, number)
-
-    def _mask(self, normal: Sample, onto: Sample | None, rng: np.random.Generator) -> PlannedMask:
-        """Clear of what is there already."""
-        for _ in range(self.masks.tries):
-            mask = self._planner.plan(normal, rng)
-            if self.in_frames:
-                mask = centred(mask, normal)
-            laid = mask if onto is None else laid_onto(mask, onto, self.config.feather_px)
-            if laid is not None:
-                return laid
-        raise PlacementError(
-            f"mask pool: no place for class {self.pool.class_name} beside the other anomalies of picture {normal.key}"
-            f" in {self.masks.tries} tries; mix fewer classes, or lower masks.max_parts or masks.scale_max"
-        )
-
-    @property
-    def in_frames(self) -> bool:
-        """Whether samples are whole pictures of which a window was changed."""
-        return self.config.output == "frame" and self.view.kind == "window"
-
-    @cached_property
-    def severity(self) -> Severity:
-        if self.pool.severity is None:
-            raise DataError(
-                f"mask pool: knows no real contrasts of class {self.pool.class_name}; leave contrast at any"
-            )
-        return self.pool.severity
-
-    @cached_property
-    def _by_key(self) -> dict[str, Sample]:
-        return {normal.key: normal for normal in self.normals}
-
-    @cached_property
-    def fitting(self) -> Sequence[Sample]:
-        """The normal pictures that it can begin with.
-
-        Raises:
-            DataError: there is none.
-        """
-        fitting, size = self._planner.fitting(self.normals), self.view.size
-        if not self.in_frames:
-            return fitting
-        large = [normal for normal in fitting if min(normal.image.shape[:2]) >= size]
-        if not large:
-            raise DataError(
-                f"generation.output frame: all {len(fitting)} normal pictures are smaller than the window of"
-                f" {size} px; set generation.output=view"
-            )
-        return large
-
-    @cached_property
-    def _planner(self) -> MaskPlanner:
-        return MaskPlanner(self.pool, self.view, self.masks)
-
-
-@dataclass(frozen=True)
-class PlannedImage:
-    """One try of an image before the generator.
-
-    Attributes:
-        attempt: 0 first.
-        normal: the picture that it begins with.
-        onto: what was made of it so far; None = nothing.
-        mask: the view of it, and where the anomaly is to be.
-        contrast: grey levels that the anomaly is to stand out by; None = as generated.
-        light: what the finished picture is lit by; None = as it is.
-        unplaced: plans before this one that had no room.
-    """
-
-    index: int
-    attempt: int
-    normal: Sample
-    onto: Sample | None
-    mask: PlannedMask
-    contrast: float | None
-    light: Light | None
-    unplaced: int
 
 
 @dataclass(frozen=True)
@@ -210,6 +74,7 @@ def generate(
     quality = plan.config.quality
     tries: dict[int, list[Generated]] = {index: [] for index in indices}
     for attempt in range(quality.tries if plan.gate else 1):
+        # only those that lack kept tries go through the generator again
         wanting = [index for index, made in tries.items() if sum(one.is_kept for one in made) < quality.best_of]
         if not wanting:
             break
@@ -245,21 +110,43 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
 def _make(
     plan: GenerationPlan, planned: Sequence[PlannedImage], generator: Generator, turn: AbstractContextManager[Any]
 ) -> list[Generated]:
+    views, masks = [one.mask.view.image for one in planned], [one.mask.mask for one in planned]
+    raw = draw(generator, views, masks, turn)
+    return [_finished(plan, *each) for each in zip(planned, raw, strict=True)]
+
+
+def draw(
+    generator: Generator,
+    views: Sequence[NDArray[np.uint8]],
+    masks: Sequence[NDArray[np.uint8]],
+    turn: AbstractContextManager[Any],
+) -> list[NDArray[np.uint8]]:
+    """What the generator makes of these views in one forward pass, before pasting.
+
+    Args:
+        views: [H, W] or [H, W, 3] uint8 each, of one size that the generator takes.
+        masks: [H, W] uint8 {0, 1} each.
+        turn: held during the forward pass.
+
+    Returns:
+        An image of its view's shape for each.
+    """
     device = next(generator.parameters()).device
-    images = torch.from_numpy(np.stack([to_planes(one.mask.view.image) for one in planned])).to(device)
-    masks = torch.from_numpy(np.stack([one.mask.mask for one in planned])[:, None]).to(device)
+    images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W]
+    where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W]
     with turn, torch.inference_mode():
-        raw_planes = to_uint8(generator(to_model_range(images), masks.float())).cpu().numpy()
-    return [_finished(plan, *each) for each in zip(planned, raw_planes, strict=True)]
+        planes = to_uint8(generator(to_model_range(images), where.float())).cpu().numpy()
+    return [from_planes(each, gray=view.ndim == 2) for each, view in zip(planes, views, strict=True)]
 
 
-def _finished(plan: GenerationPlan, planned: PlannedImage, planes: NDArray[np.uint8]) -> Generated:
+def _finished(plan: GenerationPlan, planned: PlannedImage, raw: NDArray[np.uint8]) -> Generated:
     view, mask = planned.mask.view, planned.mask.mask
-    raw = from_planes(planes, gray=view.image.ndim == 2)
+    # beyond the feather every pixel is the normal picture's, whatever the generator did there
     gain, pasted = 1.0, paste(view.image, raw, mask, plan.config.feather_px)
     if planned.contrast is not None:
         gain = gain_for(view.image, pasted, mask, planned.contrast)
         pasted = paste(view.image, raw, mask, plan.config.feather_px, gain)
+    # measured in the view, where the generator worked; delivered as the view or within its whole picture
     change = measure(view.image, raw, pasted, mask, plan.config.feather_px)
     image, its_mask = _delivered(plan, planned, pasted)
     meta = {

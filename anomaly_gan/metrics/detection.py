@@ -9,8 +9,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from anomaly_gan.records import Record
 from infra.errors import DataError
 
 
@@ -30,41 +30,48 @@ class Instances:
 
 
 @dataclass(frozen=True)
-class Detections(Instances):
-    """What a detector found in one image: `Instances` with scores [n], 0..1."""
+class Detections:
+    """What a detector found in one image.
 
+    Attributes:
+        boxes: as those of `Instances`.
+        labels: as those of `Instances`.
+        masks: as those of `Instances`; None where the detector finds boxes alone.
+        scores: [n] float32, 0..1.
+    """
+
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.uint8] | None
     scores: NDArray[np.float32]
 
 
-class ClassScores(BaseModel):
-    """Scores of one class, 0..1; None where the test set has no instance of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ClassScores(Record):
+    """Scores of one class, 0..1; None where the test set has no instance of it, or the detector finds no masks."""
 
     box_ap: float | None
     box_ap50: float | None
-    mask_ap: float | None
-    mask_ap50: float | None
-    iou: float | None
+    mask_ap: float | None = None
+    mask_ap50: float | None = None
+    iou: float | None = None
     instances: int
 
 
-class DetectionScores(BaseModel):
+class DetectionScores(Record):
     """Scores of one detector on one test set, 0..1, means over the classes the test set has.
 
     Attributes:
         box_ap: COCO average precision, mean over IoU 0.50:0.05:0.95, 101 recall points, 100 detections.
+        mask_ap: the same of masks; None, as all scores of masks, where the detector finds boxes alone.
         miou: mean of the classes' IoU, see `pixel_iou`.
         images: test images; with `instances` the size of the evidence.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     box_ap: float
     box_ap50: float
-    mask_ap: float
-    mask_ap50: float
-    miou: float
+    mask_ap: float | None = None
+    mask_ap50: float | None = None
+    miou: float | None = None
     per_class: dict[str, ClassScores]
     images: int
     instances: int
@@ -92,18 +99,8 @@ def detection_scores(
     counts = np.bincount(np.concatenate([[0], *(each.labels for each in targets)]), minlength=len(classes) + 1)[1:]
     if not counts.any():
         raise DataError("the test images have no annotated anomaly; detection scores need at least one")
-    truth, found = _coco(predictions, targets, classes)
-    box_ap, box_ap50 = _average_precision(truth, found, "bbox")
-    mask_ap, mask_ap50 = _average_precision(truth, found, "segm")
-    ious = pixel_iou(predictions, targets, len(classes), score_threshold)
+    columns = _class_scores(predictions, targets, classes, score_threshold)
     present = counts > 0
-    columns = {
-        "box_ap": box_ap,
-        "box_ap50": box_ap50,
-        "mask_ap": mask_ap,
-        "mask_ap50": mask_ap50,
-        "iou": ious,
-    }
     means = {column: fmean(values[present]) for column, values in columns.items()}
     per_class = {
         name: ClassScores(
@@ -113,7 +110,7 @@ def detection_scores(
         for i, name in enumerate(classes)
     }
     return DetectionScores(
-        miou=means.pop("iou"),
+        miou=means.pop("iou", None),
         **means,
         per_class=per_class,
         images=len(targets),
@@ -121,10 +118,30 @@ def detection_scores(
     )
 
 
+def _class_scores(
+    predictions: Sequence[Detections], targets: Sequence[Instances], classes: Sequence[str], score_threshold: float
+) -> dict[str, NDArray[np.float64]]:
+    """Score -> [K]; those of masks are missing where the detector finds boxes alone."""
+    truth, found = _coco(predictions, targets, classes)
+    box_ap, box_ap50 = _average_precision(truth, found, "bbox")
+    if any(each.masks is None for each in predictions):
+        return {"box_ap": box_ap, "box_ap50": box_ap50}
+    mask_ap, mask_ap50 = _average_precision(truth, found, "segm")
+    return {
+        "box_ap": box_ap,
+        "box_ap50": box_ap50,
+        "mask_ap": mask_ap,
+        "mask_ap50": mask_ap50,
+        "iou": pixel_iou(predictions, targets, len(classes), score_threshold),
+    }
+
+
 def pixel_iou(
     predictions: Sequence[Detections], targets: Sequence[Instances], n_classes: int, score_threshold: float
 ) -> NDArray[np.float64]:
     """IoU of every class over the pixels of the whole test set (paper, Eq. 11, taken class by class).
+
+    All predictions have masks.
 
     P_ij counts pixels of class i predicted as j; class i scores P_ii / (sum_j P_ij + sum_j P_ji - P_ii), with
     both sums over all test images. A pixel is predicted as the class of the highest-scoring detection of at
@@ -137,6 +154,7 @@ def pixel_iou(
     intersection = np.zeros(n_classes)
     union = np.zeros(n_classes)
     for found, truth in zip(predictions, targets, strict=True):
+        assert found.masks is not None
         predicted = np.zeros(truth.masks.shape[1:], np.int64)
         for i in np.argsort(found.scores, kind="stable"):
             if found.scores[i] >= score_threshold:
@@ -173,19 +191,17 @@ def _coco(predictions: Sequence[Detections], targets: Sequence[Instances], class
     return truth, truth.loadRes(found)
 
 
-def _records(image: int, instances: Instances) -> list[dict[str, Any]]:
-    records = []
-    for box, label, mask in zip(instances.boxes, instances.labels, instances.masks, strict=True):
+def _records(image: int, instances: Instances | Detections) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    for i, (box, label) in enumerate(zip(instances.boxes, instances.labels, strict=True)):
         x1, y1, x2, y2 = (float(value) for value in box)
-        records.append(
-            {
-                "image_id": image,
-                "category_id": int(label),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": float(np.count_nonzero(mask)),
-                "segmentation": rle.encode(np.asfortranarray(mask, dtype=np.uint8)),
-            }
-        )
+        record = {"image_id": image, "category_id": int(label), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+        if instances.masks is None:
+            records.append(record | {"area": (x2 - x1) * (y2 - y1)})
+        else:
+            mask = instances.masks[i]
+            encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+            records.append(record | {"area": float(np.count_nonzero(mask)), "segmentation": encoded})
     return records
 
 

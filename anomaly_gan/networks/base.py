@@ -23,6 +23,8 @@ class Generator(nn.Module, ABC):
     """G_norm2abnl or H_abnl2norm: a network, and how its planes become an image.
 
     Attributes:
+        sees_mask: whether the mask is an input; a blending generator is held to it all the same.
+        in_channels: planes of the input.
         planes: that the network draws: 1 where the config says `gray`, else 3; with `blend` the opacity before them.
         blend_init: factor of the last layer's first weights with which a blending generator begins close to the
             identity.
@@ -35,7 +37,9 @@ class Generator(nn.Module, ABC):
         content = 1 if config.gray else 3
         self.planes = content + 1 if config.blend else content
         self.reach_px = config.reach_px
-        self.detail = nn.Conv2d(IN_CHANNELS, self.planes, 3, padding=1, bias=False) if config.blend else None
+        self.sees_mask = config.generator != "plain_resnet9"
+        self.in_channels = IN_CHANNELS if self.sees_mask else IN_CHANNELS - 1
+        self.detail = nn.Conv2d(self.in_channels, self.planes, 3, padding=1, bias=False) if config.blend else None
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Translate `image` where `mask` says so.
@@ -47,7 +51,7 @@ class Generator(nn.Module, ABC):
         Returns:
             [N, 3, H, W] float32 in [-1, 1]; three equal planes where the config says `gray` and the image has them.
         """
-        seen = torch.cat([image, mask], 1)
+        seen = torch.cat([image, mask], 1) if self.sees_mask else image
         drawn = self.draw(seen)
         if self.detail is None:
             return drawn.float().tanh().expand(-1, 3, -1, -1)
@@ -61,7 +65,7 @@ class Generator(nn.Module, ABC):
         """The planes before tanh and sigmoid.
 
         Args:
-            seen: [N, 4, H, W], image and mask.
+            seen: [N, in_channels, H, W]: the image, and the mask where the generator sees it.
 
         Returns:
             [N, planes, H, W].

@@ -40,3 +40,8 @@ def pick(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -
         if state[key].shape != tensor.shape:
             raise DataError(f"{name}: {key} has shape {tuple(state[key].shape)}, expected {tuple(tensor.shape)}")
     return {key: state[key] for key in wanted}
+
+
+def first_line(err: Exception) -> str:
+    """What an error of a library says of a file, in one line."""
+    return next(iter(str(err).splitlines()), type(err).__name__)

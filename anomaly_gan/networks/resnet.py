@@ -7,7 +7,7 @@ The layout, and so the names of the weights, are those of pytorch-CycleGAN's gen
 from torch import Tensor, nn
 
 from anomaly_gan.config import ModelConfig
-from anomaly_gan.networks.base import IN_CHANNELS, Generator
+from anomaly_gan.networks.base import Generator
 from anomaly_gan.networks.norms import Norm, norm2d
 from anomaly_gan.networks.upsampling import ResizeConv
 
@@ -50,10 +50,11 @@ def _up(kind: str, in_channels: int, out_channels: int) -> nn.Module:
 
 
 class ResNetGenerator(Generator):
-    """`resnet9`, and `resunet`: the same layers and additive skips from the stem and the first down step.
+    """`resnet9`; `resunet`: the same layers and additive skips from the stem and the first down step; `plain_resnet9`:
+    without the mask as an input, as CycleGAN has it.
 
-    With the default width, batch norm, colour and no blend both have 11,391,811 parameters, and 163 tensors in the
-    state dict. With `upsample="transposed"` the names of these are the released ones: model.1.weight ... model.26.bias.
+    With the default width, batch norm, colour and no blend the first two have 11,391,811 parameters, and 163 tensors in
+    the state dict. With `upsample="transposed"` their names are the released ones: model.1.weight ... model.26.bias.
     """
 
     blend_init = 0.02  # the 7x7 head sums 3136 values, three times as many as the U-Net's
@@ -62,7 +63,7 @@ class ResNetGenerator(Generator):
         super().__init__(config)
         self.has_skips = config.generator == "resunet"
         width, norm = config.resnet_width, config.generator_norm
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(IN_CHANNELS, width, 7)]
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(self.in_channels, width, 7)]
         layers += [norm2d(norm, width), nn.ReLU()]
         for before, after in ((width, 2 * width), (2 * width, 4 * width)):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), norm2d(norm, after), nn.ReLU()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.drawing.charts import Point, line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri, page_template
@@ -134,15 +135,17 @@ def render_report(data: ReportData) -> str:
 
     All text is escaped; the page says of every section that is left away why it is.
     """
+    compared = data.detectors if isinstance(data.detectors, DetectorComparison) else None
     return page_template(__package__, "report.html.j2").render(
         data=data,
         present=lambda section: not isinstance(section, Absent),
-        headline=headline(data.detectors) if isinstance(data.detectors, DetectorComparison) else None,
+        headline=None if compared is None else headline(compared),
         grid=[] if isinstance(data.rows, Absent) else list(_pictures(data.rows)),
         change_white=CHANGE_WHITE,
         measures=[] if isinstance(data.measures, Absent) else list(_measure_rows(data.measures)),
         lpips_notes=LPIPS_NOTES,
-        detector_rows=(list(_detector_rows(data.detectors)) if isinstance(data.detectors, DetectorComparison) else []),
+        detector=None if compared is None else find_detector(compared.config.name),
+        detector_rows=[] if compared is None else list(_detector_rows(compared)),
         charts=[] if isinstance(data.charts, Absent) else list(_charts(data.charts)),
         percent=_percent,
     )

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import IMAGE_MEMBER, META_MEMBER, Sample
 
 NORMAL = "normal"
@@ -16,11 +17,7 @@ Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class VersionedModel(Frozen):
+class VersionedModel(Record):
     """An index that its own content names; it has a field `version`."""
 
     def content_digest(self) -> str:
@@ -31,7 +28,7 @@ class VersionedModel(Frozen):
         return self.model_copy(update={"version": self.content_digest()})
 
 
-class SampleEntry(Frozen):
+class SampleEntry(Record):
     """One sample.
 
     Attributes:
@@ -64,14 +61,14 @@ class SampleEntry(Frozen):
         return not self.classes
 
 
-class ShardEntry(Frozen):
+class ShardEntry(Record):
     name: str
     sha256: str
     size_bytes: int
     samples: int
 
 
-class SkippedEntry(Frozen):
+class SkippedEntry(Record):
     """A bad item that the import went on without."""
 
     path: str

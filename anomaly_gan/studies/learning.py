@@ -9,9 +9,9 @@ import torch
 from anomaly_gan.config import GenerationConfig, TrainConfig, ViewConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.gan.aware_training import train_aware
-from anomaly_gan.gan.state import build_state
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool
+from anomaly_gan.methods import build_method
 from anomaly_gan.metrics.mask_change import MaskChange, MeasureSummary, summarise
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.training import loop
@@ -72,26 +72,17 @@ def run_study(
         images: generated images that are measured.
         watch: sees every report of the run.
     """
-    source = BatchSource(
-        data.normals,
-        data.abnormals,
-        data.pool,
-        view,
-        config.masks,
-        config.seed,
-        config.batch_size,
-        parts=config.crop.parts,
-    )
+    source = BatchSource.of_run(data.normals, data.abnormals, data.pool, view, config)
     learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
-    state = build_state(config, view.size, learnt.network, device)
+    method = build_method(config, view.size, learnt.network, device)
     plan = GenerationPlan(data.held_out, data.pool, view, config.masks, GenerationConfig(seed=config.seed))
-    previewer = Previewer(plan, source, state.aware, config.crop, images)
-    untrained = previewer.draw(state.g_ema)
+    previewer = Previewer(plan, source, learnt.network, config.crop, images)
+    untrained = previewer.draw(method.generator)
     started = perf_counter()
-    for report in loop.run(state, source):
+    for report in loop.run(method, source):
         watch(report)
     seconds = perf_counter() - started
-    trained = previewer.draw(state.g_ema)
+    trained = previewer.draw(method.generator)
     return Study(
         config.seed,
         config.total_steps,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.config import MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.masks.placing.planning import MaskPlanner
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.networks.crops import number_parts
@@ -61,7 +61,7 @@ class BatchSource:
     Attributes:
         normals, abnormals: the training split; abnormals all carry `pool.class_name`.
         batch_size: pairs over all ranks; a multiple of world_size.
-        parts: how many parts of a mask are told apart, largest first.
+        parts: how many parts of a mask have a number of their own, largest first.
     """
 
     normals: Sequence[Sample]
@@ -75,6 +75,32 @@ class BatchSource:
     world_size: int = 1
     parts: int = 1
 
+    @classmethod
+    def of_run(
+        cls,
+        normals: Sequence[Sample],
+        abnormals: Sequence[Sample],
+        pool: MaskPool,
+        view: ViewConfig,
+        config: TrainConfig,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> "BatchSource":
+        """The batches that a rank sees in the run of a config; the attributes say what the arguments are."""
+        return cls(
+            normals,
+            abnormals,
+            pool,
+            view,
+            config.masks,
+            config.seed,
+            config.batch_size,
+            rank,
+            world_size,
+            config.crop.parts,
+        )
+
     def __post_init__(self) -> None:
         if not self.normals or not self.abnormals:
             missing = "normal image" if not self.normals else f"image of class {self.pool.class_name}"
@@ -83,6 +109,7 @@ class BatchSource:
     def batch(self, step: int) -> Batch:
         """The pairs that this rank sees at a step (0, 1, ...)."""
         first = step * self.batch_size
+        # ranks take turns, so that any number of them together sees the same global batch
         positions = tuple(range(first + self.rank, first + self.batch_size, self.world_size))
         normal, expert, abnormal, prior = zip(*map(self.pair, positions), strict=True)
         return Batch(_images(normal), self._masks(expert), _images(abnormal), self._masks(prior), positions)
@@ -93,6 +120,7 @@ class BatchSource:
         rng = np.random.default_rng([self.seed, PAIR_STREAM, position])
         normal = self._fitting[self._shuffled(len(self._fitting), NORMAL_STREAM, position)]
         abnormal = self.abnormals[self._shuffled(len(self.abnormals), ABNORMAL_STREAM, position)]
+        # the draws of a pair are in a fixed order: mask and view of the normal picture, its flips, view, flips
         planned = self._planner.plan(normal, rng, like_real=True)
         normal = _flipped(Sample(normal.key, planned.view.image, {name: planned.mask}), rng)
         abnormal = _flipped(take_view(abnormal, self.view, rng, name), rng)
@@ -110,6 +138,7 @@ class BatchSource:
         return torch.from_numpy(np.stack([number_parts(mask, self.parts) for mask in masks])[:, None])
 
     def _shuffled(self, count: int, stream: int, position: int) -> int:
+        """Index of the image at a position of the run; each epoch shows every image once, in an order of its own."""
         epoch, offset = divmod(position, count)
         order = np.random.default_rng([self.seed, stream, epoch]).permutation(count)
         return int(order[offset])

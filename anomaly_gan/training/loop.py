@@ -13,11 +13,11 @@ from torch import Tensor
 
 from anomaly_gan import ranks
 from anomaly_gan.config import TrainConfig
-from anomaly_gan.gan.state import TrainState, precision_warning
-from anomaly_gan.gan.step import TERMS, train_step
 from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.computing import precision_warning
 from anomaly_gan.training.health import HealthWatch
 from anomaly_gan.training.memory_use import MemoryUse, MemoryWatch
+from anomaly_gan.training.method import Method
 from infra.errors import TrainingError
 
 
@@ -26,7 +26,7 @@ class StepReport:
     """What happened since the last report.
 
     Attributes:
-        losses: unweighted terms, means over the steps and over all ranks; names as in `TERMS`.
+        losses: unweighted terms, means over the steps and over all ranks; named as in the method's `terms`.
         images_per_sec: pairs shown per second over all ranks.
         data_wait: share of the time in which this rank waited for its batches, 0..1.
         warnings: sentences for a person.
@@ -56,12 +56,12 @@ def learning_rate_factor(config: TrainConfig, step: int) -> float:
 
 
 def run(
-    state: TrainState,
+    method: Method,
     source: BatchSource,
     should_stop: Callable[[], bool] = lambda: False,
     memory: MemoryWatch | None = None,
 ) -> Iterator[StepReport]:
-    """Train from `state.step` to the end, reporting whenever something is due; all ranks report alike.
+    """Train from `method.step` to the end, reporting whenever something is due; all ranks report alike.
 
     Args:
         should_stop: asked after every step; as soon as one rank's says so, all ranks report a checkpoint and end.
@@ -70,31 +70,36 @@ def run(
     Raises:
         TrainingError: the first term that is not finite, with its name, step and rank.
     """
-    config, health = state.config, HealthWatch(state.config.loss)
-    warning = precision_warning(config.compute, state.device)
+    config, health = method.config, HealthWatch(method.watched)
+    warning = precision_warning(config.compute, method.device)
     with ThreadPoolExecutor(1) as loader:
         window = _Window()
-        ahead = loader.submit(source.batch, state.step)
-        while state.step < config.total_steps:
+        ahead = loader.submit(source.batch, method.step)
+        while method.step < config.total_steps:
             fetched = time.perf_counter()
             batch = ahead.result()
             window.waited_sec += time.perf_counter() - fetched
-            if state.step + 1 < config.total_steps:
-                ahead = loader.submit(source.batch, state.step + 1)
-            factor = learning_rate_factor(config, state.step)
-            state.optim_g.param_groups[0]["lr"] = config.optim.lr_g * factor
-            state.optim_d.param_groups[0]["lr"] = config.optim.lr_d * factor
-            terms = train_step(state, batch.to(state.device))
-            window.terms.append(torch.stack([terms[name] for name in TERMS]))
-            state.step += 1
-            is_stopped = ranks.anyone(should_stop()) and state.step < config.total_steps
-            if is_stopped or is_due(config, state.step):
-                report = _report(state, window, health, factor, is_stopped=is_stopped)
-                report = report if memory is None else replace(report, memory=memory.compare(state))
+            if method.step + 1 < config.total_steps:
+                ahead = loader.submit(source.batch, method.step + 1)
+            factor = learning_rate_factor(config, method.step)
+            _set_learning_rates(method, factor)
+            terms = method.train_step(batch.to(method.device))
+            window.terms.append(torch.stack([terms[name] for name in method.terms]))
+            method.step += 1
+            is_stopped = ranks.anyone(should_stop()) and method.step < config.total_steps
+            if is_stopped or is_due(config, method.step):
+                report = _report(method, window, health, factor, is_stopped=is_stopped)
+                report = report if memory is None else replace(report, memory=memory.compare(method))
                 yield _warned(report, warning)
                 window, memory, warning = _Window(), None, None
             if is_stopped:
                 return
+
+
+def _set_learning_rates(method: Method, factor: float) -> None:
+    for optimizer, rate in method.learning_rates.items():
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
 
 
 def is_due(config: TrainConfig, step: int) -> bool:
@@ -116,25 +121,25 @@ class _Window:
         self.terms: list[Tensor] = []
 
 
-def _report(state: TrainState, window: _Window, health: HealthWatch, factor: float, *, is_stopped: bool) -> StepReport:
-    config, count = state.config, len(window.terms)
-    first = state.step - count + 1
+def _report(method: Method, window: _Window, health: HealthWatch, factor: float, *, is_stopped: bool) -> StepReport:
+    config, count = method.config, len(window.terms)
+    first = method.step - count + 1
     everyone = ranks.gather(torch.stack(window.terms).tolist())
-    _refuse_not_finite(everyone, first, config.batch_size)
+    _refuse_not_finite(everyone, list(method.terms), first, config.batch_size)
     means = ([fmean(term) for term in zip(*rows, strict=True)] for rows in zip(*everyone, strict=True))
-    rows = [dict(zip(TERMS, values, strict=True)) for values in means]
+    rows = [dict(zip(method.terms, values, strict=True)) for values in means]
     seconds = time.perf_counter() - window.started
     return StepReport(
-        state.step,
+        method.step,
         config.total_steps,
-        state.nimg,
-        {name: fmean(row[name] for row in rows) for name in TERMS},
+        method.nimg,
+        {name: fmean(row[name] for row in rows) for name in method.terms},
         count * config.batch_size / seconds,
         window.waited_sec / seconds,
         factor,
         tuple(told for step, row in enumerate(rows, first) for told in health.look(step, row)),
-        is_sample=_is_multiple(config, state.step, config.sample_every_steps),
-        is_checkpoint=is_stopped or _is_multiple(config, state.step, config.checkpoint_every_steps),
+        is_sample=_is_multiple(config, method.step, config.sample_every_steps),
+        is_checkpoint=is_stopped or _is_multiple(config, method.step, config.checkpoint_every_steps),
         is_stopped=is_stopped,
     )
 
@@ -145,11 +150,13 @@ def _warned(report: StepReport, *more: str | None) -> StepReport:
     return replace(report, warnings=(*(warning for warning in told if warning), *report.warnings))
 
 
-def _refuse_not_finite(everyone: Sequence[Sequence[Sequence[float]]], first_step: int, batch_size: int) -> None:
+def _refuse_not_finite(
+    everyone: Sequence[Sequence[Sequence[float]]], names: Sequence[str], first_step: int, batch_size: int
+) -> None:
     """All ranks raise the same sentence: a loss of one rank makes every rank's gradient not finite.
 
     Args:
-        everyone: for each rank the terms of each step, in the order of `TERMS`.
+        everyone: for each rank the terms of each step, in the order of `names`.
     """
     found = [
         (step, order, rank, value)
@@ -161,6 +168,6 @@ def _refuse_not_finite(everyone: Sequence[Sequence[Sequence[float]]], first_step
     if found:
         step, order, rank, value = min(found, key=operator.itemgetter(0, 1, 2))
         raise TrainingError(
-            f"{list(TERMS)[order]} is {value} at step {step} (nimg={(step - 1) * batch_size}), rank {rank};"
+            f"{names[order]} is {value} at step {step} (nimg={(step - 1) * batch_size}), rank {rank};"
             " lower the learning rates or choose another seed, and submit it again"
         )

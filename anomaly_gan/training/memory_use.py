@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from anomaly_gan.gan.state import TrainState
 from anomaly_gan.training.memory_estimate import MemoryEstimate
+from anomaly_gan.training.method import Method
 
 TOLERANCE = 0.2
 """Of the estimate, by which a GPU's peak may differ without a warning."""
@@ -59,8 +59,8 @@ class MemoryWatch:
         self._is_exact = device.type == "cuda"
         self._peak = peak or (_gpu_peak(device) if self._is_exact else _process_growth())
 
-    def compare(self, state: TrainState) -> MemoryUse:
-        pools = (pool.histories.values() for pool in state.image_pools.values())
+    def compare(self, method: Method) -> MemoryUse:
+        pools = (pool.histories.values() for pool in method.image_pools.values())
         held = sum(kept.nbytes for histories in pools for pairs in histories for pair in pairs for kept in pair)
         return MemoryUse(self._estimate.peak - self._estimate.image_pools + held, self._peak(), self._is_exact)
 

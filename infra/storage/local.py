@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import NotFoundError, StorageError
+from infra.settings import Settings
 from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
@@ -115,3 +116,8 @@ class LocalStorage:
 
     def url(self, key: str) -> str:
         return str(self._path(key))
+
+
+def open_folder(uri: str, settings: Settings) -> LocalStorage:
+    """The store below a path; the settings say nothing of folders."""
+    return LocalStorage(Path(uri))

@@ -1,30 +1,62 @@
 """The list of stores, by the scheme of their URI; each is imported only when it is opened."""
 
-from pathlib import Path
+from dataclasses import dataclass
+from pkgutil import resolve_name
 
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 
 
+@dataclass(frozen=True)
+class Store:
+    """One kind of store.
+
+    Attributes:
+        form: how a user writes its URI.
+        opened_by: "module:name" of what makes a `Storage` from its URI and the settings.
+        is_local: only processes of one machine can reach it.
+    """
+
+    form: str
+    opened_by: str
+    is_local: bool
+
+    def open(self, uri: str, settings: Settings) -> Storage:
+        storage: Storage = resolve_name(self.opened_by)(uri, settings)
+        return storage
+
+
+STORES: dict[str, Store] = {
+    "s3://": Store("s3://bucket/prefix", "infra.storage.s3:S3Storage", is_local=False),
+    "": Store("a local folder", "infra.storage.local:open_folder", is_local=True),
+}
+"""Scheme, with its separator -> store; a path has neither."""
+
+
 def is_local(uri: str) -> bool:
-    """Whether only processes of one machine can reach the store."""
-    return not uri.startswith("s3://")
+    """Whether only processes of one machine can reach the store.
+
+    Raises:
+        UsageError: the URI has a scheme that no store has.
+    """
+    return _store(uri).is_local
 
 
 def open_storage(settings: Settings) -> Storage:
     """The store that the settings name.
 
     Raises:
-        UsageError: no store is set, or its URI has a scheme that is neither s3 nor a folder.
+        UsageError: no store is set, or its URI has a scheme that no store has.
     """
     uri = settings.require_store()
-    if uri.startswith("s3://"):
-        from infra.storage.s3 import S3Storage
+    return _store(uri).open(uri, settings)
 
-        return S3Storage(uri, settings)
-    if "://" in uri:
-        raise UsageError(f"store {uri!r}: unknown scheme; use s3://bucket/prefix or a local folder")
-    from infra.storage.local import LocalStorage
 
-    return LocalStorage(Path(uri))
+def _store(uri: str) -> Store:
+    scheme, separator, _ = uri.partition("://")
+    store = STORES.get(scheme + separator if separator else "")
+    if store is None:
+        known = " or ".join(store.form for store in STORES.values())
+        raise UsageError(f"store {uri!r}: unknown scheme; use {known}")
+    return store

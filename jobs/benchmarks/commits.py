@@ -12,12 +12,12 @@ import numpy as np
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, Told, timed
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.generation.description import ModelDescription
+from anomaly_gan.generation.model_files import DESCRIPTION
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.storage.local import LocalStorage
 from infra.storage.shards import write_shard
 from jobs.benchmarks.driver import JOB, MODEL, PER_TASK, SUMS, Driven, context_of, drive_resumed, drive_undisturbed
 from jobs.generate.task_plan import plan_of
-from jobs.library.models.files import DESCRIPTION
 from jobs.record.status import job_key
 from jobs.tasks.commits import commit, open_plan
 
@@ -65,7 +65,7 @@ def _commit_all(root: Path, tasks: int) -> tuple[float, Counter[str]]:
     LocalStorage(root).write(f"models/{MODEL}/{DESCRIPTION}", model.to_bytes())
     context, storage = context_of(root, tasks)
     data = _shard()
-    open_plan(storage, JOB, plan_of(context, [WEIGHTS_SHA256]))
+    open_plan(storage, JOB, plan_of(context.spec, [WEIGHTS_SHA256]))
 
     def commit_each() -> None:
         for task in range(tasks):

@@ -2,7 +2,7 @@
 
 from anomaly_gan.benchmarks.placing import PlaceFigures, measure_planned, measure_real
 from anomaly_gan.config import GenerationConfig
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index, load_samples

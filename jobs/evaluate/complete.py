@@ -1,5 +1,6 @@
 """An evaluate job's spec and the store: the data set's version, and whether it fits the images that are evaluated."""
 
+from anomaly_gan.detectors.detectors import find_detector
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
@@ -13,6 +14,7 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> ResolvedSpec[EvaluateSpec]:
     """As `jobs.kinds.complete`."""
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
+    find_detector(spec.detector.name)
     load_manifest(storage, spec.generated)
     made_by = load_spec_of(GenerateSpec, storage, spec.generated, f"generated: job {spec.generated}")
     if made_by.added:

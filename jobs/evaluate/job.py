@@ -9,15 +9,15 @@ import ray
 import torch
 
 from anomaly_gan.drawing.grids import sample_grid
-from anomaly_gan.evaluation.comparison import DetectorComparison, compare_detectors
+from anomaly_gan.evaluation.comparison import ArmProgress, DetectorComparison, compare_detectors
 from anomaly_gan.evaluation.preview import to_row
 from anomaly_gan.generation.generate import Generated, generate
+from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.evaluation import Absent, MeasureTable, render_report
 from anomaly_gan.samples.sample import encode_png
-from anomaly_gan.training.checkpoint import Snapshot
 from jobs.evaluate.report_facts import report_data
 from jobs.evaluate.sets import DetectorData, load_detector_data
 from jobs.library.models.store import load_model
@@ -110,7 +110,15 @@ def _perceptual(context: JobContext[EvaluateSpec], data: DetectorData, device: s
 def _compare(
     context: JobContext[EvaluateSpec], data: DetectorData, spec: EvaluateSpec, device: str, reporter: ProgressReporter
 ) -> DetectorComparison:
-    steps = compare_detectors(
+    def report(progress: ArmProgress) -> None:
+        done = progress.step + (0 if progress.arm == "real" else progress.steps)
+        values = {"detector_loss": progress.loss}
+        phase = f"detector on {progress.arm}"
+        reporter.update(phase, done, 2 * progress.steps, "steps", values=values)
+        if progress.step % 20 == 0:
+            print(f"{phase}: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
+
+    return compare_detectors(
         real_train=data.real_train,
         generated=data.generated,
         real_test=data.real_test,
@@ -118,13 +126,5 @@ def _compare(
         config=spec.detector,
         device=device,
         weights_folder=Path(context.settings.weights) if context.settings.weights else None,
+        on_progress=report,
     )
-    for step in steps:
-        if isinstance(step, DetectorComparison):
-            return step
-        done = step.step + (0 if step.arm == "real" else step.steps)
-        values = {"detector_loss": step.loss}
-        reporter.update(f"detector on {step.arm}", done, 2 * step.steps, "steps", values=values)
-        if step.step % 20 == 0:
-            print(f"detector on {step.arm}: step {step.step}/{step.steps}, loss {step.loss:.3f}", flush=True)
-    raise AssertionError("compare_detectors ends with a comparison")

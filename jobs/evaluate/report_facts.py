@@ -8,9 +8,10 @@ import torch
 
 from anomaly_gan.drawing.grids import GridRow
 from anomaly_gan.evaluation.comparison import DetectorComparison
+from anomaly_gan.generation.snapshot import Snapshot
+from anomaly_gan.methods import find_method
 from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting
-from anomaly_gan.training.checkpoint import Snapshot
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
 from jobs.record.context import JobContext
@@ -49,13 +50,13 @@ def report_data(
         measures=measures,
         lpips=lpips,
         detectors=comparison,
-        charts=_charts(context.storage, model_id),
+        charts=_charts(context.storage, model_id, snapshot.config.method),
         settings=_settings(context.storage, model_id),
         provenance={"torch": torch.__version__, "python": platform.python_version(), "store": context.storage.uri},
     )
 
 
-def _charts(storage: Storage, model_id: str) -> list[Chart] | Absent:
+def _charts(storage: Storage, model_id: str, method: str) -> list[Chart] | Absent:
     """Losses and speed of the training; absent for a model that came from elsewhere."""
     try:
         history = json.loads(storage.read(job_key(model_id, "out/history.json")))
@@ -63,11 +64,9 @@ def _charts(storage: Storage, model_id: str) -> list[Chart] | Absent:
         return Absent("the training job's history is not in this store")
     if not history:
         return Absent("the training job reported nothing")
-    names = history[0]["losses"]
-    losses = {name: [(row["step"], row["losses"][name]) for row in history] for name in names}
-    adversarial = {name: losses[name] for name in ("d1", "d2", "adv_d1", "adv_d2")}
-    others = {name: losses[name] for name in ("cycle", "aware", "outside")}
-    return [Chart("adversarial terms", adversarial), Chart("cycle, aware and outside terms", others)]
+    curves = {name: [(row["step"], row["losses"][name]) for row in history] for name in history[0]["losses"]}
+    charts = find_method(method).form.charts
+    return [Chart(title, {name: curves[name] for name in names}) for title, names in charts.items()]
 
 
 def _settings(storage: Storage, model_id: str) -> list[Setting] | Absent:

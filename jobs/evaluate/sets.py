@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.samples.sample import Sample, decode_sample
 from anomaly_gan.samples.views import take_view
-from anomaly_gan.training.checkpoint import Snapshot
 from infra.storage.protocol import Storage
 from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.library.datasets.store import load_index, load_samples

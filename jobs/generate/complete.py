@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from anomaly_gan.generation.description import ModelDescription
-from anomaly_gan.training.memory import images_within
+from anomaly_gan.generation.memory import images_within
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index

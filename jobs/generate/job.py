@@ -42,7 +42,7 @@ def generate(context: JobContext[GenerateSpec]) -> None:
     storage, job_id = context.storage, context.job_id
     spec = context.spec
     models = [spec.model, *(one.model for one in spec.added)]
-    plan = open_plan(storage, job_id, plan_of(context, [model_digest(storage, one) for one in models]))
+    plan = open_plan(storage, job_id, plan_of(context.spec, [model_digest(storage, one) for one in models]))
     ledger = Ledger(plan.tasks, read_commits(storage, job_id, sorted(committed(storage, job_id))))
     for _ in range(ROUNDS):
         for task in take_back_broken(storage, job_id, ledger):

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from anomaly_gan.config import LightConfig
-from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
+from anomaly_gan.generation.generate import Generated, generate
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.samples.instances import part_boxes
 from anomaly_gan.samples.provenance import anomalies, noted

@@ -36,7 +36,7 @@ class ShardMaker:
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         self._layers = load_layers(context.storage, self.spec, _device(self.spec))
-        self.tasks = plan_of(context, [layer.made_by["model_sha256"] for layer in self._layers])
+        self.tasks = plan_of(context.spec, [layer.made_by["model_sha256"] for layer in self._layers])
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""

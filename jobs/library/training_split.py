@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation.gate import learn_gate
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import MaskPool, build_pool
 from anomaly_gan.samples.sample import Sample
 from infra.storage.protocol import Storage

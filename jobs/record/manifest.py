@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from anomaly_gan.records import Record
 from infra.errors import DataError, NotFoundError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
@@ -13,15 +14,13 @@ SCHEMA_VERSION = 1
 ANEW = "make it anew with `agan jobs retry {}`"
 
 
-class Output(BaseModel):
+class Output(Record):
     """One result.
 
     Attributes:
         name: what readers call it, relative to jobs/<id>/out/.
         stored: where it is, relative to jobs/<id>/; None = below out/ under its name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     size_bytes: int
@@ -32,9 +31,7 @@ class Output(BaseModel):
         return job_key(job_id, self.stored or f"out/{self.name}")
 
 
-class Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class Manifest(Record):
     schema_version: int = SCHEMA_VERSION
     job_id: str
     outputs: tuple[Output, ...]

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from anomaly_gan.records import Record
 from infra.errors import DataError, ExitCode, NotFoundError
 from infra.storage.protocol import Storage
 
@@ -56,14 +57,12 @@ EXIT_CODES = {
 }
 
 
-class JobStatus(BaseModel):
+class JobStatus(Record):
     """status.json; times are seconds since 1970.
 
     Attributes:
         attempt: 1, and one more each time that the job is resumed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
     job_id: str
@@ -93,10 +92,10 @@ class JobStatus(BaseModel):
         return self.changed(state=state, finished_at=time.time(), error=error)
 
 
-class JobProgress(BaseModel):
+class JobProgress(Record):
     """progress.json; a value may be nan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
 
     phase: str
     done: int
@@ -104,7 +103,7 @@ class JobProgress(BaseModel):
     unit: str
     images_per_sec: float | None = None
     eta_sec: float | None = None
-    values: dict[str, float] = {}
+    values: dict[str, float] = Field(default_factory=dict)
     updated_at: float
 
 

@@ -1,20 +1,17 @@
 """The images of a generate job as files that other tools read."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomaly_gan.formats.writing.exporters import Counts, export_samples
-from anomaly_gan.formats.writing.formats import ExportFormat
+from anomaly_gan.formats.writing.export import Counts, export_samples
+from anomaly_gan.progress import Progress, unreported
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample
 from infra.errors import DataError, UsageError
 from infra.storage.protocol import Storage
 from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.record.status import load_status
-
-Progress = Callable[[int, int], None]
-"""Called with (shards done, shards)."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,11 @@ class Exported:
 def export(
     storage: Storage,
     job_id: str,
-    fmt: ExportFormat,
+    fmt: str,
     folder: Path,
     *,
     kept_only: bool = False,
-    progress: Progress = lambda done, total: None,
+    on_progress: Progress = unreported,
 ) -> Exported:
     """Write the images of a job to a new folder, which appears when it is complete.
 
@@ -42,11 +39,11 @@ def export(
         fmt: a key of `exporters.EXPORTERS`.
         folder: must not be there yet.
         kept_only: leave out what the quality gate did not keep.
-        progress: told after each shard.
+        on_progress: called after each shard.
 
     Raises:
         NotFoundError: no such job, or it has not succeeded.
-        UsageError: it is no generate job, or the folder is there already or cannot be written.
+        UsageError: it is no generate job, there is no such format, or the folder is there already or cannot be written.
         DataError: a shard differs from the manifest, or no image is kept.
     """
     kind = load_status(storage, job_id).kind
@@ -62,7 +59,7 @@ def export(
                 seen[is_kept(sample)] += 1
                 if is_kept(sample) or not kept_only:
                     yield sample, members[IMAGE_MEMBER]
-            progress(done, len(shards))
+            on_progress(done, len(shards))
         if kept_only and not seen[True]:
             raise DataError(
                 f"job {job_id}: none of its {seen[False]} images is kept by the quality gate; leave --kept-only away"

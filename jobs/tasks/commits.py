@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from anomaly_gan.records import Record
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
@@ -30,11 +31,7 @@ READ_AT_A_TIME = 1024
 PARTS = "out/parts/"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskPlan(_Frozen):
+class TaskPlan(Record):
     """How `count` items, 0 to count - 1, are cut into tasks.
 
     Attributes:
@@ -47,8 +44,8 @@ class TaskPlan(_Frozen):
     digest: str
     count: int = Field(ge=1)
     per_task: int = Field(ge=1)
-    models_sha256: list[str] = []
-    versions: dict[str, str] = {}
+    models_sha256: list[str] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @property
     def tasks(self) -> int:
@@ -58,7 +55,7 @@ class TaskPlan(_Frozen):
         return range(task * self.per_task, min((task + 1) * self.per_task, self.count))
 
 
-class TaskCommit(_Frozen):
+class TaskCommit(Record):
     """The attempt of a task that counts.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 from typing import Any, TypeVar
 
-from anomaly_gan.gan.state import check_ranks
 from anomaly_gan.networks.generator import check_view
+from anomaly_gan.training.joining import check_ranks
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index

@@ -12,14 +12,15 @@ import torch
 import torch.distributed
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
-from torch import nn
 
-from anomaly_gan.gan.state import TrainState, build_state, join_ranks
+from anomaly_gan.methods import build_method
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.training import checkpoint, loop
 from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.joining import alone, join_ranks
 from anomaly_gan.training.loop import StepReport
 from anomaly_gan.training.memory_use import MemoryWatch
+from anomaly_gan.training.method import Method
 from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
 from jobs.library.models.store import publish_model
@@ -105,28 +106,19 @@ def _train_rank(context: JobContext[TrainSpec]) -> None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
     split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool)
-    source = BatchSource(
-        split.normals,
-        split.abnormals,
-        split.pool,
-        spec.view,
-        spec.train.masks,
-        spec.train.seed,
-        spec.train.batch_size,
-        rank,
-        world_size,
-        spec.train.crop.parts,
+    source = BatchSource.of_run(
+        split.normals, split.abnormals, split.pool, spec.view, spec.train, rank=rank, world_size=world_size
     )
     aware, aware_weights = _aware(context, source, device)
-    wrap = join_ranks(device) if world_size > 1 else _alone
+    wrap = join_ranks(device) if world_size > 1 else alone
     estimate = load_memory_estimate(context.storage, context.job_id)
     memory = MemoryWatch(estimate, device) if estimate else None
-    state = build_state(spec.train, spec.view.size, aware, device, wrap)
+    method = build_method(spec.train, spec.view.size, aware, device, wrap)
     checkpoints = _checkpoints(context.storage, context.job_id)
-    _resume(state, context)
-    observer = _observer(context, split, source, state, checkpoints, aware_weights) if rank == 0 else None
-    for report in _named(loop.run(state, source, StopNotice(), memory), checkpoints):
-        image_pools = checkpoint.gather_image_pools(state) if report.is_checkpoint else {}
+    _resume(method, context)
+    observer = _observer(context, split, source, method, aware, checkpoints, aware_weights) if rank == 0 else None
+    for report in _named(loop.run(method, source, StopNotice(), memory), checkpoints):
+        image_pools = checkpoint.gather_image_pools(method) if report.is_checkpoint else {}
         if observer is not None:
             observer.observe(report, image_pools)
         if report.is_checkpoint:
@@ -136,10 +128,6 @@ def _train_rank(context: JobContext[TrainSpec]) -> None:
             end_stopped(report.step)
     if observer is not None:
         observer.finish()
-
-
-def _alone(module: nn.Module) -> nn.Module:
-    return module
 
 
 def _checkpoints(storage: Storage, job_id: str) -> CheckpointStore:
@@ -187,7 +175,7 @@ def _never_made() -> tuple[AwareNetwork, str]:
     raise TrainingError("aware network: rank 0 has not left it in the store")
 
 
-def _resume(state: TrainState, context: JobContext[TrainSpec]) -> None:
+def _resume(method: Method, context: JobContext[TrainSpec]) -> None:
     """Go on from the job's own last checkpoint, or from that of the job it is to continue."""
     own, continued = context.job_id, context.spec.resume
     for job_id in (own, continued) if continued else (own,):
@@ -197,7 +185,7 @@ def _resume(state: TrainState, context: JobContext[TrainSpec]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "checkpoint.pt"
                 checkpoints.load(step, path)
-                checkpoint.restore(state, path, f"checkpoint of step {step} of job {job_id}")
+                checkpoint.restore(method, path, f"checkpoint of step {step} of job {job_id}")
             print(f"resumed from the checkpoint of step {step}" + (f" of job {job_id}" if job_id != own else ""))
             return
 
@@ -206,7 +194,8 @@ def _observer(
     context: JobContext[TrainSpec],
     split: TrainingSplit,
     source: BatchSource,
-    state: TrainState,
+    method: Method,
+    aware: AwareNetwork,
     checkpoints: CheckpointStore,
     aware_weights: str,
 ) -> TrainObserver:
@@ -220,4 +209,4 @@ def _observer(
         "abnormal_images": len(split.abnormals),
         "world_size": source.world_size,
     }
-    return TrainObserver(context, split, source, state, checkpoints, record)
+    return TrainObserver(context, split, source, method, aware, checkpoints, record)

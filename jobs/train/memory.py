@@ -1,6 +1,6 @@
 """What one worker of a training takes, said before the job starts."""
 
-from anomaly_gan.training.memory import estimate_memory
+from anomaly_gan.methods import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from jobs.spec.specs import TrainingSpec
 

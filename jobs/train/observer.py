@@ -12,15 +12,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
-from anomaly_gan.gan.state import TrainState
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
+from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.samples.sample import encode_png
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
-from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
+from anomaly_gan.training.method import Method
 from infra.errors import NotFoundError
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.library.training_split import TrainingSplit
 from jobs.record.context import JobContext
 from jobs.record.status import job_key
@@ -41,25 +42,26 @@ class TrainObserver:
         context: JobContext[TrainSpec],
         split: TrainingSplit,
         source: BatchSource,
-        state: TrainState,
+        method: Method,
+        aware: AwareNetwork,
         checkpoints: CheckpointStore,
         record: dict[str, Any],
     ) -> None:
         self._context = context
         self._spec = context.spec
-        self._state = state
+        self._method = method
         self._checkpoints = checkpoints
         self._record = record
         self._reporter = context.reporter()
         self._grace = GraceWatch(self._spec.resources.stop_grace_sec)
         config = GenerationConfig(seed=self._spec.train.seed)
         plan = split.plan(self._spec.view, self._spec.train.masks, config)
-        self._previewer = Previewer(plan, source, state.aware, self._spec.train.crop, PREVIEW_IMAGES)
-        self._history = [row for row in self._load_history() if row["step"] <= state.step]
+        self._previewer = Previewer(plan, source, aware, self._spec.train.crop, PREVIEW_IMAGES)
+        self._history = [row for row in self._load_history() if row["step"] <= method.step]
         self.measures: dict[str, float] = {}
         self._folder = tempfile.TemporaryDirectory()
-        self._board = SummaryWriter(self._folder.name, purge_step=state.step or None)
-        self._reporter.update("training", state.step, self._spec.train.total_steps, "steps")
+        self._board = SummaryWriter(self._folder.name, purge_step=method.step or None)
+        self._reporter.update("training", method.step, self._spec.train.total_steps, "steps")
 
     def observe(self, report: StepReport, image_pools: dict[str, Histories]) -> None:
         """Note, draw and keep what the report says is due.
@@ -70,7 +72,7 @@ class TrainObserver:
         started = time.monotonic()
         preview = None
         if report.is_checkpoint or report.is_sample:
-            preview = self._previewer.draw(self._state.g_ema)
+            preview = self._previewer.draw(self._method.generator)
             self.measures = preview.measures
         self._history.append(
             {
@@ -99,9 +101,9 @@ class TrainObserver:
     def finish(self) -> None:
         """Leave the model, the history and the TensorBoard files in out/; the caller makes them visible."""
         self._save_history()
-        measures = self.measures or self._previewer.draw(self._state.g_ema).measures
-        record = {**self._record, "nimg": self._state.nimg, "measures": measures}
-        snapshot = Snapshot(self._state.g_ema, self._spec.class_name, self._spec.view, self._spec.train, record)
+        measures = self.measures or self._previewer.draw(self._method.generator).measures
+        record = {**self._record, "nimg": self._method.nimg, "measures": measures}
+        snapshot = Snapshot(self._method.generator, self._spec.class_name, self._spec.view, self._spec.train, record)
         weights, description = snapshot_bytes(snapshot)
         self._write(f"out/model/{WEIGHTS}", weights)
         self._write(f"out/model/{DESCRIPTION}", description)
@@ -147,8 +149,8 @@ class TrainObserver:
     def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.pt"
-            checkpoint.save(self._state, image_pools, path)
-            self._checkpoints.save(self._state.step, path, score)
+            checkpoint.save(self._method, image_pools, path)
+            self._checkpoints.save(self._method.step, path, score)
 
     def _save_grid(self, step: int, preview: Preview) -> None:
         grid = preview.grid(GRID_ROWS)

@@ -3,21 +3,10 @@
 import subprocess
 import sys
 
+from tests.support.blocking import CLUSTER_AND_STORE, without
 from tests.support.helpers import ROOT
 
 SCRIPT = """
-import sys
-from importlib.abc import MetaPathFinder
-
-BLOCKED = ("ray", "boto3", "botocore", "s3fs", "fsspec", "webdataset", "typer", "optuna", "cli", "jobs")
-
-class Refuse(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.split(".")[0] in BLOCKED:
-            raise ImportError(f"{name} is not there")
-
-sys.meta_path.insert(0, Refuse())
-
 import torch
 
 torch.set_num_threads(1)
@@ -34,8 +23,9 @@ print(len(reports), len(made), made[0].sample.image.shape, sorted(set(BLOCKED) &
 
 
 def test_two_steps_and_two_images_need_neither_ray_nor_a_store_nor_the_command_line() -> None:
+    script = without(*CLUSTER_AND_STORE) + SCRIPT
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "2 2 (64, 64) []"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_gan.formats.writing.exporters import EXPORTERS
 from infra.storage.local import LocalStorage
 from jobs.record.status import JobState
 from tests.support.builders_export import crack, disc, sample
@@ -104,8 +105,8 @@ def test_export_leaves_out_what_is_not_kept_where_asked_for(generated: str) -> N
     assert "hint" not in result.stderr
 
 
-@pytest.mark.parametrize("fmt", ["coco", "yolo", "mvtec", "labelme"])
-def test_export_knows_four_formats(generated: str, fmt: str) -> None:
+@pytest.mark.parametrize("fmt", EXPORTERS)
+def test_export_knows_every_listed_format(generated: str, fmt: str) -> None:
     run_cli(["results", "export", generated, "--format", fmt, "-o", "out"])
     assert len(list(Path("out").rglob("gen-0000000?.png"))) == 3
 
@@ -118,7 +119,8 @@ def test_export_into_a_folder_that_is_there_ends_with_exit_2(generated: str) -> 
 
 def test_export_to_an_unknown_format_ends_with_exit_2(generated: str) -> None:
     result = run_cli(["results", "export", generated, "--format", "voc"], exit_code=2)
-    assert "'voc' is not one of 'coco', 'yolo', 'mvtec', 'labelme'" in result.stderr
+    assert result.stderr == "error: --format: unknown format, got 'voc'; use one of coco, yolo, mvtec, labelme\n"
+    assert list(Path().iterdir()) == []
 
 
 def test_export_of_a_job_that_failed_ends_with_exit_3(storage: LocalStorage) -> None:

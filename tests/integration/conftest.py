@@ -20,6 +20,17 @@ from infra.storage.protocol import Storage
 from jobs.operations.control import current_status
 from jobs.record.manifest import load_manifest
 from jobs.tasks.commits import committed
+from tests.support.builders_jobs import put_dataset, put_model
+
+TINY = [
+    *("--preset", "laptop", "--window", "64", "--batch-size", "4"),
+    *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.width_mult=0.125"),
+    *("--set", "train.aware.weights=random"),
+]
+"""Options of a train job that two cores do in seconds."""
+
+COUNT, PER_TASK = 400, 2
+"""Images of a generate job of many small tasks, and of one of its tasks."""
 
 AGAN = [sys.executable, "-m", "cli.main"]
 COMMAND_TIMEOUT_SEC = 280
@@ -118,6 +129,35 @@ def suite(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made.agan("cluster", "start", "--cpus", "2")
     yield made
     made.agan("cluster", "stop")
+
+
+@pytest.fixture(scope="session")
+def dataset(suite: Suite) -> str:
+    """Rendered pictures, 8 normal ones and 8 of each of two classes."""
+    suite.agan("data", "render", "images", "--normal", "8", "--per-class", "8", "--classes", "paper_scrap,screw_a")
+    suite.agan("data", "import", "images", "--name", "rendered", "--format", "mvtec", "--resolution", "128")
+    return "rendered"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(suite: Suite) -> str:
+    """An untrained model of another data set, for tests of how jobs generate and not of what."""
+    put_dataset(suite.storage)
+    return put_model(suite.storage)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(suite: Suite, tiny_model: str) -> str:
+    """A generate job of many small tasks that nothing disturbed."""
+    job_id = submit_many_tasks(suite, tiny_model, workers=1)
+    suite.wait(job_id)
+    return job_id
+
+
+def submit_many_tasks(suite: Suite, model: str, workers: int) -> str:
+    """Submit a generate job that outlives the loss of workers; returns its id."""
+    more = ("--workers", str(workers), "--set", f"images_per_shard={PER_TASK}", "--set", "resources.max_failures=9")
+    return suite.submit("generate", "--model", model, "--count", str(COUNT), *more)
 
 
 Until = Callable[[Callable[[], bool], float, str], None]

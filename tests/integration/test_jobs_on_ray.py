@@ -20,24 +20,12 @@ from infra.cluster.local_head import LocalHead
 from infra.storage.shards import read_shard
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import job_key
-from tests.integration.conftest import Suite
+from tests.integration.conftest import TINY, Suite
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3]
 
 Until = Callable[[Callable[[], bool], float, str], None]
-TINY = [
-    *("--preset", "laptop", "--window", "64", "--batch-size", "4"),
-    *("--set", "train.model.generator_widths=[8,16,16]", "--set", "train.model.width_mult=0.125"),
-    *("--set", "train.aware.weights=random"),
-]
 RETRY_ONCE = ("--set", "resources.max_failures=1")
-
-
-@pytest.fixture(scope="module")
-def dataset(suite: Suite) -> str:
-    suite.agan("data", "render", "images", "--normal", "8", "--per-class", "8", "--classes", "paper_scrap,screw_a")
-    suite.agan("data", "import", "images", "--name", "tiny", "--format", "mvtec", "--resolution", "128")
-    return "tiny"
 
 
 def train_args(dataset: str, images: int, *more: str) -> list[str]:
@@ -255,7 +243,9 @@ def test_the_demo_goes_from_nothing_to_a_report_and_leaves_a_running_head_node_a
     code = (
         "from pathlib import Path\nfrom jobs.demo import DemoPlan, run_demo\n"
         "plan = DemoPlan(Path('demo').resolve(), 'screw_a', 16, 4, 2)\n"
-        "print([stage.headline for stage in run_demo(plan, keep_cluster=False) if stage.headline])"
+        "stages = []\n"
+        "run_demo(plan, keep_cluster=False, on_progress=stages.append)\n"
+        "print([stage.headline for stage in stages if stage.headline])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=suite.folder, env=suite.environment, capture_output=True, text=True

@@ -19,38 +19,17 @@ from jobs.operations.garbage import Garbage, find_garbage
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
 from jobs.tasks.commits import PARTS, committed
-from tests.integration.conftest import POLL_SEC, Suite, Until
-from tests.support.builders_jobs import put_dataset, put_model
+from tests.integration.conftest import COUNT, POLL_SEC, Suite, Until, submit_many_tasks
 from tests.support.second_node import SecondNode
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
 RUNS = int(os.environ.get("AGAN_TEST_KILL_RUNS", "3"))
-COUNT, PER_TASK = 400, 2
 KILLS = ("worker", "worker", "driver")
 """In every run, in any order; every second run loses a node too, on which a third worker is."""
 PAUSE_SEC = (0.1, 1.0)
 """Between a sign of life and a kill."""
 NOTICE_SEC = 60.0
-
-
-@pytest.fixture(scope="module")
-def model(suite: Suite) -> str:
-    put_dataset(suite.storage, "tiny")
-    return put_model(suite.storage, dataset="tiny")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(suite: Suite, model: str) -> dict[str, str]:
-    """What a run without kills publishes."""
-    job_id = submit(suite, model, workers=1)
-    suite.wait(job_id)
-    return suite.published(job_id)
-
-
-def submit(suite: Suite, model: str, workers: int) -> str:
-    more = ("--workers", str(workers), "--set", f"images_per_shard={PER_TASK}", "--set", "resources.max_failures=9")
-    return suite.submit("generate", "--model", model, "--count", str(COUNT), *more)
 
 
 @pytest.fixture
@@ -63,7 +42,7 @@ def second_node(suite: Suite) -> Iterator[SecondNode]:
 
 @pytest.mark.parametrize("number", range(RUNS))
 def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does(
-    suite: Suite, model: str, undisturbed: dict[str, str], second_node: SecondNode, until: Until, number: int
+    suite: Suite, tiny_model: str, undisturbed: str, second_node: SecondNode, until: Until, number: int
 ) -> None:
     started, killed, chance = time.monotonic(), Counter[str](), random.Random(number)
     with_node = number % 2 == 1
@@ -71,7 +50,7 @@ def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does
     chance.shuffle(plan)
     if with_node:
         second_node.start(until)
-    job_id = submit(suite, model, workers=3 if with_node else 2)
+    job_id = submit_many_tasks(suite, tiny_model, workers=3 if with_node else 2)
     for kind in plan:
         if not gets_on(suite, job_id):
             break
@@ -89,7 +68,7 @@ def test_a_run_with_kills_at_random_times_publishes_what_an_undisturbed_run_does
         f"run {number} ended before it lost any {', '.join(missed)} (killed: {dict(killed)}); raise COUNT"
     )
     suite.agan("jobs", "gc")
-    check(suite, job_id, undisturbed)
+    check(suite, job_id, suite.published(undisturbed))
     print(f"run {number}: killed {dict(killed)}, {time.monotonic() - started:.0f} s")
 
 
@@ -116,10 +95,10 @@ def strike(kind: str, suite: Suite, job_id: str, node: SecondNode) -> int:
     return 0
 
 
-def check(suite: Suite, job_id: str, undisturbed: dict[str, str]) -> None:
+def check(suite: Suite, job_id: str, expected: dict[str, str]) -> None:
     """The same names and digests, every image once, and nothing else in the store."""
     assert current_status(suite.storage, job_id).state is JobState.SUCCEEDED
-    assert suite.published(job_id) == undisturbed
+    assert suite.published(job_id) == expected
     outputs = load_manifest(suite.storage, job_id).outputs
     shards = [output for output in outputs if output.name.startswith(SHARD_PREFIX)]
     keys = [key for shard in shards for key, _ in read_shard(read_output(suite.storage, job_id, shard), shard.name)]

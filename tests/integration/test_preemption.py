@@ -14,8 +14,7 @@ import pytest
 from infra.cluster.local_head import head_environment, token_path
 from infra.cluster.ray_program import ensure_token, ray_program
 from jobs.record.status import job_key, load_progress
-from tests.integration.conftest import Suite, Until
-from tests.integration.test_jobs_on_ray import TINY
+from tests.integration.conftest import TINY, Suite, Until
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
@@ -24,12 +23,10 @@ DEADLINE_SEC = 15
 TIMEOUT_SEC = 240
 
 
-def test_sigterm_to_a_worker_costs_no_step_and_no_failure(suite: Suite, until: Until) -> None:
-    suite.agan("data", "render", "stopped", "--normal", "4", "--per-class", "4", "--classes", "screw_a")
-    suite.agan("data", "import", "stopped", "--name", "stopped", "--format", "mvtec", "--resolution", "128")
+def test_sigterm_to_a_worker_costs_no_step_and_no_failure(suite: Suite, dataset: str, until: Until) -> None:
     job_id = suite.submit(
         "train",
-        *("--dataset", "stopped", "--class", "screw_a", "--images", str(4 * STEPS), "--workers", "2", *TINY),
+        *("--dataset", dataset, "--class", "screw_a", "--images", str(4 * STEPS), "--workers", "2", *TINY),
         *("--set", "train.checkpoint_every_steps=1000", "--set", "train.sample_every_steps=1000"),
         *("--set", "train.log_every_steps=1", "--set", "resources.max_failures=0"),
     )

@@ -7,30 +7,17 @@ import pytest
 from jobs.record.manifest import load_manifest
 from jobs.record.status import JobState, job_key, load_status
 from jobs.tasks.commits import committed
-from tests.integration.conftest import Suite
-from tests.support.builders_jobs import put_dataset, put_model
+from tests.integration.conftest import COUNT, PER_TASK, Suite, submit_many_tasks
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
-COUNT, PER_TASK = 400, 2
 TASKS = COUNT // PER_TASK
 
 
-@pytest.fixture(scope="module")
-def generate(suite: Suite) -> tuple[str, ...]:
-    """What to submit: many small tasks of a tiny model."""
-    put_dataset(suite.storage, "tiny")
-    model = put_model(suite.storage, dataset="tiny")
-    return ("--model", model, "--count", str(COUNT), "--workers", "2", "--set", f"images_per_shard={PER_TASK}")
-
-
 def test_killed_workers_and_a_killed_driver_leave_what_an_undisturbed_run_leaves(
-    suite: Suite, generate: tuple[str, ...]
+    suite: Suite, tiny_model: str, undisturbed: str
 ) -> None:
-    calm = suite.submit("generate", *generate)
-    suite.wait(calm)
-
-    shaken = suite.submit("generate", *generate)
+    shaken = submit_many_tasks(suite, tiny_model, workers=2)
     for done in (5, 20):
         suite.await_tasks(shaken, done)
         suite.worker_processes("ShardActor")[0].send_signal(signal.SIGKILL)
@@ -46,10 +33,10 @@ def test_killed_workers_and_a_killed_driver_leave_what_an_undisturbed_run_leaves
     suite.wait(shaken)
     assert f"{len(before) * PER_TASK} of {COUNT} images were done before" in suite.agan("jobs", "logs", shaken)
     assert load_status(suite.storage, shaken).state is JobState.SUCCEEDED
-    assert suite.published(shaken) == suite.published(calm)
+    assert suite.published(shaken) == suite.published(undisturbed)
 
     suite.agan("jobs", "gc")
-    for job_id in (calm, shaken):
+    for job_id in (undisturbed, shaken):
         named = {output.key(job_id) for output in load_manifest(suite.storage, job_id).outputs}
         stored = {entry.key for entry in suite.storage.list(job_key(job_id, "out/parts/"))}
         assert stored <= named and len(stored) == TASKS

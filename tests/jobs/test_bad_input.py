@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from anomaly_gan.samples.sample import decode_sample, encode_sample
 from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings
@@ -17,7 +18,6 @@ from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
 from jobs.generate.shard_maker import ShardMaker
 from jobs.library.datasets.store import load_index
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
 from tests.support.builders import normal_sample

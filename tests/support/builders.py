@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ModelConfig, TrainConfig, ViewConfig
-from anomaly_gan.gan.state import TrainState, build_state
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.pool import build_pool
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import Generator, build_generator
@@ -98,8 +98,8 @@ class NarrowAware(AwareNetwork):
                 self.features[i], channels = narrow, 4
 
 
-def train_state(config: TrainConfig, aware: AwareNetwork | None = None) -> TrainState:
-    return build_state(config, 64, aware or NarrowAware(), CPU)
+def train_state(config: TrainConfig, aware: AwareNetwork | None = None) -> AnomalyGan:
+    return build_anomaly_gan(config, 64, aware or NarrowAware(), CPU)
 
 
 def tiny_generator(seed: int = 0, **changes: Any) -> Generator:
@@ -135,7 +135,7 @@ def gradients_of(module: nn.Module) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def everything(state: TrainState) -> dict[str, Any]:
+def everything(state: AnomalyGan) -> dict[str, Any]:
     """All that a run changes, as plain values that later steps leave alone."""
     names = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")
     pools = {domain: pool.histories for domain, pool in state.image_pools.items()}

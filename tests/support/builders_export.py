@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.formats.reading.readers import reader
 from anomaly_gan.formats.reading.source import Picture
-from anomaly_gan.formats.writing.exporters import Counts, export_samples
-from anomaly_gan.formats.writing.formats import ExportFormat
+from anomaly_gan.formats.writing.export import Counts, export_samples
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree
@@ -94,7 +93,7 @@ def samples() -> list[Sample]:
     ]
 
 
-def write(folder: Path, fmt: ExportFormat, written: Sequence[Sample]) -> Counts:
+def write(folder: Path, fmt: str, written: Sequence[Sample]) -> Counts:
     return export_samples(((one, encode_png(one.image)) for one in written), fmt, folder)
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
-from anomaly_gan.gan.step import TERMS
+from anomaly_gan.gan.method import AnomalyGan
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.samples.index import DatasetIndex
 from anomaly_gan.samples.sample import Sample, encode_sample
-from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from anomaly_gan.training.loop import StepReport
 from infra.cluster.ray_cluster import Capacity
 from infra.errors import ClusterError
@@ -18,7 +19,6 @@ from infra.storage.protocol import Storage
 from infra.storage.shards import write_shard
 from jobs.generate.published import shard_name
 from jobs.library.datasets.store import import_dataset, load_index
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.record.manifest import OutputWriter
 from jobs.record.status import JobState, JobStatus, job_key, load_status, save_status
 from jobs.spec.specs import GenerateSpec, JobSpec
@@ -32,7 +32,7 @@ REPORT = StepReport(
     step=1,
     total_steps=4,
     nimg=2,
-    losses=dict.fromkeys(TERMS, 1.0),
+    losses=dict.fromkeys(AnomalyGan.terms, 1.0),
     images_per_sec=7.0,
     data_wait=0.25,
     learning_rate_factor=1.0,

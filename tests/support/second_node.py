@@ -8,12 +8,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from infra.cluster.local_head import LocalHead, head_environment
 from infra.cluster.ray_cluster import RayCluster
-from tests.integration.conftest import Until
+
+if TYPE_CHECKING:  # the node itself, which runs this file, does without all that the tests import
+    from tests.integration.conftest import Until
 
 START_SEC = 60.0
 OBJECT_STORE_BYTES = 100_000_000
@@ -27,7 +30,7 @@ class SecondNode:
         self._token = home / "token"
         self._root: subprocess.Popen[bytes] | None = None
 
-    def start(self, until: Until) -> None:
+    def start(self, until: "Until") -> None:
         """Unless it runs; the cluster has to notice the loss of an earlier one first, or it would count that one."""
         if self._root is None:
             environment = {**head_environment(), "RAY_AUTH_TOKEN_PATH": str(self._token)}

@@ -7,14 +7,15 @@ from anomaly_gan.masks.pool.pool import Box
 from anomaly_gan.masks.pool.severity import Severity
 from anomaly_gan.masks.rating.scoring import Scoring
 from anomaly_gan.masks.rationality.rationality import Rationality
-from anomaly_gan.samples.index import Frozen, ShardEntry, VersionedModel
+from anomaly_gan.records import Record
+from anomaly_gan.samples.index import ShardEntry, VersionedModel
 
 MASK_MEMBER = "mask.png"
 REGION_KEY = "region"
 """Key of the region of every picture; that of one picture has the picture's key behind it."""
 
 
-class ElementEntry(Frozen):
+class ElementEntry(Record):
     """One element.
 
     Attributes:
@@ -41,7 +42,7 @@ class ElementEntry(Frozen):
     admitted: bool = True
 
 
-class AnchorEntry(Frozen):
+class AnchorEntry(Record):
     """Boxes (left, top, width, height) in px, of one class in one picture of the data set."""
 
     sample: str
@@ -49,7 +50,7 @@ class AnchorEntry(Frozen):
     boxes: tuple[Box, ...]
 
 
-class PoolClass(Frozen):
+class PoolClass(Record):
     """What is known of a class.
 
     Attributes:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.masks.pool.severity import Severity, measure_severity
 from anomaly_gan.masks.rationality.rationality import Rationality
+from anomaly_gan.samples.arrays import abnormal_samples
 from anomaly_gan.samples.instances import instance_map
 from anomaly_gan.samples.resizing import stretch_nearest
 from anomaly_gan.samples.sample import Sample, encode_png
@@ -89,6 +91,22 @@ class MaskPool:
     region: NDArray[np.uint8] | None = None
     regions: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     anchors: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_arrays(
+        cls, pictures: Iterable[NDArray[np.uint8]], masks: Iterable[NDArray[Any]], class_name: str
+    ) -> "MaskPool":
+        """The pool of annotated abnormal pictures.
+
+        Args:
+            pictures: [H, W] grey or [H, W, 3] RGB uint8 each, of any size.
+            masks: [H, W] of each picture's size, bool, or uint8 of {0, 1} or {0, 255}; what is not 0 is the anomaly.
+            class_name: what the anomalies are called.
+
+        Raises:
+            DataError: an array is of another shape or type, or no mask has a part that is large enough.
+        """
+        return build_pool(abnormal_samples(pictures, masks, class_name), class_name)
 
     @cached_property
     def prior_elements(self) -> tuple[Element, ...]:

@@ -6,9 +6,9 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from anomaly_gan.config import Bin
+from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import Sample
 
 GAP_PX, RING_PX = 2, 8
@@ -24,15 +24,13 @@ THIRDS = (0.0, 1 / 3, 2 / 3, 1.0)
 Edges = tuple[float, float, float, float]
 
 
-class Severity(BaseModel):
+class Severity(Record):
     """Limits of the thirds, least first, over the real images of a class.
 
     Attributes:
         area_px: anomalous pixels of an image, at the data set's scale.
         contrast: grey levels; see `contrast`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     area_px: Edges
     contrast: Edges

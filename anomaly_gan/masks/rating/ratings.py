@@ -5,18 +5,13 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anomaly_gan.masks.rating.fuzzy import Triangle, to_triangle
+from anomaly_gan.records import Record
 from infra.errors import DataError
 
 YES_NO: Mapping[str, bool] = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-
-
-class Record(BaseModel):
-    """Frozen, and strict about unknown keys and NaN; stored with the pool."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ExpertEntry(Record):

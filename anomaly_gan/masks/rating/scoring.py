@@ -24,7 +24,8 @@ from fractions import Fraction
 from itertools import count, pairwise
 
 from anomaly_gan.masks.rating.fuzzy import Triangle, agreement, centroid, kendall_w, weighted_mean
-from anomaly_gan.masks.rating.ratings import ExpertEntry, Rating, Record
+from anomaly_gan.masks.rating.ratings import ExpertEntry, Rating
+from anomaly_gan.records import Record
 from infra.errors import DataError, UsageError
 
 

@@ -7,9 +7,10 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anomaly_gan.masks.rationality.context import PictureContext, PlacedPart
+from anomaly_gan.records import Record
 
 MAX_HABITS = 1000
 """Kept of a class, spread evenly; more say little that is new."""
@@ -25,7 +26,7 @@ TOUCH_PX = 3
 """A real mask so near to a border was drawn to touch it."""
 
 
-class Habit(BaseModel):
+class Habit(Record):
     """How one real part lay in its picture.
 
     Attributes:
@@ -35,22 +36,18 @@ class Habit(BaseModel):
         axis_deg: of its main axis, counter-clockwise from the grain, or from the rows (see `Habits`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     element: str
     x: float = Field(ge=0, le=1)
     y: float = Field(ge=0, le=1)
     axis_deg: float
 
 
-class Habits(BaseModel):
+class Habits(Record):
     """How the real parts of a class lay.
 
     Attributes:
         follows_grain: their axes agree better with the grain of each picture than with its rows.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     follows_grain: bool = False
     parts: tuple[Habit, ...] = ()

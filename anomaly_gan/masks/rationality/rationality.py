@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from anomaly_gan.masks.rationality.context import FEATURES, PictureContext, PlacedPart, measure_part
 from anomaly_gan.masks.rationality.habits import Habits
+from anomaly_gan.records import Record
 
 NUMBER = "number"
 TERMS = (*FEATURES, NUMBER)
@@ -19,11 +20,7 @@ MAX_DEVIATIONS = 3.0
 """Features farther from their mean count as this far: nothing was learnt out there."""
 
 
-class _Plain(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Term(_Plain):
+class Term(Record):
     """One feature's part in the log of the odds: linear * z + square * (z**2 - 1), z = (value - mean) / deviation."""
 
     feature: str
@@ -33,7 +30,7 @@ class Term(_Plain):
     square: float
 
 
-class Rationality(_Plain):
+class Rationality(Record):
     """The learnt score of a class.
 
     Attributes:

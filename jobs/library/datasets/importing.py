@@ -1,7 +1,7 @@
 """The steps of an import: read and check every item, wait on disk until the split is known, pack shards."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from anomaly_gan.formats.reading.pictures import is_picture
 from anomaly_gan.formats.reading.source import SourceItem, SourceTree
 from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
+from anomaly_gan.progress import Progress
 from anomaly_gan.samples.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.samples.index import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
 from anomaly_gan.samples.sample import encode_sample
@@ -17,9 +18,6 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.shards import Members, read_shard, write_shard, write_shards
 from infra.storage.sources import read_file
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
 
 LISTED = 20
 """A message lists at most this many bad items."""
@@ -94,7 +92,7 @@ def gather(
     grouping: Grouping,
     resolution: int | None,
     spool: Spool,
-    progress: Progress | None,
+    on_progress: Progress,
 ) -> Gathered:
     """Load, check and encode every item into the spool; a bad one is noted, not raised."""
     gathered, names = Gathered(), ClassNames()
@@ -113,8 +111,7 @@ def gather(
             gathered.entries.append(describe(sample, members))
             gathered.warnings += warnings
             gathered.dimensions.add(sample.image.ndim)
-        if progress is not None:
-            progress(done, len(items))
+        on_progress(done, len(items))
     return gathered
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from anomaly_gan.formats.reading.readers import reader
 from anomaly_gan.formats.reading.source import SourceTree
+from anomaly_gan.progress import Progress, unreported
 from anomaly_gan.samples.checking import check_index, check_sample
 from anomaly_gan.samples.grouping import split_by_group
 from anomaly_gan.samples.index import DatasetIndex, SampleEntry, SkippedEntry, Split, count
@@ -19,7 +20,6 @@ from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
 from jobs.library.datasets.importing import (
     Gathered,
-    Progress,
     Spool,
     doubts,
     gather,
@@ -81,7 +81,7 @@ def import_dataset(
     test_fraction: float = 0.25,
     seed: int = 0,
     max_bad: int = 0,
-    progress: Progress | None = None,
+    on_progress: Progress = unreported,
     settings: Settings | None = None,
 ) -> ImportResult:
     """Turn an annotated folder into a version of data set `name`, and make it the latest.
@@ -96,7 +96,7 @@ def import_dataset(
         test_fraction: wanted share of the test split.
         seed: of the split.
         max_bad: up to this many bad items are left out and listed.
-        progress: called with (items read, items).
+        on_progress: called after each item that was read.
         settings: how to reach a CSV file of groups outside the tree.
 
     Raises:
@@ -107,7 +107,7 @@ def import_dataset(
     grouping = open_grouping(groups, tree, settings or Settings())
     items = reader(fmt)(tree)
     with open_spool() as spool:
-        gathered = gather(items, grouping, resolution, spool, progress)
+        gathered = gather(items, grouping, resolution, spool, on_progress)
         refuse_above(max_bad, gathered.skipped, tree.url)
         index = _pack(gathered, spool, name, resolution, test_fraction, seed)
         already_there = storage.exists(SHELF.key(index, INDEX))

@@ -1,6 +1,6 @@
 """`agan masks build`: prior and expert masks, regions, anchors and rules -> a version of a mask pool."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from anomaly_gan.masks.pool.index import (
     region_key,
 )
 from anomaly_gan.masks.pool.pool import MIN_ELEMENT_PX, Element, Mask, MaskPool, build_pool, cut_elements
+from anomaly_gan.progress import Progress, unreported
 from anomaly_gan.samples.index import DatasetIndex, ShardEntry
 from anomaly_gan.samples.sample import Sample, encode_png
 from infra.errors import DataError
@@ -31,8 +32,6 @@ from jobs.library.maskpools.places import Places, read_places
 from jobs.library.maskpools.rules import read_rules, rules_for, warnings_of
 from jobs.library.maskpools.store import SHELF
 from jobs.library.shelf import INDEX
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,12 @@ class _Gathered:
 
 
 def build_mask_pool(
-    storage: Storage, name: str, sources: PoolSources, settings: Settings, progress: Progress | None = None
+    storage: Storage, name: str, sources: PoolSources, settings: Settings, on_progress: Progress = unreported
 ) -> BuildResult:
     """Build a version of mask pool `name`, and make it the latest.
 
     Args:
-        progress: called with (classes done, classes).
+        on_progress: called after each class.
 
     Raises:
         UsageError, NotFoundError: a bad name, rule, file or data set.
@@ -108,8 +107,7 @@ def build_mask_pool(
             )
         gathered.classes[class_name], gathered.elements[class_name] = about, elements
         gathered.warnings += warnings
-        if progress is not None:
-            progress(done, len(dataset.classes))
+        on_progress(done, len(dataset.classes))
     index, shards = _pack(name, dataset, samples, gathered, places)
     already_there = storage.exists(SHELF.key(index, INDEX))
     for entry, data in shards:

@@ -1,6 +1,6 @@
 """Pictures of a mask pool: its elements, what experts are asked to rate, and where masks would go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,8 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.drawing.sheets import BACKGROUND, Color, Tile, class_colors, contact_sheet, fit, outline, to_rgb
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.drawing.sheets import (
+    Color,
+    Tile,
+    class_colors,
+    contact_sheet,
+    fit,
+    grouped_sheet,
+    outline,
+    spread_evenly,
+    to_rgb,
+)
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.placing.planning import PlannedMask
 from anomaly_gan.masks.pool.index import ElementEntry, MaskPoolIndex
 from anomaly_gan.masks.pool.pool import Mask, MaskPool
@@ -54,22 +64,15 @@ class PreviewPlan:
     seed: int
 
 
-def spread_evenly(entries: Sequence[ElementEntry], wanted: int) -> list[ElementEntry]:
-    steps = min(wanted, len(entries))
-    return [entries[i * len(entries) // steps] for i in range(steps)]
-
-
 def draw_elements(storage: Storage, index: MaskPoolIndex, *, per_class: int) -> NDArray[np.uint8]:
     """Contact sheet [H, W, 3] RGB: of each class rows of prior elements, then of experts', those left out in grey."""
     masks, colors = read_masks(storage, index), class_colors(index.classes)
-    columns = min(per_class, COLUMNS)
-    tiles: list[Tile] = []
-    for name in index.classes:
-        for origin in ORIGINS:
-            chosen = spread_evenly(index.select(name, origin), per_class)
-            tiles += [_element_tile(entry, masks[entry.id], colors[name]) for entry in chosen]
-            tiles += [("", np.full((1, 1, 3), BACKGROUND, np.uint8))] * (-len(chosen) % columns)
-    return contact_sheet(tiles, columns, ELEMENT_PX)
+    groups = [
+        [_element_tile(entry, masks[entry.id], colors[name]) for entry in spread_evenly(entries, per_class)]
+        for name in index.classes
+        for entries in (index.select(name, origin) for origin in ORIGINS)
+    ]
+    return grouped_sheet(groups, min(per_class, COLUMNS), ELEMENT_PX)
 
 
 def _element_tile(entry: ElementEntry, mask: Mask, color: Color) -> Tile:

@@ -115,7 +115,9 @@ def read_masks(storage: Storage, index: MaskPoolIndex) -> dict[str, Mask]:
             levels = decode_png(members[MASK_MEMBER], f"{name}: {key}")
             stored[key] = (levels >= MASK_THRESHOLD).astype(np.uint8)
     expected = [entry.id for entry in index.elements] + [region_key(sample) for sample in index.regions]
-    missing = [key for key in expected + [REGION_KEY] * index.has_region if key not in stored]
+    if index.has_region:
+        expected = [*expected, REGION_KEY]
+    missing = [key for key in expected if key not in stored]
     if missing:
         raise DataError(f"mask pool {index.name}: misses {missing[0]}; {SHELF.remake}")
     return stored

@@ -7,12 +7,10 @@ models/<id>/model.json              class, view, config and history; written las
 from dataclasses import dataclass
 
 from anomaly_gan.generation.description import ModelDescription, parse_description
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from infra.errors import NotFoundError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
-
-WEIGHTS = "generator.safetensors"
-DESCRIPTION = "model.json"
 
 
 @dataclass(frozen=True)

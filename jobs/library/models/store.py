@@ -8,16 +8,17 @@ import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.snapshot import Snapshot, load_snapshot, snapshot_bytes
 from anomaly_gan.networks.released import RELEASED, load_released
 from anomaly_gan.samples.index import DatasetIndex
-from anomaly_gan.training.checkpoint import Snapshot, load_snapshot, snapshot_bytes
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.sources import read_file
 from jobs.library.datasets.store import load_index
-from jobs.library.models.files import DESCRIPTION, WEIGHTS, ModelEntry, list_models, read_model_file
+from jobs.library.models.files import ModelEntry, list_models, read_model_file
 from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from anomaly_gan.benchmarks import stepping
-from anomaly_gan.benchmarks.cyclegan import CycleGAN, patch_discriminator, resnet_generator
 from anomaly_gan.benchmarks.looping import windows
 from anomaly_gan.benchmarks.measuring import Figures, in_turn, threads_set, timed
 from anomaly_gan.benchmarks.parts import StepParts
 from anomaly_gan.benchmarks.synthetic import CLASS, synthetic_source
 from anomaly_gan.benchmarks.workers import cores_of
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.gan.step import train_step
+from anomaly_gan.rivals.cyclegan import CycleGan
 from tests.support.builders import CPU, batch_source, gradients_of, train_config, train_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +66,7 @@ def test_the_number_of_threads_holds_within_only() -> None:
 class Recorder:
     """Counts what a state's networks are called with and what is asked of them, and its optimisers' steps."""
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: AnomalyGan) -> None:
         self.seen: Counter[Any] = Counter()
         networks: dict[str, nn.Module] = {**state.discriminators.nets, "aware": state.aware}
         networks |= {"norm2abnl": state.generators.norm2abnl, "abnl2norm": state.generators.abnl2norm}
@@ -136,55 +135,14 @@ def test_the_pass_for_the_generators_adds_nothing_to_the_discriminators_gradient
     assert all(parameter.requires_grad for parameter in state.discriminators.parameters())
 
 
-# --- CycleGAN
-
-
-def parameters_of(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def test_cyclegan_has_the_published_sizes() -> None:
-    assert round(parameters_of(resnet_generator()) / 1e6, 3) == 11.378
-    assert round(parameters_of(patch_discriminator()) / 1e6, 3) == 2.765
-
-
-def test_a_logit_of_cyclegans_discriminator_sees_70_px() -> None:
-    layers = [layer for layer in patch_discriminator(4) if not isinstance(layer, nn.InstanceNorm2d)]
-    image = torch.zeros(1, 3, 128, 128, requires_grad=True)
-    logits = nn.Sequential(*layers)(image)
-    assert logits.shape == (1, 1, 14, 14)
-    [gradient] = torch.autograd.grad(logits[0, 0, 7, 7], image)
-    rows, columns = gradient[0].abs().sum(0).nonzero(as_tuple=True)
-    assert [int(x.max() - x.min()) + 1 for x in (rows, columns)] == [70, 70]
-
-
-def test_a_cyclegan_step_follows_its_losses_and_changes_all_four_networks() -> None:
-    torch.manual_seed(0)
-    plain = CycleGAN(CPU, width=4)
-    a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
-    networks = [plain.a_to_b, plain.b_to_a, plain.judge_a, plain.judge_b]
-    a_to_b, b_to_a, judge_a, judge_b = deepcopy(networks)
-    fake_b, fake_a = a_to_b(a), b_to_a(b)
-    adversarial = (judge_b(fake_b) - 1).square().mean() + (judge_a(fake_a) - 1).square().mean()
-    cycle = (b_to_a(fake_b) - a).abs().mean() + (a_to_b(fake_a) - b).abs().mean()
-    identity = (b_to_a(a) - a).abs().mean() + (a_to_b(b) - b).abs().mean()
-    judged = [(judge_a(a) - 1).square(), judge_a(fake_a).square(), (judge_b(b) - 1).square(), judge_b(fake_b).square()]
-
-    terms = plain.step(a, b)
-
-    assert terms["generators"].item() == pytest.approx((adversarial + 10 * cycle + 5 * identity).item(), rel=1e-5)
-    assert terms["discriminators"].item() == pytest.approx(sum(x.mean().item() for x in judged) / 2, rel=1e-5)
-    for network, before in zip(networks, (a_to_b, b_to_a, judge_a, judge_b), strict=True):
-        weights = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-        earlier = [layer.weight for layer in before.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-        assert not any(torch.equal(*pair) for pair in zip(weights, earlier, strict=True))
+# --- beside CycleGAN
 
 
 def test_a_step_beside_cyclegan_is_timed_right_after_another_of_the_same_networks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[str] = []
-    monkeypatch.setattr(CycleGAN, "step", lambda plain, a, b: order.append("CycleGAN"))
+    monkeypatch.setattr(CycleGan, "train_step", lambda plain, batch: order.append("CycleGAN"))
     monkeypatch.setattr(stepping, "train_step", lambda state, batch: order.append(state.config.model.generator))
     found = stepping.measure_beside_cyclegan(train_config(), VIEW, CPU, 2, lambda done, of: None)
     assert order == ["CycleGAN"] * 2 + ["resnet9"] * 2 + ["unet"] * 2 + order[:6] * 2

@@ -6,7 +6,7 @@ import pytest
 
 from anomaly_gan.benchmarks.placing import measure_planned, measure_real
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.learning.rationality_fit import fit_rationality
 from anomaly_gan.masks.pool.pool import build_pool
 from jobs.library.maskpools.rules import DEFAULT_RATIONALITY

@@ -1,7 +1,19 @@
 import numpy as np
 import pytest
 
-from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet, fit, outline, sample_tile
+from anomaly_gan.drawing.sheets import (
+    BACKGROUND,
+    GAP_PX,
+    LABEL_PX,
+    Tile,
+    class_colors,
+    contact_sheet,
+    fit,
+    grouped_sheet,
+    outline,
+    sample_tile,
+    spread_evenly,
+)
 from anomaly_gan.samples.sample import Sample
 from infra.errors import UsageError
 
@@ -41,9 +53,27 @@ def test_contact_sheet_lays_tiles_out_in_rows_with_labels() -> None:
     assert label.max() > 200
 
 
-def test_contact_sheet_of_nothing_is_refused() -> None:
+def test_every_group_of_a_sheet_begins_a_row_of_its_own() -> None:
+    groups = [[("", np.full((8, 8), level, np.uint8))] * count for level, count in ((50, 1), (90, 3), (0, 0), (130, 2))]
+    sheet = grouped_sheet(groups, columns=2, tile_px=8)
+    middles = sheet[GAP_PX + 4 :: 8 + LABEL_PX + GAP_PX, GAP_PX + 4 :: 8 + GAP_PX, 0]
+    assert middles.tolist() == [[50, BACKGROUND[0]], [90, 90], [90, BACKGROUND[0]], [130, 130]]
+
+
+def test_a_contact_sheet_is_no_wider_than_its_tiles() -> None:
+    assert contact_sheet([("", np.zeros((8, 8), np.uint8))], columns=5, tile_px=8).shape[1] == 8 + 2 * GAP_PX
+
+
+@pytest.mark.parametrize("groups", [[], [[]], [[], []]])
+def test_contact_sheet_of_nothing_is_refused(groups: list[list[Tile]]) -> None:
     with pytest.raises(UsageError, match="at least one tile"):
-        contact_sheet([], columns=2, tile_px=40)
+        grouped_sheet(groups, columns=2, tile_px=40)
+
+
+def test_entries_are_spread_over_all_there_are() -> None:
+    assert spread_evenly(range(10), 4) == [0, 2, 5, 7]
+    assert spread_evenly("ab", 6) == ["a", "b"]
+    assert spread_evenly("", 6) == []
 
 
 def test_sample_tile_outlines_every_class_in_its_colour() -> None:

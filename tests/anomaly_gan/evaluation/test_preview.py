@@ -8,7 +8,7 @@ from torch import Tensor
 
 from anomaly_gan.config import CropConfig, MaskConfig
 from anomaly_gan.evaluation.preview import Previewer, to_row
-from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.networks.generator import UNet
 from tests.support.builders import NarrowAware, batch_source, generation_plan, tiny_generator, train_config, train_state
 
@@ -74,7 +74,7 @@ def test_the_grid_has_a_row_for_each_of_the_first_images() -> None:
 
 
 def test_a_look_changes_neither_the_generator_nor_its_mode() -> None:
-    state: TrainState = train_state(train_config())
+    state: AnomalyGan = train_state(train_config())
     before = {name: tensor.clone() for name, tensor in state.g_ema.state_dict().items()}
     previewer().draw(state.g_ema)
     assert not state.g_ema.training

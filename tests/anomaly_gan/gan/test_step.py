@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from anomaly_gan.config import CropConfig
 from anomaly_gan.gan import losses
 from anomaly_gan.gan.aware_training import random_aware
-from anomaly_gan.gan.state import DiscriminatorPass, GeneratorPass, TrainState, build_state
-from anomaly_gan.gan.step import TERMS, see, train_step
+from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
+from anomaly_gan.gan.state import DiscriminatorPass, GeneratorPass
+from anomaly_gan.gan.step import see, train_step
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training import image_pool
@@ -37,7 +38,7 @@ FORMS = ("paper", "nonsaturating", "d2gan", "lsgan", "hinge")
 POOL_AND_AUGMENT: dict[str, Any] = {"image_pool": 1, "augment": {"probability": 0.5}}
 
 
-def still_discriminators(**changes: Any) -> TrainState:
+def still_discriminators(**changes: Any) -> AnomalyGan:
     """A state whose discriminators are not moved by their step, and whose logits depend on no running average."""
     model = {"discriminator_norm": "instance"} | changes.pop("model", {})
     state = train_state(train_config(model=model, **changes))
@@ -108,7 +109,7 @@ def test_the_numbers_of_parts_choose_the_boxes_and_are_never_shown(kind: str) ->
 # --- one step against the equations
 
 
-def by_hand(state: TrainState, batch: Batch) -> dict[str, Tensor]:
+def by_hand(state: AnomalyGan, batch: Batch) -> dict[str, Tensor]:
     """Eqs. 1 to 7 as printed, with sigmoids and logarithms, each with its graph; of mask_channel states.
 
     Of each part there is one crop, taken as if the part were the whole mask; an image with fewer parts shows its
@@ -206,7 +207,7 @@ def test_the_terms_of_a_step_are_the_equations(variant: str) -> None:
     batch = torn_batch(state.config.crop.parts)
     wanted = by_hand(state, batch)
     terms = train_step(state, batch)
-    assert set(terms) == set(TERMS) == {*wanted, "grad_d", "grad_g"}
+    assert set(terms) == set(AnomalyGan.terms) == {*wanted, "grad_d", "grad_g"}
     assert all(term.shape == () and not term.requires_grad for term in terms.values())
     for name, value in wanted.items():
         assert terms[name].item() == pytest.approx(value.item(), rel=1e-4), name
@@ -364,7 +365,7 @@ def test_networks_are_wrapped_one_by_one_and_a_step_goes_through_the_wrapping() 
 
     config = train_config()
     plain = train_state(config)
-    state = build_state(config, 64, plain.aware, plain.device, Counted)
+    state = build_anomaly_gan(config, 64, plain.aware, plain.device, Counted)
     wrapped = (state.generators_joined, state.discriminators_joined)
     assert [type(network.inner) for network in wrapped] == [GeneratorPass, DiscriminatorPass]
     train_step(state, batch_source().batch(0))
@@ -377,7 +378,7 @@ def test_networks_are_wrapped_one_by_one_and_a_step_goes_through_the_wrapping() 
 class Shown:
     """The images and masks, [N, 4, 64, 64], that one discriminator was shown in the last step, by whom."""
 
-    def __init__(self, state: TrainState, name: str) -> None:
+    def __init__(self, state: AnomalyGan, name: str) -> None:
         self._state = state
         self._calls: list[Tensor] = []
         state.discriminators.nets[name].register_forward_pre_hook(
@@ -460,7 +461,7 @@ def test_the_generators_gradient_goes_through_the_augmentation() -> None:
 # --- ways of computing the same
 
 
-def trained(steps: int = 2, **changes: Any) -> tuple[TrainState, list[dict[str, float]]]:
+def trained(steps: int = 2, **changes: Any) -> tuple[AnomalyGan, list[dict[str, float]]]:
     """A state after some steps on batches of 4, and their terms.
 
     AdamW's first steps have the sign of the gradient, also of one that is 0 but for rounding; a larger epsilon lets
@@ -479,7 +480,7 @@ def trained(steps: int = 2, **changes: Any) -> tuple[TrainState, list[dict[str, 
 
 
 def assert_same(
-    first: tuple[TrainState, list[dict[str, float]]], second: tuple[TrainState, list[dict[str, float]]], within: float
+    first: tuple[AnomalyGan, list[dict[str, float]]], second: tuple[AnomalyGan, list[dict[str, float]]], within: float
 ) -> None:
     for one, other in zip(first[1], second[1], strict=True):
         assert other == pytest.approx(one, rel=within)

@@ -26,9 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from anomaly_gan import ranks
 from anomaly_gan.config import PRESETS, TrainConfig
-from anomaly_gan.gan.state import Seen, TrainState, build_state, join_ranks
+from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
+from anomaly_gan.gan.state import Seen
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
+from anomaly_gan.training.joining import join_ranks
 from anomaly_gan.training.loop import run
 from infra.errors import TrainingError
 from tests.support.builders import CPU, NarrowAware, batch_source, equal_states, train_config
@@ -59,16 +61,16 @@ def config_of(steps: int, **changes: Any) -> TrainConfig:
     return train_config(batch_size=BATCH_SIZE, total_images=BATCH_SIZE * steps, model=model, **changes)
 
 
-def new_state(config: TrainConfig) -> TrainState:
+def new_state(config: TrainConfig) -> AnomalyGan:
     together = ranks.world_size() > 1
-    return build_state(config, 64, NarrowAware(), CPU, join_ranks(CPU) if together else lambda module: module)
+    return build_anomaly_gan(config, 64, NarrowAware(), CPU, join_ranks(CPU) if together else lambda module: module)
 
 
 def source() -> BatchSource:
     return batch_source(batch_size=BATCH_SIZE, rank=ranks.rank(), world_size=ranks.world_size())
 
 
-def trained(state: TrainState, path: Path | None = None) -> Losses:
+def trained(state: AnomalyGan, path: Path | None = None) -> Losses:
     """Run to the end; the first checkpoint that is due goes to `path`."""
     losses = []
     for report in run(state, source()):
@@ -81,26 +83,26 @@ def trained(state: TrainState, path: Path | None = None) -> Losses:
     return losses
 
 
-def resumed(config: TrainConfig, path: Path) -> TrainState:
+def resumed(config: TrainConfig, path: Path) -> AnomalyGan:
     state = new_state(config)
     checkpoint.restore(state, path, "checkpoint")
     return state
 
 
-def weights(state: TrainState) -> dict[str, Any]:
+def weights(state: AnomalyGan) -> dict[str, Any]:
     """All parameters and buffers."""
     parts = ("generators", "discriminators", "g_ema")
     return {part: getattr(state, part).state_dict() for part in parts}
 
 
-def everything(state: TrainState) -> dict[str, Any]:
+def everything(state: AnomalyGan) -> dict[str, Any]:
     """All that this rank's run changes."""
     pools = {domain: pool.histories for domain, pool in state.image_pools.items()}
     optimizers = {name: getattr(state, name).state_dict() for name in ("optim_g", "optim_d")}
     return {"step": state.step, "pools": pools} | weights(state) | optimizers
 
 
-def places(state: TrainState) -> dict[str, list[int]]:
+def places(state: AnomalyGan) -> dict[str, list[int]]:
     return {domain: sorted(pool.histories) for domain, pool in state.image_pools.items()}
 
 
@@ -203,7 +205,7 @@ def halves_of_paper_form(folder: Path) -> dict[str, Any]:
     return halves("paper", folder / "halves-paper.pt")
 
 
-def with_rank_1_spoiled(part: Callable[[TrainState], nn.Module]) -> dict[str, Any]:
+def with_rank_1_spoiled(part: Callable[[AnomalyGan], nn.Module]) -> dict[str, Any]:
     """Rank 1's copy of a network gets a value that is not finite after step 2; the next report is due at step 4."""
     state = new_state(config_of(6, log_every_steps=2))
     reports = run(state, source())

@@ -4,8 +4,8 @@ import pytest
 
 from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.generation.description import ModelDescription, parse_description
+from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.generator import build_generator
-from anomaly_gan.training.checkpoint import Snapshot, snapshot_bytes
 from infra.errors import DataError
 from tests.support.builders import train_config
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from anomaly_gan.config import Bin, MaskConfig, ModelConfig
-from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
+from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.paste import paste
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.severity import MAX_GAIN, Severity, contrast
 from anomaly_gan.networks.generator import Generator, UNet
 from anomaly_gan.samples.sample import decode_sample, encode_sample

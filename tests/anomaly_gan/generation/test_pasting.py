@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from anomaly_gan.config import GenerationConfig, LightConfig
-from anomaly_gan.generation.generate import Generated, GenerationPlan, generate
+from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.light import Light, draw_light, relight
 from anomaly_gan.generation.paste import into_frame
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.severity import contrast
 from infra.errors import DataError
 from tests.support.builders import CLASS, generation_plan, normal_sample, picture, tiny_generator

@@ -9,7 +9,8 @@ import torch
 
 from anomaly_gan.config import GenerationConfig, ModelConfig, QualityConfig, ViewConfig
 from anomaly_gan.generation.gate import LIMITS, QualityGate, fingerprint, learn_gate, sharpness
-from anomaly_gan.generation.generate import GenerationPlan, generate
+from anomaly_gan.generation.generate import generate
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.metrics.mask_change import MaskChange
 from anomaly_gan.networks.generator import UNet
 from anomaly_gan.samples.sample import Sample

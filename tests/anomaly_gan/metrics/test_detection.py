@@ -1,5 +1,7 @@
 """Detection scores: perfect, empty and hand-computed cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,15 @@ def test_a_class_without_test_instance_has_no_score_and_no_part_in_the_means() -
 def test_a_test_set_without_anomalies_is_refused() -> None:
     with pytest.raises(DataError, match="no annotated anomaly"):
         detection_scores([detected([], [], [])], [boxed([], [])], ["crack"])
+
+
+def test_a_detector_of_boxes_is_scored_by_its_boxes_and_by_nothing_else() -> None:
+    targets = [boxed([(0, 0, 10, 10), (20, 20, 30, 30)], [1, 1]), boxed([], [])]
+    found, none = detected([(0, 0, 8, 10)], [1], [0.9]), detected([], [], [])
+    predictions = [replace(found, masks=None), replace(none, masks=None)]
+    scores = detection_scores(predictions, targets, ["crack"])
+    assert scores.box_ap50 == pytest.approx(51 / 101)
+    assert scores.box_ap == pytest.approx(0.7 * 51 / 101)
+    assert (scores.mask_ap, scores.mask_ap50, scores.miou) == (None, None, None)
+    each = scores.per_class["crack"]
+    assert (each.box_ap, each.mask_ap, each.mask_ap50, each.iou) == (scores.box_ap, None, None, None)

@@ -1,11 +1,13 @@
 """The report page: self-contained, escaped, honest in its headline, complete about what it leaves away."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.detectors.detectors import DETECTORS
 from anomaly_gan.drawing.charts import line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
 from anomaly_gan.evaluation.comparison import Arm, ArmResult, DetectorComparison
@@ -24,17 +26,17 @@ def row(size: int = 32) -> GridRow:
     return GridRow(normal, mask, raw, raw, caption="gen-000000")
 
 
-def comparison(real_ap: float, both_ap: float, instances: int = 200, miou: float = 0.5) -> DetectorComparison:
-    def arm(name: Arm, generated: int, mask_ap: float, iou: float) -> ArmResult:
-        each = ClassScores(
-            box_ap=mask_ap, box_ap50=mask_ap, mask_ap=mask_ap, mask_ap50=mask_ap, iou=iou, instances=instances
-        )
+def comparison(
+    real_ap: float, both_ap: float, instances: int = 200, miou: float = 0.5, detector: str = "mask_rcnn"
+) -> DetectorComparison:
+    def arm(name: Arm, generated: int, ap: float, iou: float) -> ArmResult:
+        of_masks = {"mask_ap": ap, "mask_ap50": ap} if DETECTORS[detector].has_masks else {}
+        each = ClassScores(box_ap=ap, box_ap50=ap, **of_masks, iou=iou if of_masks else None, instances=instances)
         scores = DetectionScores(
-            box_ap=mask_ap,
-            box_ap50=mask_ap,
-            mask_ap=mask_ap,
-            mask_ap50=mask_ap,
-            miou=iou,
+            box_ap=ap,
+            box_ap50=ap,
+            **of_masks,
+            miou=iou if of_masks else None,
             per_class={"hole": each, "crack": each},
             images=20,
             instances=instances,
@@ -53,7 +55,7 @@ def comparison(real_ap: float, both_ap: float, instances: int = 200, miou: float
         real=arm("real", 0, real_ap, 0.5),
         real_and_generated=arm("real+generated", 100, both_ap, miou),
         classes=("hole", "crack"),
-        config=DetectorConfig(),
+        config=DetectorConfig(name=detector),
     )
 
 
@@ -136,6 +138,22 @@ def test_the_headline_warns_of_a_small_test_set_and_of_a_single_seed() -> None:
 def test_the_headline_warns_when_scores_disagree_and_when_nothing_was_learned() -> None:
     assert any("do not agree" in caveat for caveat in headline(comparison(0.2, 0.4, miou=0.3)).caveats)
     assert any("next to nothing" in caveat for caveat in headline(comparison(0.0, 0.01)).caveats)
+
+
+def test_a_detector_of_boxes_is_judged_by_box_ap_and_its_page_shows_no_score_of_masks(full: ReportData) -> None:
+    compared = comparison(0.2, 0.3, detector="faster_rcnn")
+    said = headline(compared)
+    assert [figure.name for figure in said.figures] == ["box AP"]
+    assert said.sentence == "Adding 100 generated images raised box AP by 10.0 points, from 20.0 to 30.0."
+    assert any("next to nothing" in caveat for caveat in headline(comparison(0, 0, detector="faster_rcnn")).caveats)
+    boxes, masks = render_report(replace(full, detectors=compared)), render_report(full)
+    assert "Faster R-CNN (mobilenet" in boxes and "Mask R-CNN" not in boxes
+    assert "Mask AP and mIoU are not measured: this detector finds boxes, no masks." in boxes
+    assert "not measured" not in masks
+    for heading in ("mask AP</th>", "mask AP50</th>", "mIoU</th>"):
+        assert heading in masks and heading not in boxes
+    rows = [re.findall(r"<td", row) for row in re.findall(r"<tr.*?</tr>", boxes.split("Does a detector")[1], re.S)]
+    assert [len(cells) for cells in rows[1:7]] == [5] * 6  # class, arm, box AP, box AP50, test anomalies
 
 
 def test_the_grid_has_one_row_per_image_and_the_clean_result_beside_the_outlined_one() -> None:

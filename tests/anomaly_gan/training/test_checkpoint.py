@@ -9,16 +9,9 @@ import torch
 
 from anomaly_gan import ranks
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.gan.state import TrainState
-from anomaly_gan.training.checkpoint import (
-    SCHEMA_VERSION,
-    Snapshot,
-    gather_image_pools,
-    load_snapshot,
-    restore,
-    save,
-    snapshot_bytes,
-)
+from anomaly_gan.gan.method import AnomalyGan
+from anomaly_gan.generation.snapshot import Snapshot, load_snapshot, snapshot_bytes
+from anomaly_gan.training.checkpoint import SCHEMA_VERSION, gather_image_pools, restore, save
 from anomaly_gan.training.loop import run
 from infra.errors import DataError
 from tests.support.builders import (
@@ -99,7 +92,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pt"
 
 
-def saved(path: Path, **changes: Any) -> TrainState:
+def saved(path: Path, **changes: Any) -> AnomalyGan:
     """A state that was trained for 4 steps and is saved at the path."""
     state = train_state(train_config(image_pool=2, augment={"probability": 0.5}, **changes))
     list(run(state, batch_source()))

@@ -2,15 +2,15 @@
 
 import pytest
 
-from anomaly_gan.config import LossConfig
 from anomaly_gan.training.health import HealthWatch
+from tests.support.builders import train_config, train_state
 
 ROLES = ("d1_abnl", "d1_norm", "d2_abnl", "d2_norm")
 WELL = dict.fromkeys(ROLES, 1.0) | {"grad_d": 1.0, "grad_g": 1.0}
 
 
 def watch(adversarial: str = "nonsaturating") -> HealthWatch:
-    return HealthWatch(LossConfig.model_validate({"adversarial": adversarial}))
+    return HealthWatch(train_state(train_config(loss={"adversarial": adversarial})).watched)
 
 
 def told(

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from anomaly_gan import ranks
 from anomaly_gan.config import ModelConfig, TrainConfig
-from anomaly_gan.gan import step as train_step
-from anomaly_gan.gan.state import TrainState, check_ranks
-from anomaly_gan.gan.step import TERMS
+from anomaly_gan.gan import step as gan_step
+from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.networks.generator import check_view
-from anomaly_gan.training import loop as training
 from anomaly_gan.training.batches import Batch, BatchSource
 from anomaly_gan.training.checkpoint import gather_image_pools, restore, save
+from anomaly_gan.training.joining import check_ranks
 from anomaly_gan.training.loop import StepReport, is_due, learning_rate_factor, run
 from infra.errors import DataError, TrainingError, UsageError
 from tests.support.builders import (
@@ -47,10 +46,10 @@ class Steps:
         self._terms = terms
         self._seconds = seconds
 
-    def __call__(self, state: TrainState, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, state: AnomalyGan, batch: Batch) -> dict[str, Tensor]:
         self.done += 1
         time.sleep(self._seconds)
-        usual = dict.fromkeys(TERMS, 1.0) | {"d1": 2.0, "d2": 2.0}
+        usual = dict.fromkeys(AnomalyGan.terms, 1.0) | {"d1": 2.0, "d2": 2.0}
         return {name: torch.tensor(value) for name, value in (usual | self._terms(state.step + 1)).items()}
 
 
@@ -60,7 +59,7 @@ StandIn = Callable[[Steps], Steps]
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     def put(steps: Steps) -> Steps:
-        monkeypatch.setattr(training, "train_step", steps)
+        monkeypatch.setattr(AnomalyGan, "train_step", lambda method, batch: steps(method, batch))
         return steps
 
     return put
@@ -267,7 +266,7 @@ def test_a_report_holds_the_mean_of_each_term_since_the_last_one() -> None:
     every = [r.losses for r in run(train_state(train_config()), batch_source())]
     reports = list(run(train_state(train_config(log_every_steps=3)), batch_source()))
     assert [(r.step, r.total_steps, r.nimg) for r in reports] == [(3, 4, 6), (4, 4, 8)]
-    for name in TERMS:
+    for name in AnomalyGan.terms:
         assert reports[0].losses[name] == pytest.approx(sum(terms[name] for terms in every[:3]) / 3)
         assert reports[1].losses[name] == pytest.approx(every[3][name])
     assert all(r.images_per_sec > 0 for r in reports)
@@ -367,7 +366,7 @@ def spoil(module: nn.Module) -> None:
     ],
 )
 def test_the_first_term_that_is_not_finite_stops_the_run_with_name_step_and_rank(
-    term: str, part: Callable[[TrainState], nn.Module]
+    term: str, part: Callable[[AnomalyGan], nn.Module]
 ) -> None:
     state = train_state(train_config(batch_size=4, total_images=16))
     reports = run(state, batch_source(batch_size=4))
@@ -417,10 +416,10 @@ def test_a_discriminators_gradient_that_is_not_finite_is_named_and_not_what_it_s
 
 def other_rank(mine: list[list[float]], bad: tuple[int, str, float] | None) -> list[list[float]]:
     """Terms of as many steps, all finite but the one at (step, term)."""
-    rows = [[1.0] * len(TERMS) for _ in mine]
+    rows = [[1.0] * len(AnomalyGan.terms) for _ in mine]
     if bad is not None:
         step, name, value = bad
-        rows[step - 1][list(TERMS).index(name)] = value
+        rows[step - 1][list(AnomalyGan.terms).index(name)] = value
     return rows
 
 
@@ -458,7 +457,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_anything_is_reported
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Losses may still be finite when a gradient is not; its step must never reach a checkpoint."""
-    monkeypatch.setattr(train_step, "_gradient_norm", lambda module: torch.tensor(float("inf")))
+    monkeypatch.setattr(gan_step, "gradient_norm", lambda module: torch.tensor(float("inf")))
     with pytest.raises(TrainingError, match=r"^grad_d is inf at step 1 \(nimg=0\), rank 0"):
         next(run(train_state(train_config()), batch_source()))
 

@@ -5,10 +5,10 @@ from itertools import accumulate
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
-from anomaly_gan.gan.state import TrainState, build_state
+from anomaly_gan.gan.method import AnomalyGan, build_anomaly_gan
 from anomaly_gan.gan.step import train_step
+from anomaly_gan.methods import estimate_memory
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.training.memory import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from tests.support.builders import CPU, batch_source, train_config
 
@@ -18,7 +18,7 @@ QUICK = {"discriminator_norm": "instance"}
 """Spectral norm is slow to set up without values."""
 
 
-def allocated_in_a_step(state: TrainState) -> int:
+def allocated_in_a_step(state: AnomalyGan) -> int:
     """The most bytes above those held before the step, by the allocator's own events."""
     source = batch_source(batch_size=state.config.batch_size)
     train_step(state, source.batch(0))
@@ -47,13 +47,13 @@ def allocated_in_a_step(state: TrainState) -> int:
 def test_the_estimated_peak_is_within_a_fifth_of_the_real_one(changes: dict[str, dict[str, object]]) -> None:
     config = train_config(batch_size=4, total_images=64, image_pool=0, **changes)
     estimate = estimate_memory(config, 64)
-    state = build_state(config, 64, AwareNetwork(), CPU)
+    state = build_anomaly_gan(config, 64, AwareNetwork(), CPU)
     assert estimate.peak - estimate.resting == pytest.approx(allocated_in_a_step(state), rel=0.2)
 
 
 def test_at_rest_there_are_weights_moments_averages_and_full_image_pools() -> None:
     config = train_config(batch_size=4, image_pool=3, model=QUICK)
-    state = build_state(config, 64, AwareNetwork(), CPU)
+    state = build_anomaly_gan(config, 64, AwareNetwork(), CPU)
     weights, frozen = 0, 0
     for module in (state.generators, state.discriminators):
         weights += sum(tensor.nbytes for tensor in module.parameters())

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from anomaly_gan.methods import estimate_memory
 from anomaly_gan.training import memory_use
 from anomaly_gan.training.loop import run
-from anomaly_gan.training.memory import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from anomaly_gan.training.memory_use import MemoryUse, MemoryWatch, peak_resident_bytes, resident_bytes
 from tests.support.builders import CPU, batch_source, train_config, train_state

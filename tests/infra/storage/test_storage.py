@@ -20,7 +20,6 @@ from infra.settings import Settings
 from infra.storage import local as storage_local
 from infra.storage import s3 as storage_s3
 from infra.storage.local import LocalStorage
-from infra.storage.open import is_local, open_storage
 from infra.storage.protocol import Storage, check_key
 from infra.storage.s3 import S3Storage, s3_client
 from tests.support.helpers import MemoryStorage
@@ -183,27 +182,6 @@ def test_the_url_names_the_object(storage: Storage) -> None:
 
 def test_a_key_is_returned_by_its_check() -> None:
     assert check_key("a/b.c-d_e/..f") == "a/b.c-d_e/..f"
-
-
-# --- the store that the settings name
-
-
-@pytest.mark.s3
-def test_the_uri_decides_the_store(s3_settings: Settings, tmp_path: Path) -> None:
-    folder = open_storage(Settings(store=str(tmp_path)))
-    assert isinstance(folder, LocalStorage) and is_local(folder.uri)
-    remote = open_storage(s3_settings.model_copy(update={"store": "s3://b/p/"}))
-    assert isinstance(remote, S3Storage) and remote.uri == "s3://b/p" and not is_local(remote.uri)
-
-
-def test_an_unknown_scheme_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="unknown scheme; use s3://bucket/prefix or a local folder"):
-        open_storage(Settings(store="gs://bucket/prefix"))
-
-
-def test_a_uri_without_bucket_is_refused() -> None:
-    with pytest.raises(UsageError, match="names no bucket"):
-        open_storage(Settings(store="s3://"))
 
 
 # --- a local folder

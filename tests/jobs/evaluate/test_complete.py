@@ -2,8 +2,8 @@
 
 import pytest
 
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from infra.errors import NotFoundError, UsageError
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, put_dataset, put_generated, put_model, put_spec
 from tests.support.helpers import MemoryStorage
@@ -19,6 +19,13 @@ def test_evaluation_needs_results_of_a_generate_job() -> None:
     put_generated(storage)
     spec = completed(storage, EvaluateSpec).spec
     assert spec.dataset == f"tiles@{index.version}"
+
+
+def test_evaluation_with_an_unknown_detector_is_refused_with_the_known_ones() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    with pytest.raises(UsageError, match=r"^detector\.name: unknown detector, got 'yolo'; use one of mask_rcnn, "):
+        completed(storage, EvaluateSpec, detector__name="yolo")
 
 
 def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from anomaly_gan.config import MaskConfig
-from anomaly_gan.training.memory import MOST_AT_A_TIME
+from anomaly_gan.generation.memory import MOST_AT_A_TIME
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from infra.errors import NotFoundError, UsageError
 from jobs.kinds import complete
 from jobs.library.maskpools.store import full_name, load_pool_index
-from jobs.library.models.files import DESCRIPTION, WEIGHTS
 from jobs.spec.resolve import resolve
 from jobs.spec.resolved import flatten
 from jobs.spec.specs import GenerateSpec

@@ -48,7 +48,7 @@ def work(job: JobContext[GenerateSpec], tasks: range, together: Barrier) -> None
 
 def run(job: JobContext[GenerateSpec], shares: list[range]) -> None:
     """Each share of the tasks by a process of its own, or by this one where there is one share; then publish."""
-    open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
+    open_plan(job.storage, job.job_id, plan_of(job.spec, [model_digest(job.storage, TRAIN_JOB)]))
     if len(shares) == 1:
         make_tasks(job.to_plain(), shares[0])
     else:
@@ -79,7 +79,7 @@ def test_two_drivers_of_one_job_publish_what_one_does(store: LocalStorage) -> No
     together = Barrier(2)
 
     def drive(job: JobContext[GenerateSpec]) -> dict[str, str]:
-        open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
+        open_plan(job.storage, job.job_id, plan_of(job.spec, [model_digest(job.storage, TRAIN_JOB)]))
         work(job, range(TASKS), together)
         publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
         return published(job)

@@ -126,12 +126,12 @@ def test_rebuild_refuses_what_was_not_made(store: LocalStorage) -> None:
 
 
 def test_only_what_changes_images_changes_the_plan(store: LocalStorage) -> None:
-    plan = plan_of(context(store), ["a"])
+    plan = plan_of(context(store).spec, ["a"])
     more = {"workers": 4, "max_failures": 9}
-    assert plan_of(context(store, resources=more), ["a"]) == plan
-    assert plan_of(context(store), ["b"]) != plan
-    assert plan_of(context(store, generation={"seed": 1}), ["a"]) != plan
-    assert plan_of(context(store, resources={"cpus_per_worker": 2}), ["a"]) != plan
+    assert plan_of(context(store, resources=more).spec, ["a"]) == plan
+    assert plan_of(context(store).spec, ["b"]) != plan
+    assert plan_of(context(store, generation={"seed": 1}).spec, ["a"]) != plan
+    assert plan_of(context(store, resources={"cpus_per_worker": 2}).spec, ["a"]) != plan
 
 
 def ready(job: JobContext[GenerateSpec]) -> None:

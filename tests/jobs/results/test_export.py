@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from anomaly_gan.formats.writing.exporters import EXPORTERS
-from anomaly_gan.formats.writing.formats import ExportFormat
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, NotFoundError, UsageError
 from jobs.generate.published import published_shards
@@ -41,9 +40,7 @@ def put_made(storage: MemoryStorage) -> list[Sample]:
 
 
 @pytest.mark.parametrize("fmt", ["coco", "mvtec", "labelme"])
-def test_every_image_of_every_shard_comes_back_with_its_mask(
-    storage: MemoryStorage, tmp_path: Path, fmt: ExportFormat
-) -> None:
+def test_every_image_of_every_shard_comes_back_with_its_mask(storage: MemoryStorage, tmp_path: Path, fmt: str) -> None:
     samples = put_made(storage)
     done = export(storage, GENERATE_JOB, fmt, tmp_path / "out")
     assert (done.counts.images, done.counts.classes, done.rejected) == (6, {"crack": 6}, 0)
@@ -64,7 +61,7 @@ def test_the_order_is_that_of_the_shards(storage: MemoryStorage, tmp_path: Path)
 def test_progress_is_told_after_each_shard(storage: MemoryStorage, tmp_path: Path) -> None:
     put_made(storage)
     told: list[tuple[int, int]] = []
-    export(storage, GENERATE_JOB, "mvtec", tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    export(storage, GENERATE_JOB, "mvtec", tmp_path / "out", on_progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -112,9 +109,7 @@ def test_a_job_of_another_kind_is_refused(storage: MemoryStorage, tmp_path: Path
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_damaged_shard_is_one_error_and_nothing_is_visible(
-    storage: MemoryStorage, tmp_path: Path, fmt: ExportFormat
-) -> None:
+def test_a_damaged_shard_is_one_error_and_nothing_is_visible(storage: MemoryStorage, tmp_path: Path, fmt: str) -> None:
     put_made(storage)
     last = published_shards(storage, GENERATE_JOB)[-1].key(GENERATE_JOB)
     storage.objects[last] = storage.objects[last][:-1] + b"?"
@@ -152,7 +147,7 @@ def noisy(number: int) -> Sample:
     return Sample(f"gen-{number:08d}", image, {"crack": mask})
 
 
-def peak_bytes(storage: MemoryStorage, folder: Path, fmt: ExportFormat) -> int:
+def peak_bytes(storage: MemoryStorage, folder: Path, fmt: str) -> int:
     tracemalloc.start()
     try:
         export(storage, GENERATE_JOB, fmt, folder)
@@ -162,7 +157,7 @@ def peak_bytes(storage: MemoryStorage, folder: Path, fmt: ExportFormat) -> int:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_the_memory_is_that_of_one_shard_however_many_there_are(tmp_path: Path, fmt: ExportFormat) -> None:
+def test_the_memory_is_that_of_one_shard_however_many_there_are(tmp_path: Path, fmt: str) -> None:
     def shards(count: int) -> MemoryStorage:
         storage = MemoryStorage()
         put_shards(storage, [[noisy(PER_SHARD * i + j) for j in range(PER_SHARD)] for i in range(count)])

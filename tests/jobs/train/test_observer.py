@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anomaly_gan.gan.state import TrainState
+from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.gan.step import train_step
 from anomaly_gan.training import checkpoint
 from anomaly_gan.training.batches import BatchSource
@@ -43,12 +43,14 @@ class Watched:
         split = load_training_split(storage, spec.dataset, spec.class_name)
         self.source = BatchSource(split.normals, split.abnormals, split.pool, spec.view, config.masks, 0, 2)
         self.storage, self.is_finished = storage, False
-        self.state: TrainState = train_state(config)
+        self.state: AnomalyGan = train_state(config)
         self.state.step = step
         self.checkpoints = CheckpointStore(storage, f"jobs/{TRAIN_JOB}/checkpoints")
         context = JobContext(TRAIN_JOB, spec, Settings(), storage)
         record = {"dataset": spec.dataset}
-        self.observer = TrainObserver(context, split, self.source, self.state, self.checkpoints, record)
+        self.observer = TrainObserver(
+            context, split, self.source, self.state, self.state.aware, self.checkpoints, record
+        )
 
     def step(self, **changes: Any) -> None:
         """Train one step and observe a report of it."""

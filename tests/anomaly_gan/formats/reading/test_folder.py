@@ -1,8 +1,7 @@
 import pytest
 
 from anomaly_gan.formats.reading.folder import read
-from anomaly_gan.formats.reading.readers import reader
-from infra.errors import DataError, UsageError
+from infra.errors import DataError
 from tests.support.sources import MemoryTree, blob, gray, png
 
 
@@ -37,8 +36,3 @@ def test_unpaired_files_are_refused_by_name() -> None:
 def test_a_tree_of_another_layout_is_refused() -> None:
     with pytest.raises(DataError, match="not in the folder layout"):
         read(MemoryTree({"a.png": png(gray())}))
-
-
-def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'voc'; use one of mvtec, labelme, coco, folder"):
-        reader("voc")

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
-from anomaly_gan.generation.generate import GenerationPlan
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.placing import planning
 from anomaly_gan.masks.placing.parts import Part, PlacementError
 from anomaly_gan.masks.placing.planning import MAX_CANDIDATES, MaskPlanner, PlannedMask

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX
 from anomaly_gan.samples.sample import encode_png
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
@@ -213,7 +214,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(wrong: dict[str, An
 
 def test_progress_counts_every_item() -> None:
     seen: list[tuple[int, int]] = []
-    run(progress=lambda done, total: seen.append((done, total)))
+    run(on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 16) for i in range(1, 17)]
 
 
@@ -332,6 +333,14 @@ def test_a_second_import_mends_a_damaged_data_set() -> None:
     del storage.objects[f"datasets/tiles/{result.index.version}/test-000000.tar"]
     run(storage=storage)
     assert check_dataset(storage, "tiles").problems == []
+
+
+def test_the_sheet_of_few_normal_pictures_begins_a_row_with_each_class() -> None:
+    storage, result = imported()
+    normal = len(result.index.select(classes=()))
+    sheet = draw_sheet(storage, result.index, per_class=normal + 1, tile_px=64)
+    classes = [len(result.index.select(classes=[name], normal=False)) for name in result.index.classes]
+    assert max(classes) <= normal and sheet.shape[0] == GAP_PX + 3 * (64 + LABEL_PX + GAP_PX)
 
 
 def test_the_sheet_shows_a_row_of_normal_pictures_and_of_each_class() -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig, ViewConfig
-from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, contact_sheet
+from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX, class_colors, grouped_sheet
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.sample import decode_png
 from infra.errors import DataError, UsageError
@@ -99,11 +99,11 @@ def test_an_experts_element_bears_the_id_by_which_it_is_rated(
     index = put_pool(storage, tmp_path)
     labels: list[str] = []
 
-    def remember(tiles: list[tuple[str, Sheet]], columns: int, tile_px: int) -> Sheet:
-        labels.extend(label for label, _ in tiles)
-        return contact_sheet(tiles, columns, tile_px)
+    def remember(groups: list[list[tuple[str, Sheet]]], columns: int, tile_px: int) -> Sheet:
+        labels.extend(label for tiles in groups for label, _ in tiles)
+        return grouped_sheet(groups, columns, tile_px)
 
-    monkeypatch.setattr("jobs.library.maskpools.sheets.contact_sheet", remember)
+    monkeypatch.setattr("jobs.library.maskpools.sheets.grouped_sheet", remember)
     draw_elements(storage, index, per_class=3)
     assert [label for label in labels if label.startswith("expert-")] == experts_of(index)
     assert labels[:3] == ["crack, 256 px"] * 3

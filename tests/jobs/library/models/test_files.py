@@ -3,10 +3,11 @@ from collections.abc import Callable
 
 import pytest
 
+from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from infra.errors import DataError, NotFoundError
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
-from jobs.library.models.files import DESCRIPTION, WEIGHTS, list_models, load_description, model_digest
+from jobs.library.models.files import list_models, load_description, model_digest
 from tests.support.builders_jobs import RESOLUTION, put_model
 from tests.support.helpers import MemoryStorage
 

@@ -1,0 +1,83 @@
+"""Training and prediction, the same for every listed detector."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import masks_to_boxes
+
+from anomaly_gan.detectors.build import build_detector
+from anomaly_gan.detectors.detectors import DETECTORS, find_detector
+from anomaly_gan.detectors.targets import to_image, to_instances, to_target
+from anomaly_gan.detectors.training import predict, train_detector, turned
+from anomaly_gan.metrics.detection import detection_scores
+from anomaly_gan.samples.sample import Sample
+from infra.errors import DataError
+from tests.support.builders_detectors import TINY, bright_square, tiny
+
+EVERY_DETECTOR = pytest.mark.parametrize("name", DETECTORS)
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_turned_boxes_fit_the_turned_masks(turn: int) -> None:
+    wide = bright_square("a")
+    sample = Sample("a", wide.image[:40], {"hole": wide.masks["hole"][:40]})
+    image, target = turned(to_image(sample), to_target(to_instances(sample, ["hole"])), turn)
+    boxes = masks_to_boxes(target["masks"])
+    boxes[:, 2:] += 1
+    assert torch.equal(target["boxes"], boxes)
+    assert image.shape[1:] == target["masks"].shape[1:]
+    assert image[0][target["masks"][0] > 0].min() > image[0][target["masks"][0] == 0].max()
+
+
+def test_the_eight_turns_are_all_different() -> None:
+    image, target = torch.arange(12.0).reshape(1, 3, 4), to_target(to_instances(bright_square("a"), ["hole"]))
+    views = {tuple(turned(image, target, turn)[0].flatten().tolist()) for turn in range(8)}
+    assert len(views) == 8
+
+
+@EVERY_DETECTOR
+def test_training_is_reproducible_also_with_normal_images(name: str) -> None:
+    samples = [bright_square("a"), bright_square("b", top=30, left=20), Sample("n", np.full((64, 64), 80, np.uint8))]
+    config = tiny(name, steps=4)
+    first, again = (
+        [report.loss for report in train_detector(build_detector(1, config), samples, ["hole"], config)]
+        for _ in range(2)
+    )
+    assert first == again
+    assert len(first) == 4
+
+
+@pytest.mark.slow
+@EVERY_DETECTOR
+def test_a_detector_learns_to_find_bright_squares(name: str) -> None:
+    train = [bright_square(f"{i}", top=4 + 8 * i, left=40 - 7 * i) for i in range(5)]
+    test = [bright_square("t", top=24, left=14), bright_square("u", top=8, left=30)]
+    config = tiny(name, steps=60, learning_rate=1e-3, warmup_steps=10, box_samples=32, rpn_proposals=64)
+    model = build_detector(1, config)
+    losses = [report.loss for report in train_detector(model, train, ["hole"], config)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    found = list(predict(model, test, has_masks=find_detector(name).has_masks))
+    scores = detection_scores(found, [to_instances(each, ["hole"]) for each in test], ["hole"])
+    assert (scores.box_ap50 if scores.mask_ap50 is None else scores.mask_ap50) > 0.7
+
+
+def test_training_without_samples_is_refused() -> None:
+    with pytest.raises(DataError, match="no training images"):
+        next(train_detector(build_detector(1, TINY), [], ["hole"], TINY))
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v3_large_fpn", "resnet50_fpn"])
+def test_predictions_have_the_size_of_the_image_and_known_labels(backbone: str) -> None:
+    model = build_detector(2, tiny("mask_rcnn", backbone=backbone))
+    (found,) = predict(model, [bright_square("a", size=72)], has_masks=True)
+    assert found.masks is not None and found.masks.shape[1:] == (72, 72)
+    assert len(found.boxes) == len(found.labels) == len(found.scores) == len(found.masks)
+    assert set(found.labels.tolist()) <= {1, 2}
+
+
+def test_a_detector_of_boxes_predicts_no_masks() -> None:
+    (found,) = predict(build_detector(2, tiny("faster_rcnn")), [bright_square("a", size=72)], has_masks=False)
+    assert found.masks is None
+    assert len(found.boxes) == len(found.labels) == len(found.scores) > 0
+    assert set(found.labels.tolist()) <= {1, 2}
+    assert found.boxes.min() >= 0 and found.boxes.max() <= 72
