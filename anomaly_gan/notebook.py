@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.generate import draw
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.paste import paste
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.generation.snapshot import Snapshot, load_snapshot

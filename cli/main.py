@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, bench_learning, bench_places, cluster, data, demo, jobs, masks, models, results, submit
+from cli import cluster, data, demo, jobs, masks, models, results
+from cli.bench.app import app as bench
 from cli.options import set_everywhere
+from cli.submit.app import app as submit
 from infra.errors import AganError
 
 TRACEBACK_FLAG = "--traceback"
@@ -36,14 +38,12 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Import, check and show data sets; render a demo set.")
 app.add_typer(masks.app, name="masks", help="Build, score, show and preview mask pools.")
-app.add_typer(submit.app, name="submit", help="Start train, tune, generate and evaluate jobs.")
+app.add_typer(submit, name="submit", help="Start train, tune, generate and evaluate jobs.")
 app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")
 app.add_typer(models.app, name="models", help="List trained models; import the authors' released weights.")
 app.add_typer(cluster.app, name="cluster", help="Start, reach and stop clusters.")
-bench.app.command()(bench_learning.learning)
-bench.app.command()(bench_places.places)
-app.add_typer(bench.app, name="bench", help="Measure this machine.")
+app.add_typer(bench, name="bench", help="Measure this machine.")
 app.command("demo")(demo.demo)
 
 

@@ -20,7 +20,7 @@ def models() -> None:
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All trained models with class, data set and last measures."""
     from infra.storage.open import open_storage
-    from jobs.library.models.store import list_models
+    from jobs.library.models.files import list_models
 
     told = {entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))}
     rows = [

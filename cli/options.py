@@ -1,6 +1,6 @@
 """Options that several commands share, and the settings they resolve to."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,3 +39,26 @@ def settings_from(store: str | None = None, cluster: str | None = None) -> "Sett
     from infra.settings import load_settings
 
     return load_settings({**_everywhere, "store": store, "cluster": cluster})
+
+
+def train_flags(
+    *,
+    dataset: str | None = None,
+    class_name: str | None = None,
+    mask_pool: str | None = None,
+    preset: str | None = None,
+    window: int | None = None,
+    images: int | None = None,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Dotted key of the spec -> value of what the options of a training say; None = not given."""
+    return {
+        "dataset": dataset,
+        "class_name": class_name,
+        "mask_pool": mask_pool,
+        "train.preset": preset,
+        "train.total_images": images,
+        "train.batch_size": batch_size,
+        "view.kind": None if window is None else "window",
+        "view.size": window,
+    }

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from anomaly_gan.config import PRESETS, TrainConfig
-from jobs.spec.resolve import flatten
-from jobs.spec.specs import SPECS
+from jobs.kinds import KINDS
+from jobs.spec.resolved import flatten
 
 HEAD = """\
 # The specs
@@ -56,14 +56,6 @@ RULES = """\
 - `masks.min_parts` is not above `masks.max_parts`, nor `masks.angle_min` above `masks.angle_max`.
 """
 
-KINDS = {
-    "train": "Trains both generators of one class, and leaves a model under the job's id.",
-    "generate": "Makes anomalous images with a model.",
-    "evaluate": "Measures generated images, and trains one detector without and one with them.",
-    "tune": "Tries values of `train.loss.lambda_1`, `train.optim.lr_g` and `train.optim.lr_d`; the best trial's spec"
-    " feeds `agan submit train --spec`.",
-}
-
 NOTES = {
     "resources": """\
 What `workers` means: the ranks of a train job, the ranks of each trial of a tune job, the processes that make
@@ -79,10 +71,10 @@ def page() -> str:
     """The whole page; every section that several specs share stands once."""
     lines = [HEAD]
     sections: dict[str, type[BaseModel]] = {}
-    for kind, spec in SPECS.items():
-        own, nested = _split(spec)
+    for name, kind in KINDS.items():
+        own, nested = _split(kind.spec)
         sections |= nested
-        lines += [f"## {kind}", "", KINDS[kind], "", *HEADER]
+        lines += [f"## {name}", "", _first_paragraph(kind.spec), "", *HEADER]
         lines += [_row(name, field) for name, field in own.items() if name != "kind"]
         lines += ["", f"Sections: {', '.join(f'[`{name}`](#{name})' for name in nested)}.", ""]
     for name, model in sections.items():

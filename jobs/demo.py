@@ -11,13 +11,14 @@ from infra.errors import AganError, UsageError
 from infra.settings import Settings, load_settings
 from infra.storage.open import open_storage
 from infra.storage.sources import FsspecTree
-from jobs.completion import complete
+from jobs.kinds import complete
 from jobs.library.datasets.store import import_dataset
 from jobs.operations.control import follow
 from jobs.operations.submit import submit
 from jobs.record.manifest import pull
 from jobs.record.status import JobState
 from jobs.spec.resolve import resolve
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, TrainSpec
 
 DATASET = "demo"
 SIZE_PX = 128
@@ -74,9 +75,9 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool, on_progress: Callable[[Stage
         _render(plan)
         on_progress(_stage("import", f"importing them into the store {settings.store}"))
         _import(plan, settings)
-        model = _run_job("train", _train_flags(plan), settings, on_progress)
+        model = _run_job(TrainSpec, _train_flags(plan), settings, on_progress)
         flags = {"model": model, "count": plan.generated, "resources.cpus_per_worker": 2}
-        generated = _run_job("generate", flags, settings, on_progress)
+        generated = _run_job(GenerateSpec, flags, settings, on_progress)
         flags = {
             "dataset": DATASET,
             "generated": generated,
@@ -86,7 +87,7 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool, on_progress: Callable[[Stage
             "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,
         }
-        evaluation = _run_job("evaluate", flags, settings, on_progress)
+        evaluation = _run_job(EvaluateSpec, flags, settings, on_progress)
         pull(open_storage(settings), evaluation, plan.folder / "report")
         return plan.folder / "report" / "report.html"
     finally:
@@ -129,13 +130,16 @@ def _train_flags(plan: DemoPlan) -> dict[str, object]:
     }
 
 
-def _run_job(kind: str, flags: dict[str, object], settings: Settings, on_progress: Callable[[Stage], None]) -> str:
+def _run_job(
+    spec: type[JobSpec], flags: dict[str, object], settings: Settings, on_progress: Callable[[Stage], None]
+) -> str:
     """Submit a job and follow it to its end; its id. The stage has the name of the job's kind.
 
     Raises:
         AganError: the job did not succeed.
     """
-    resolved = complete(resolve(kind, flags, environ={}), open_storage(settings))
+    kind = spec.kind_name()
+    resolved = complete(resolve(spec, flags, environ={}), open_storage(settings))
     job_id = submit(resolved, settings, connect(settings))
     on_progress(_stage(kind, f"{kind} job {job_id}"))
     for seen in follow(open_storage(settings), job_id):

@@ -7,35 +7,31 @@ from pathlib import Path
 
 from infra.cluster.ray_cluster import ADDRESS_VARIABLE
 from infra.settings import load_settings
+from jobs.kinds import find_kind
 from jobs.record.context import JobContext, load_context
 from jobs.record.failures import expected_error
 from jobs.run import ERROR_FILE_VARIABLE
+from jobs.spec.specs import JobSpec
 
 
-def work(context: JobContext) -> None:
-    """Dispatch by the spec's kind; each module is imported only where it is needed."""
+def work(context: JobContext[JobSpec]) -> None:
+    """Join the cluster, then do the work."""
     import ray
 
     if ADDRESS_VARIABLE in os.environ:
         os.environ["RAY_ADDRESS"] = os.environ[ADDRESS_VARIABLE]
     # the environment names the cluster; workers print through this process
     ray.init(address="auto", log_to_driver=True, logging_level=logging.WARNING)
-    if context.spec.kind == "train":
-        from jobs.train.job import train
+    dispatch(context)
 
-        train(context)
-    elif context.spec.kind == "generate":
-        from jobs.generate.job import generate
 
-        generate(context)
-    elif context.spec.kind == "evaluate":
-        from jobs.evaluate.job import evaluate
+def dispatch(context: JobContext[JobSpec]) -> None:
+    """Do the work of the spec's kind; only this kind's module is imported.
 
-        evaluate(context)
-    else:
-        from jobs.tune.job import tune
-
-        tune(context)
+    Raises:
+        UsageError: there is no such kind.
+    """
+    find_kind(context.spec.kind).load_run()(context)
 
 
 def main(job_id: str) -> int:

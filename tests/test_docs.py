@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from jobs.kinds import KINDS
 from jobs.spec.resolve import known_keys
-from jobs.spec.specs import SPECS
 from tests.support.helpers import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: path.relative_to(ROOT).as_posix())
@@ -43,7 +43,7 @@ def test_the_spec_reference_is_the_output_of_its_generator() -> None:
 
 def test_the_spec_reference_holds_every_knob() -> None:
     text = (ROOT / "docs" / "spec.md").read_text()
-    knobs = {key for spec in SPECS.values() for key in known_keys(spec)} - {"kind"}
+    knobs = {key for kind in KINDS.values() for key in known_keys(kind.spec)} - {"kind"}
     assert [key for key in sorted(knobs) if f"| `{key}` |" not in text] == []
 
 

@@ -1,7 +1,6 @@
-"""A trained generator to use: its weights (safetensors) and the description of how it was made (JSON)."""
+"""A trained generator to use: its weights (safetensors), beside the description of how it was made (JSON)."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +9,10 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.generation.description import ModelDescription, parse_description
 from anomaly_gan.networks.generator import Generator, make_generator
 from anomaly_gan.networks.pretrained import first_line
 from infra.errors import DataError
-
-SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,9 @@ def snapshot_bytes(snapshot: Snapshot) -> tuple[bytes, bytes]:
     """(generator.safetensors, model.json)."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in snapshot.generator.state_dict().items()}
     weights = save_safetensors(tensors)
-    description = {
-        "schema_version": SCHEMA_VERSION,
-        "class_name": snapshot.class_name,
-        "view": snapshot.view.model_dump(mode="json"),
-        "train": snapshot.config.model_dump(mode="json"),
-        "record": snapshot.record,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    return weights, json.dumps(description, indent=2, sort_keys=True).encode()
+    digest = hashlib.sha256(weights).hexdigest()
+    described = ModelDescription(snapshot.class_name, snapshot.view, snapshot.config, snapshot.record, digest)
+    return weights, described.to_bytes()
 
 
 def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.device) -> Snapshot:
@@ -59,21 +51,17 @@ def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.d
     Raises:
         DataError: either part is broken or they do not belong together.
     """
+    described = parse_description(description, name)
     digest = hashlib.sha256(weights).hexdigest()
+    if described.weights_sha256 not in (None, digest):  # models of before name none
+        raise DataError(
+            f"{name}: not a readable model (the weights' sha256 is not that of the description);"
+            " train or import it again"
+        )
     try:
-        stored = json.loads(description)
-        if stored["schema_version"] != SCHEMA_VERSION:
-            raise DataError(f"{name}: model schema {stored['schema_version']}, expected {SCHEMA_VERSION}")
-        if stored.get("weights_sha256", digest) != digest:  # models of before have none
-            told_by = "the weights' sha256 is not that of the description"
-            raise DataError(f"{name}: not a readable model ({told_by}); train or import it again")
-        config = TrainConfig.model_validate(stored["train"])
-        generator = make_generator(config.model)
+        generator = make_generator(described.config.model)
         generator.load_state_dict(load_safetensors(weights))
-        view = ViewConfig.model_validate(stored["view"])
-        frozen = generator.to(device).eval().requires_grad_(False)
-        return Snapshot(frozen, stored["class_name"], view, config, stored["record"], digest)
-    except DataError:
-        raise
-    except Exception as err:  # json, pydantic, safetensors and torch each raise their own
+    except Exception as err:  # safetensors and torch each raise their own
         raise DataError(f"{name}: not a readable model ({first_line(err)})") from err
+    frozen = generator.to(device).eval().requires_grad_(False)
+    return Snapshot(frozen, described.class_name, described.view, described.config, described.record, digest)

@@ -1,6 +1,5 @@
 """What the bookkeeping of a generate job costs: its images are replaced by a few bytes, all else is real."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from anomaly_gan.benchmarks.measuring import Figures, Ratio, timed
-from anomaly_gan.generation.model_files import DESCRIPTION
+from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.generation.description import DESCRIPTION, ModelDescription
 from anomaly_gan.progress import Progress
 from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.storage.local import LocalStorage
@@ -61,11 +61,11 @@ def _in_process(drive: Callable[[Path, int], Driven], root: Path, tasks: int) ->
 
 def _commit_all(root: Path, tasks: int) -> tuple[float, Counter[str]]:
     """(seconds, requests) of what the workers of the job do beside making images."""
-    model = json.dumps({"weights_sha256": WEIGHTS_SHA256}).encode()
-    LocalStorage(root).write(f"models/{MODEL}/{DESCRIPTION}", model)
+    model = ModelDescription("none", ViewConfig(), TrainConfig(), {}, WEIGHTS_SHA256)
+    LocalStorage(root).write(f"models/{MODEL}/{DESCRIPTION}", model.to_bytes())
     context, storage = context_of(root, tasks)
     data = _shard()
-    open_plan(storage, JOB, plan_of(context, [WEIGHTS_SHA256]))
+    open_plan(storage, JOB, plan_of(context.spec, [WEIGHTS_SHA256]))
 
     def commit_each() -> None:
         for task in range(tasks):

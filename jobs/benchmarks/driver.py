@@ -56,7 +56,7 @@ class CountingStorage(LocalStorage):
         return found
 
 
-def context_of(root: Path, tasks: int) -> tuple[JobContext, CountingStorage]:
+def context_of(root: Path, tasks: int) -> tuple[JobContext[GenerateSpec], CountingStorage]:
     """The job of a benchmark; its model is a description alone."""
     spec = GenerateSpec(model=MODEL, count=tasks * PER_TASK, images_per_shard=PER_TASK)
     storage = CountingStorage(root)

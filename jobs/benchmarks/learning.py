@@ -1,14 +1,14 @@
 """A study of one class from the store, in this process: the same spec, data and checks as a train job."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from anomaly_gan.studies.learning import Study, StudyData, run_study
 from anomaly_gan.training.loop import StepReport
 from infra.storage.protocol import Storage
-from jobs.completion import complete
+from jobs.kinds import complete
 from jobs.library.datasets.store import load_index, load_samples
 from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
@@ -32,7 +32,7 @@ def study_class(
     Raises:
         UsageError, NotFoundError: as `agan submit train` refuses.
     """
-    spec = cast(TrainSpec, complete(resolve("train", dict(flags), sets=dict(sets)), storage).spec)
+    spec = complete(resolve(TrainSpec, flags, sets=sets), storage).spec
     split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool)
     held_out = load_samples(storage, load_index(storage, spec.dataset), split="test", classes=[])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

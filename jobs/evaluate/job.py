@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ray
 import torch
@@ -22,7 +22,7 @@ from jobs.evaluate.report_facts import report_data
 from jobs.evaluate.sets import DetectorData, load_detector_data
 from jobs.library.models.store import load_model
 from jobs.library.training_split import load_training_split
-from jobs.record.context import JobContext, context_from_plain, load_context
+from jobs.record.context import JobContext, context_from_plain, load_spec_of
 from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
@@ -30,7 +30,7 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 GRID_ROWS = 8
 
 
-def evaluate(context: JobContext) -> None:
+def evaluate(context: JobContext[EvaluateSpec]) -> None:
     """Do all the work in one task on a worker node, then make the results visible."""
     resources = context.spec.resources
     task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_retries=2)(_work)
@@ -41,12 +41,12 @@ def evaluate(context: JobContext) -> None:
 
 
 def _work(raw: dict[str, Any]) -> None:
-    context = context_from_plain(raw)
-    spec = cast(EvaluateSpec, context.spec)
+    context = context_from_plain(raw, EvaluateSpec)
+    spec = context.spec
     torch.set_num_threads(spec.resources.cpus_per_worker)
     device = "cuda" if spec.resources.gpus_per_worker else "cpu"
     reporter, outputs = context.reporter(), OutputWriter(context.storage, context.job_id)
-    made_by = cast(GenerateSpec, load_context(context.settings, spec.generated).spec)
+    made_by = load_spec_of(GenerateSpec, context.storage, spec.generated, f"generated: job {spec.generated}")
     snapshot = load_model(context.storage, made_by.model, torch.device(device))
 
     trained, untrained = _measured_images(context, spec, made_by, snapshot, reporter)
@@ -68,7 +68,11 @@ def _work(raw: dict[str, Any]) -> None:
 
 
 def _measured_images(
-    context: JobContext, spec: EvaluateSpec, made_by: GenerateSpec, snapshot: Snapshot, reporter: ProgressReporter
+    context: JobContext[EvaluateSpec],
+    spec: EvaluateSpec,
+    made_by: GenerateSpec,
+    snapshot: Snapshot,
+    reporter: ProgressReporter,
 ) -> tuple[list[Generated], list[Generated]]:
     """The first images of the generate job made again, and the same by a generator that has learnt nothing."""
     split = load_training_split(context.storage, snapshot.record["dataset"], snapshot.class_name, made_by.mask_pool)
@@ -92,19 +96,19 @@ def _summary(images: list[Generated]) -> dict[str, Any]:
     return dict(summarise([MaskChange(**one.sample.meta["measures"]) for one in images]))
 
 
-def _perceptual(context: JobContext, data: DetectorData, device: str) -> list[LpipsScore] | Absent:
+def _perceptual(context: JobContext[EvaluateSpec], data: DetectorData, device: str) -> list[LpipsScore] | Absent:
     folder = Path(context.settings.weights) if context.settings.weights else None
     model = load_lpips(folder, device)
     if isinstance(model, Unavailable):
         return Absent(model.reason)
     real = [sample.image for sample in data.real_train if not sample.is_normal]
     generated = [sample.image for sample in data.generated]
-    seed = cast(EvaluateSpec, context.spec).detector.seed
+    seed = context.spec.detector.seed
     return [lpips_real(model, generated, real, seed=seed), ic_lpips(model, generated, seed=seed)]
 
 
 def _compare(
-    context: JobContext, data: DetectorData, spec: EvaluateSpec, device: str, reporter: ProgressReporter
+    context: JobContext[EvaluateSpec], data: DetectorData, spec: EvaluateSpec, device: str, reporter: ProgressReporter
 ) -> DetectorComparison:
     def report(progress: ArmProgress) -> None:
         done = progress.step + (0 if progress.arm == "real" else progress.steps)

@@ -16,12 +16,12 @@ from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
 from jobs.record.context import JobContext
 from jobs.record.status import job_key
-from jobs.spec.resolve import flatten
+from jobs.spec.resolved import flatten
 from jobs.spec.specs import EvaluateSpec
 
 
 def report_data(
-    context: JobContext,
+    context: JobContext[EvaluateSpec],
     model_id: str,
     snapshot: Snapshot,
     rows: Sequence[GridRow],
@@ -30,7 +30,6 @@ def report_data(
     comparison: DetectorComparison,
 ) -> ReportData:
     spec = context.spec
-    assert isinstance(spec, EvaluateSpec)
     record = snapshot.record
     facts = {
         "evaluation": context.job_id,

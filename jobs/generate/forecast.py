@@ -1,7 +1,9 @@
 """What a generate job will take, from a few of its images made here."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
 
 from anomaly_gan.samples.sample import encode_sample
 from infra.settings import Settings
@@ -33,6 +35,22 @@ class Forecast:
     images_per_sec: float
     seconds: float
     gpu_hours: float
+
+    def figures(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def rows(self) -> list[tuple[str, str]]:
+        duration = timedelta(seconds=round(self.seconds))
+        rows = [
+            ("images", f"{self.images:,}"),
+            ("shards", f"{self.tasks:,}"),
+            ("size", f"{self.size_bytes / 2**20:,.1f} MiB ({self.bytes_per_image:,} bytes an image)"),
+            ("time", f"{duration} with all workers, at the speed of this machine's CPU"),
+            ("speed", f"{self.images_per_sec:.1f} images/s on each worker"),
+        ]
+        if self.gpu_hours:
+            rows.append(("GPU hours", f"at most {self.gpu_hours:,.1f}; a GPU is faster than what was measured here"))
+        return rows
 
 
 def forecast(spec: GenerateSpec, settings: Settings) -> Forecast:

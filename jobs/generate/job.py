@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import ray
 
@@ -32,7 +32,7 @@ SPARE_THREADS = 1
 """Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
-def generate(context: JobContext) -> None:
+def generate(context: JobContext[GenerateSpec]) -> None:
     """Do the tasks that are not yet done, then publish shards, sheet and summary; visible only when complete.
 
     Raises:
@@ -40,9 +40,9 @@ def generate(context: JobContext) -> None:
         StorageError: parts vanish again and again.
     """
     storage, job_id = context.storage, context.job_id
-    spec = cast(GenerateSpec, context.spec)
+    spec = context.spec
     models = [spec.model, *(one.model for one in spec.added)]
-    plan = open_plan(storage, job_id, plan_of(context, [model_digest(storage, one) for one in models]))
+    plan = open_plan(storage, job_id, plan_of(context.spec, [model_digest(storage, one) for one in models]))
     ledger = Ledger(plan.tasks, read_commits(storage, job_id, sorted(committed(storage, job_id))))
     for _ in range(ROUNDS):
         for task in take_back_broken(storage, job_id, ledger):
@@ -55,7 +55,7 @@ def generate(context: JobContext) -> None:
     raise StorageError(f"job {job_id}: parts of it vanish from the store; find out who deletes them, and resume it")
 
 
-def _make(context: JobContext, ledger: Ledger, todo: Sequence[int]) -> None:
+def _make(context: JobContext[GenerateSpec], ledger: Ledger, todo: Sequence[int]) -> None:
     """Have the tasks done by actors, and put their commits into the ledger."""
     resources = context.spec.resources
     threads = resources.cpus_per_worker + SPARE_THREADS
@@ -66,18 +66,20 @@ def _make(context: JobContext, ledger: Ledger, todo: Sequence[int]) -> None:
     )(ShardActor).options(max_concurrency=threads)
     actors = [maker.remote(context.to_plain()) for _ in range(min(resources.workers, len(todo)))]
     if ledger.items:
-        print(f"{ledger.items} of {cast(GenerateSpec, context.spec).count} images were done before", flush=True)
+        print(f"{ledger.items} of {context.spec.count} images were done before", flush=True)
     collect(context, ledger, hand_out(actors, todo, threads), len(actors) * threads)
 
 
-def collect(context: JobContext, ledger: Ledger, made: Iterable[tuple[dict[str, Any], float]], at_a_time: int) -> None:
+def collect(
+    context: JobContext[GenerateSpec], ledger: Ledger, made: Iterable[tuple[dict[str, Any], float]], at_a_time: int
+) -> None:
     """Put commits into the ledger as they come, and tell of them.
 
     Args:
         made: (commit, images per second of its task).
         at_a_time: tasks that are being done.
     """
-    count = cast(GenerateSpec, context.spec).count
+    count = context.spec.count
     reporter, done = context.reporter(), ledger.items
     reporter.update("generating", done, count, "images")
     for raw, images_per_sec in made:
@@ -94,7 +96,7 @@ class ShardActor:
     def __init__(self, raw: dict[str, Any]) -> None:
         from jobs.generate.shard_maker import ShardMaker  # imports torch, which the driver does without
 
-        context = context_from_plain(raw)
+        context = context_from_plain(raw, GenerateSpec)
         self._refusal: AganError | None = None
         try:
             self._maker = ShardMaker(context)
@@ -117,7 +119,7 @@ class ShardActor:
             raise self._refusal
 
 
-def publish(context: JobContext, commits: Iterable[TaskCommit]) -> None:
+def publish(context: JobContext[GenerateSpec], commits: Iterable[TaskCommit]) -> None:
     """Write what describes the whole, then the manifest; the same commits give the same manifest.
 
     Args:
@@ -153,6 +155,6 @@ def publish(context: JobContext, commits: Iterable[TaskCommit]) -> None:
     outputs.commit()
 
 
-def _first_samples(context: JobContext, shards: Sequence[Output]) -> list[Sample]:
+def _first_samples(context: JobContext[GenerateSpec], shards: Sequence[Output]) -> list[Sample]:
     members = islice(read_members(context.storage, context.job_id, shards), SHEET_TILES)
     return [decode_sample(key, found) for key, found in members]

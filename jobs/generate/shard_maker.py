@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import torch
 
@@ -31,13 +30,13 @@ class ShardMaker:
         tasks: as this process would plan the job, with the models that it has loaded.
     """
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext[GenerateSpec]) -> None:
         self.context = context
-        self.spec = cast(GenerateSpec, context.spec)
+        self.spec = context.spec
         self._network = threading.Lock()
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         self._layers = load_layers(context.storage, self.spec, _device(self.spec))
-        self.tasks = plan_of(context, [layer.made_by["model_sha256"] for layer in self._layers])
+        self.tasks = plan_of(context.spec, [layer.made_by["model_sha256"] for layer in self._layers])
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
         """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import cast
 
 from infra.storage.digest import sha256
-from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import TaskPlan
 
@@ -16,13 +14,12 @@ DECIDING = ("agan", "numpy", "opencv-python-headless", "torch")
 """Packages of which another version may give other bytes."""
 
 
-def plan_of(context: JobContext, models_sha256: Sequence[str]) -> TaskPlan:
+def plan_of(spec: GenerateSpec, models_sha256: Sequence[str]) -> TaskPlan:
     """The tasks of a generate job, and all that decides an image; what changes none is no part of it.
 
     Args:
         models_sha256: of the weights of the job's model, and of those that add to its images.
     """
-    spec = cast(GenerateSpec, context.spec)
     decisive = spec.model_dump_json(exclude={"resources": {"workers", "max_failures"}})
     return TaskPlan(
         digest=sha256(decisive.encode()),

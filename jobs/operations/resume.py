@@ -9,15 +9,13 @@ from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
+from jobs.kinds import parse_spec
 from jobs.operations.control import current_status
 from jobs.operations.submit import check_cluster, start, submit
 from jobs.record.context import load_memory_estimate, load_spec
 from jobs.record.status import JobState, JobStatus, job_key, load_status, save_status
-from jobs.spec.resolve import ResolvedSpec
-from jobs.spec.specs import GenerateSpec, JobSpec, parse_spec
-
-RESUMABLE = ("train", "generate")
-"""Kinds that go on where they ended: at the last checkpoint, or with the tasks that are missing."""
+from jobs.spec.resolved import ResolvedSpec
+from jobs.spec.specs import JobSpec
 
 CLAIM_SEC = 120.0
 """Who has claimed an attempt and not recorded it for so long was interrupted; the next one may then go on."""
@@ -53,9 +51,9 @@ def resume_job(job_id: str, settings: Settings, cluster: Cluster) -> Resumed:
     status, spec = current_status(storage, job_id), load_spec(storage, job_id)
     if not status.state.is_final and status.attempt > 1:
         return Resumed(status, is_ours=False)
-    _check_resumable(status)
+    _check_resumable(status, spec)
     capacity = cluster.capacity()
-    check_cluster(_least(spec), storage.uri, capacity)
+    check_cluster(spec.least(), storage.uri, capacity)
     latest = load_status(storage, job_id)
     if latest.attempt > status.attempt:
         return Resumed(latest, is_ours=False)
@@ -78,13 +76,13 @@ def resume_job(job_id: str, settings: Settings, cluster: Cluster) -> Resumed:
     return Resumed(again, is_ours=True, hint=_hint(spec, capacity))
 
 
-def _check_resumable(status: JobStatus) -> None:
+def _check_resumable(status: JobStatus, spec: JobSpec) -> None:
     job = f"job {status.job_id}"
     if not status.state.is_final:
         raise UsageError(f"{job}: is {status.state}; wait for it, or end it with `agan jobs cancel {status.job_id}`")
     if status.state is JobState.SUCCEEDED:
         raise UsageError(f"{job}: has succeeded; see `agan results show {status.job_id}`")
-    if status.kind not in RESUMABLE:
+    if not spec.can_resume:
         raise UsageError(
             f"{job}: is a kind that cannot go on ({status.kind}); start it anew with `agan jobs retry {status.job_id}`"
         )
@@ -102,13 +100,6 @@ def _claim(storage: Storage, job_id: str, attempt: int) -> tuple[int, bool]:
     if time.time() - float(json.loads(storage.read(key))["claimed_at"]) < CLAIM_SEC:
         return attempt, False
     return _claim(storage, job_id, attempt + 1)
-
-
-def _least(spec: JobSpec) -> JobSpec:
-    """What must find room at once: of a generate job one worker, because no task waits for the others."""
-    if not isinstance(spec, GenerateSpec):
-        return spec
-    return spec.model_copy(update={"resources": spec.resources.model_copy(update={"workers": 1})})
 
 
 def _hint(spec: JobSpec, capacity: Capacity) -> str | None:

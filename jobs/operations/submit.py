@@ -9,7 +9,6 @@ from dataclasses import asdict
 import ray
 import torch
 
-from anomaly_gan.methods import estimate_memory
 from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.cluster.local_head import JOB_STOP_GRACE_SEC
 from infra.cluster.ray_cluster import Capacity, Cluster
@@ -18,8 +17,8 @@ from infra.settings import Settings
 from infra.storage.open import is_local, open_storage
 from infra.storage.protocol import Storage
 from jobs.record.status import ATTEMPT_VARIABLE, JobState, JobStatus, job_key, new_job_id, save_status
-from jobs.spec.resolve import ResolvedSpec
-from jobs.spec.specs import SCHEMA_VERSION, EvaluateSpec, GenerateSpec, JobSpec, Resources, TrainSpec, TuneSpec
+from jobs.spec.resolved import ResolvedSpec
+from jobs.spec.specs import SCHEMA_VERSION, JobSpec
 
 JOB_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads make steps many times slower where cores are shared
@@ -30,8 +29,6 @@ JOB_ENVIRONMENT = {
     "RAY_JOB_STOP_WAIT_TIME_S": str(JOB_STOP_GRACE_SEC),
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a report waits for the controller's next look
 }
-TUNE_DRIVER_CPUS = 0.1
-"""What a trial itself takes beside its workers; Ray Tune refuses 0."""
 
 
 def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
@@ -46,7 +43,7 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
         raise UsageError(f"store {store}: a local folder, which {blind} the cluster cannot see; use s3://bucket/prefix")
     if capacity.grows:
         return
-    cpus, gpus = needed(spec)
+    cpus, gpus = spec.needed()
     for name, wanted, there in (("CPUs", cpus, capacity.cpus), ("GPUs", gpus, capacity.gpus)):
         if wanted > there:
             raise ClusterError(
@@ -62,29 +59,13 @@ def gpu_hint(spec: JobSpec, capacity: Capacity) -> str | None:
     return None
 
 
-def training_memory(spec: JobSpec) -> MemoryEstimate | None:
-    """What one worker of a training takes; None for other jobs. Takes some seconds."""
-    if not isinstance(spec, TrainSpec | TuneSpec):
-        return None
-    return estimate_memory(spec.train, spec.view.size, spec.resources.workers)
-
-
-def needed(spec: JobSpec) -> tuple[float, float]:
-    """(CPUs, GPUs) that must be there at one time."""
-    resources: Resources = spec.resources
-    if isinstance(spec, EvaluateSpec):
-        return float(resources.cpus_per_worker), float(resources.gpus_per_worker)
-    cpus: float = resources.workers * resources.cpus_per_worker
-    gpus: float = resources.workers * resources.gpus_per_worker
-    if isinstance(spec, TuneSpec):
-        return spec.concurrent_trials * (cpus + TUNE_DRIVER_CPUS), spec.concurrent_trials * gpus
-    return cpus, gpus
-
-
-def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster, memory: MemoryEstimate | None = None) -> str:
-    """Record the job, then hand it to the cluster; `resolved` comes from `jobs.completion`. Returns the job's id.
+def submit(
+    resolved: ResolvedSpec[JobSpec], settings: Settings, cluster: Cluster, memory: MemoryEstimate | None = None
+) -> str:
+    """Record the job, then hand it to the cluster. Returns the job's id.
 
     Args:
+        resolved: as `jobs.kinds.complete` gives it.
         memory: of one worker, which a training then compares with what it takes.
 
     Raises:
@@ -106,7 +87,7 @@ def submit(resolved: ResolvedSpec, settings: Settings, cluster: Cluster, memory:
     status = JobStatus(
         job_id=job_id,
         kind=resolved.spec.kind,
-        title=title(resolved.spec),
+        title=resolved.spec.title(),
         state=JobState.PENDING,
         submitted_at=now,
         heartbeat_at=now,
@@ -132,15 +113,3 @@ def start(status: JobStatus, storage: Storage, settings: Settings, cluster: Clus
     except ClusterError as err:
         save_status(storage, status.finished(JobState.FAILED, str(err)))
         raise
-
-
-def title(spec: JobSpec) -> str:
-    """A job in a few words."""
-    if isinstance(spec, TrainSpec):
-        return f"{spec.dataset} {spec.class_name}"
-    if isinstance(spec, GenerateSpec):
-        more = f" and {len(spec.added)} more" if spec.added else ""
-        return f"{spec.count} images by {spec.model}{more}"
-    if isinstance(spec, EvaluateSpec):
-        return f"{spec.generated} on {spec.dataset}"
-    return f"{spec.trials} trials, {spec.dataset} {spec.class_name}"

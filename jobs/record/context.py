@@ -2,22 +2,28 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from anomaly_gan.training.memory_estimate import MemoryEstimate
-from infra.errors import NotFoundError
+from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
+from jobs.kinds import parse_spec
 from jobs.record.progress import ProgressReporter
 from jobs.record.status import job_key
-from jobs.spec.specs import JobSpec, parse_spec
+from jobs.spec.specs import JobSpec
+
+Spec = TypeVar("Spec", bound=JobSpec, covariant=True)
+Wanted = TypeVar("Wanted", bound=JobSpec)
 
 
 @dataclass(frozen=True)
-class JobContext:
+class JobContext(Generic[Spec]):
+    """A job of one kind: `JobContext[TrainSpec]` is a train job's."""
+
     job_id: str
-    spec: JobSpec
+    spec: Spec
     settings: Settings
     storage: Storage
 
@@ -32,17 +38,23 @@ class JobContext:
         }
 
 
-def context_from_plain(raw: dict[str, Any]) -> JobContext:
-    """The context in another process."""
+def context_from_plain(raw: dict[str, Any], spec: type[Wanted]) -> JobContext[Wanted]:
+    """The context in another process, which knows whose work it does.
+
+    Args:
+        raw: what `to_plain` gave.
+        spec: of the job's kind.
+    """
     settings = Settings.model_validate(raw["settings"])
-    return JobContext(raw["job_id"], parse_spec(raw["spec"]), settings, open_storage(settings))
+    return JobContext(raw["job_id"], spec.model_validate(raw["spec"]), settings, open_storage(settings))
 
 
-def load_context(settings: Settings, job_id: str) -> JobContext:
+def load_context(settings: Settings, job_id: str) -> JobContext[JobSpec]:
     """The context of a job by its spec in the store.
 
     Raises:
         NotFoundError: there is no such job.
+        UsageError: it is of an unknown kind.
     """
     storage = open_storage(settings)
     return JobContext(job_id, load_spec(storage, job_id), settings, storage)
@@ -58,5 +70,21 @@ def load_memory_estimate(storage: Storage, job_id: str) -> MemoryEstimate | None
 
 
 def load_spec(storage: Storage, job_id: str) -> JobSpec:
-    """What a job was asked to do; raises NotFoundError."""
+    """What a job was asked to do; raises as `load_context`."""
     return parse_spec(json.loads(storage.read(job_key(job_id, "spec.json")))["spec"])
+
+
+def load_spec_of(wanted: type[Wanted], storage: Storage, job_id: str, where: str) -> Wanted:
+    """What a job was asked to do that must be of one kind.
+
+    Args:
+        where: begins the sentence that refuses a job of another kind, such as "resume: job train-1".
+
+    Raises:
+        NotFoundError: there is no such job.
+        UsageError: it is a job of another kind.
+    """
+    spec = load_spec(storage, job_id)
+    if not isinstance(spec, wanted):
+        raise UsageError(f"{where} is a {spec.kind} job; name a {wanted.kind_name()} job")
+    return spec

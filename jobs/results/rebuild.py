@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from anomaly_gan.samples.sample import IMAGE_MEMBER, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
+from infra.storage.open import open_storage
 from infra.storage.shards import read_shard
 from jobs.generate.published import shard_name
 from jobs.generate.shard_maker import ShardMaker
-from jobs.record.context import load_context
+from jobs.record.context import JobContext, load_spec_of
 from jobs.record.manifest import load_manifest, read_output
 from jobs.spec.specs import GenerateSpec
 
@@ -34,18 +35,17 @@ def rebuild(settings: Settings, job_id: str, index: int) -> Rebuilt:
         NotFoundError: no such job, or it has not succeeded.
         UsageError: it is no generate job, or has no such image.
     """
-    context = load_context(settings, job_id)
-    if not isinstance(context.spec, GenerateSpec):
-        raise UsageError(f"job {job_id}: is a {context.spec.kind} job; name a generate job")
-    if not 0 <= index < context.spec.count:
-        raise UsageError(f"index: job {job_id} has images 0 to {context.spec.count - 1}, got {index}")
-    name = shard_name(index // context.spec.images_per_shard)
-    output = next((one for one in load_manifest(context.storage, job_id).outputs if one.name == name), None)
+    storage = open_storage(settings)
+    spec = load_spec_of(GenerateSpec, storage, job_id, f"job {job_id}:")
+    if not 0 <= index < spec.count:
+        raise UsageError(f"index: job {job_id} has images 0 to {spec.count - 1}, got {index}")
+    name = shard_name(index // spec.images_per_shard)
+    output = next((one for one in load_manifest(storage, job_id).outputs if one.name == name), None)
     if output is None:
         raise NotFoundError(f"job {job_id}: its manifest has no {name}")
-    made = ShardMaker(context).rebuild(index).sample
+    made = ShardMaker(JobContext(job_id, spec, settings, storage)).rebuild(index).sample
     members = encode_sample(made)
-    stored = dict(read_shard(read_output(context.storage, job_id, output), name))[made.key]
+    stored = dict(read_shard(read_output(storage, job_id, output), name))[made.key]
     differing = tuple(member for member in sorted({*members, *stored}) if members.get(member) != stored.get(member))
     return Rebuilt(made.key, members, differing)
 

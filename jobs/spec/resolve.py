@@ -4,48 +4,35 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from anomaly_gan.config import PRESETS
 from infra.errors import UsageError
 from infra.yaml_file import read_yaml
-from jobs.spec.specs import SPECS, JobSpec
+from jobs.spec.resolved import ResolvedSpec, Tree, flatten
+from jobs.spec.specs import JobSpec
 
 ENVIRONMENT_PREFIX = "AGAN_SPEC_"
 """AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""
 
-Tree = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ResolvedSpec:
-    """A checked spec and, per dotted key, where its value came from."""
-
-    spec: JobSpec
-    sources: dict[str, str]
-
-    def rows(self) -> list[tuple[str, Any, str]]:
-        """(dotted key, value, source) in the order of declaration."""
-        flat = flatten(self.spec.model_dump(mode="json"))
-        return [(key, value, self.sources.get(key, "default")) for key, value in flat.items()]
+Spec = TypeVar("Spec", bound=JobSpec)
 
 
 def resolve(
-    kind: str,
+    spec: type[Spec],
     flags: Mapping[str, Any],
     *,
     file: Path | None = None,
     sets: Mapping[str, str] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> ResolvedSpec:
+) -> ResolvedSpec[Spec]:
     """Merge all layers, the later winning: default, preset, file, environment, flag.
 
     Args:
-        kind: train, generate, evaluate or tune.
+        spec: what is asked of a job of this kind.
         flags: dotted key -> value of the command's own options; None = not given.
         file: YAML or JSON of the spec's own form.
         sets: dotted key -> text of `--set KEY=VALUE`.
@@ -54,6 +41,7 @@ def resolve(
     Raises:
         UsageError: every bad value, each in one line with its source.
     """
+    kind = spec.kind_name()
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if file is not None:
         layers.append((f"file ({file.name})", flatten(_read(file, kind))))
@@ -61,7 +49,7 @@ def resolve(
     given = {key: value for key, value in flags.items() if value is not None}
     layers.append(("flag", given | {key: _scalar(text) for key, text in (sets or {}).items()}))
     preset = _preset(layers)
-    if preset is not None and kind in ("train", "tune"):
+    if preset is not None and spec.has_presets:
         layers.insert(0, (f"preset {preset}", {f"train.{k}": v for k, v in flatten(PRESETS[preset]).items()}))
 
     tree: Tree = {}
@@ -71,9 +59,9 @@ def resolve(
             _put(tree, key, value, source)
             sources[key] = source
     try:
-        return ResolvedSpec(SPECS[kind].model_validate({**tree, "kind": kind}), sources)
+        return ResolvedSpec(spec.model_validate({**tree, "kind": kind}), sources)
     except ValidationError as err:
-        raise UsageError(_explain(err, sources, kind)) from err
+        raise UsageError(_explain(err, sources, spec)) from err
 
 
 def parse_sets(sets: list[str]) -> dict[str, str]:
@@ -87,17 +75,6 @@ def parse_sets(sets: list[str]) -> dict[str, str]:
         if not (equals and key):
             raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set train.loss.lambda_1=0.5")
     return {key: value for key, _, value in pairs}
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    """Nested mappings as dotted keys; an empty mapping has none."""
-    flat: Tree = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
@@ -150,14 +127,14 @@ def _put(tree: Tree, key: str, value: Any, source: str) -> None:
     tree[leaf] = value
 
 
-def _explain(err: ValidationError, sources: Mapping[str, str], kind: str) -> str:
+def _explain(err: ValidationError, sources: Mapping[str, str], spec: type[JobSpec]) -> str:
     lines = []
     for error in err.errors():
         key = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
         got = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
         if error["type"] == "extra_forbidden":
-            message, got = f"no such key{_nearest(key, known_keys(SPECS[kind]))}", ""
+            message, got = f"no such key{_nearest(key, known_keys(spec))}", ""
         lines.append(f"{_source(error['loc'], sources)}: {key}: {message}{got}")
     return "\n       ".join(lines)
 

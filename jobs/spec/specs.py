@@ -1,14 +1,15 @@
 """What a job is asked to do, checked and frozen; `jobs.spec.resolve` is the only parser of user input."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 
 from anomaly_gan.config import Config, GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
 
 SCHEMA_VERSION = 1
-MASK_POOL = "NAME or NAME@version; without one the masks of the training split are the pool"
+TRIAL_DRIVER_CPUS = 0.1
+"""What a trial of a search itself takes beside its workers; Ray Tune refuses 0."""
 
 
 class Resources(Config):
@@ -26,17 +27,72 @@ class Resources(Config):
     )
 
 
-class TrainSpec(Config):
-    kind: Literal["train"] = "train"
+class JobSpec(Config):
+    """What every kind of job is asked; `jobs.kinds` lists the kinds.
+
+    Attributes:
+        kind: a subclass gives it a `Literal` type and that value as default: the name in `jobs.kinds.KINDS`.
+        can_resume: whether a job that ended early can go on where it ended; else it can only start anew.
+        has_presets: whether `train.preset` names defaults of this spec.
+    """
+
+    can_resume: ClassVar[bool] = False
+    has_presets: ClassVar[bool] = False
+
+    kind: str
+    if TYPE_CHECKING:  # each kind declares it last: the order of the fields is the order of the keys in stored specs
+        resources: Resources
+
+    @classmethod
+    def kind_name(cls) -> str:
+        return str(cls.model_fields["kind"].default)
+
+    def title(self) -> str:
+        """The job in a few words, for lists."""
+        return self.kind
+
+    def needed(self) -> tuple[float, float]:
+        """(CPUs, GPUs) that the cluster must have free at one time."""
+        resources = self.resources
+        return float(resources.workers * resources.cpus_per_worker), float(
+            resources.workers * resources.gpus_per_worker
+        )
+
+    def least(self) -> Self:
+        """The smallest job that must find room where this one goes on."""
+        return self
+
+
+class TrainingSpec(JobSpec):
+    """What the kinds of job that train have in common."""
+
+    has_presets: ClassVar[bool] = True
+
     dataset: str = Field(description="NAME or NAME@version")
     class_name: str = Field(description="the anomaly class to learn")
-    mask_pool: str | None = Field(default=None, description=MASK_POOL)
+    mask_pool: str | None = Field(
+        default=None, description="NAME or NAME@version; without one the masks of the training split are the pool"
+    )
+    if TYPE_CHECKING:  # as `resources`
+        view: ViewConfig
+        train: TrainConfig
+
+
+class TrainSpec(TrainingSpec):
+    """Trains both generators of one class, and leaves a model under the job's id."""
+
+    can_resume: ClassVar[bool] = True
+
+    kind: Literal["train"] = "train"
     resume: str | None = Field(
         default=None, description="id of a train job of the same spec, on however many workers, to go on from"
     )
     view: ViewConfig = ViewConfig()
     train: TrainConfig = TrainConfig()
     resources: Resources = Resources()
+
+    def title(self) -> str:
+        return f"{self.dataset} {self.class_name}"
 
 
 class AddedModel(Config):
@@ -47,7 +103,11 @@ class AddedModel(Config):
     masks: MaskConfig = Field(default=MaskConfig(), description="as the job's own")
 
 
-class GenerateSpec(Config):
+class GenerateSpec(JobSpec):
+    """Makes anomalous images with a model."""
+
+    can_resume: ClassVar[bool] = True
+
     kind: Literal["generate"] = "generate"
     model: str = Field(description="id of a trained model (its training job's id)")
     count: int = Field(default=64, ge=1, le=100_000_000, description="images to make")
@@ -60,8 +120,18 @@ class GenerateSpec(Config):
     generation: GenerationConfig = GenerationConfig()
     resources: Resources = Resources()
 
+    def title(self) -> str:
+        more = f" and {len(self.added)} more" if self.added else ""
+        return f"{self.count} images by {self.model}{more}"
 
-class EvaluateSpec(Config):
+    def least(self) -> Self:
+        """One worker, because no task waits for another."""
+        return self.model_copy(update={"resources": self.resources.model_copy(update={"workers": 1})})
+
+
+class EvaluateSpec(JobSpec):
+    """Measures generated images, and trains one detector without and one with them."""
+
     kind: Literal["evaluate"] = "evaluate"
     dataset: str = Field(description="NAME or NAME@version")
     generated: str = Field(description="id of a generate job that succeeded")
@@ -73,6 +143,13 @@ class EvaluateSpec(Config):
     )
     detector: DetectorConfig = DetectorConfig()
     resources: Resources = Resources()
+
+    def title(self) -> str:
+        return f"{self.generated} on {self.dataset}"
+
+    def needed(self) -> tuple[float, float]:
+        """Those of one worker, which does all of the work."""
+        return float(self.resources.cpus_per_worker), float(self.resources.gpus_per_worker)
 
 
 class SearchSpace(Config):
@@ -91,11 +168,12 @@ class SearchSpace(Config):
         return self
 
 
-class TuneSpec(Config):
+class TuneSpec(TrainingSpec):
+    """Tries values of `train.loss.lambda_1`, `train.optim.lr_g` and `train.optim.lr_d`; the best trial's spec feeds
+    `agan submit train --spec`.
+    """
+
     kind: Literal["tune"] = "tune"
-    dataset: str = Field(description="NAME or NAME@version")
-    class_name: str = Field(description="the anomaly class to learn")
-    mask_pool: str | None = Field(default=None, description=MASK_POOL)
     trials: int = Field(default=8, ge=1, le=1000, description="runs to try")
     concurrent_trials: int = Field(default=1, ge=1, le=100, description="runs at a time")
     seed: int = Field(default=0, ge=0, description="of the search")
@@ -104,17 +182,10 @@ class TuneSpec(Config):
     train: TrainConfig = TrainConfig()
     resources: Resources = Resources()
 
+    def title(self) -> str:
+        return f"{self.trials} trials, {self.dataset} {self.class_name}"
 
-JobSpec = TrainSpec | GenerateSpec | EvaluateSpec | TuneSpec
-SPECS: dict[str, type[JobSpec]] = {
-    "train": TrainSpec,
-    "generate": GenerateSpec,
-    "evaluate": EvaluateSpec,
-    "tune": TuneSpec,
-}
-_any_spec: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discriminator="kind")])
-
-
-def parse_spec(raw: dict[str, Any]) -> JobSpec:
-    """A spec from its own JSON form; pydantic's error where it is not one."""
-    return _any_spec.validate_python(raw)
+    def needed(self) -> tuple[float, float]:
+        """Those of all trials that run at one time."""
+        cpus, gpus = super().needed()
+        return self.concurrent_trials * (cpus + TRIAL_DRIVER_CPUS), self.concurrent_trials * gpus

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ray.train
 import torch
@@ -36,7 +36,7 @@ from jobs.train.observer import TrainObserver
 from jobs.train.preemption import StopNotice, WatchedTorchConfig, end_stopped
 
 
-def train(context: JobContext) -> None:
+def train(context: JobContext[TrainSpec]) -> None:
     """Train on the cluster, then publish the model and the results."""
     fit(context.to_plain(), context.spec.resources, context.job_id)
     outputs = OutputWriter(context.storage, context.job_id)
@@ -86,7 +86,7 @@ def worker(raw: dict[str, Any]) -> None:
 
     Ray restarts the group whatever the error was, so its sentence is left in the store for the next attempt.
     """
-    context = context_from_plain(raw)
+    context = context_from_plain(raw, TrainSpec)
     failure = job_key(context.job_id, "failure.txt")
     if context.storage.exists(failure):
         raise TrainingError(context.storage.read(failure).decode())
@@ -99,8 +99,8 @@ def worker(raw: dict[str, Any]) -> None:
         raise
 
 
-def _train_rank(context: JobContext) -> None:
-    spec = cast(TrainSpec, context.spec)
+def _train_rank(context: JobContext[TrainSpec]) -> None:
+    spec = context.spec
     rank, world_size = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     torch.set_num_threads(spec.resources.cpus_per_worker)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
@@ -143,9 +143,9 @@ def _named(reports: Iterator[StepReport], checkpoints: CheckpointStore) -> Itera
         raise TrainingError(f"{err}; the last good checkpoint is {f'of step {step}' if step else 'none'}") from err
 
 
-def _aware(context: JobContext, source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
+def _aware(context: JobContext[TrainSpec], source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
     """Rank 0 makes or finds it; the others wait and find it. Only `dataset` weights are worth keeping."""
-    spec = cast(TrainSpec, context.spec)
+    spec = context.spec
     config, crops = spec.train.aware, spec.train.crop
     if config.weights != "dataset":
         return aware_network(config, crops, source, device, context.settings)
@@ -175,9 +175,9 @@ def _never_made() -> tuple[AwareNetwork, str]:
     raise TrainingError("aware network: rank 0 has not left it in the store")
 
 
-def _resume(method: Method, context: JobContext) -> None:
+def _resume(method: Method, context: JobContext[TrainSpec]) -> None:
     """Go on from the job's own last checkpoint, or from that of the job it is to continue."""
-    own, continued = context.job_id, cast(TrainSpec, context.spec).resume
+    own, continued = context.job_id, context.spec.resume
     for job_id in (own, continued) if continued else (own,):
         checkpoints = _checkpoints(context.storage, job_id)
         step = checkpoints.latest_step()
@@ -191,7 +191,7 @@ def _resume(method: Method, context: JobContext) -> None:
 
 
 def _observer(
-    context: JobContext,
+    context: JobContext[TrainSpec],
     split: TrainingSplit,
     source: BatchSource,
     method: Method,
@@ -199,7 +199,7 @@ def _observer(
     checkpoints: CheckpointStore,
     aware_weights: str,
 ) -> TrainObserver:
-    spec = cast(TrainSpec, context.spec)
+    spec = context.spec
     record = {
         "job_id": context.job_id,
         "dataset": spec.dataset,

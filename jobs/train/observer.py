@@ -5,14 +5,14 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.samples.sample import encode_png
@@ -39,7 +39,7 @@ class TrainObserver:
 
     def __init__(
         self,
-        context: JobContext,
+        context: JobContext[TrainSpec],
         split: TrainingSplit,
         source: BatchSource,
         method: Method,
@@ -48,7 +48,7 @@ class TrainObserver:
         record: dict[str, Any],
     ) -> None:
         self._context = context
-        self._spec = cast(TrainSpec, context.spec)
+        self._spec = context.spec
         self._method = method
         self._checkpoints = checkpoints
         self._record = record

@@ -11,11 +11,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from infra.errors import TrainingError
-from jobs.operations.submit import TUNE_DRIVER_CPUS
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter
-from jobs.spec.specs import TrainSpec, TuneSpec
+from jobs.spec.specs import TRIAL_DRIVER_CPUS, TrainSpec, TuneSpec
 from jobs.train.job import fit
 
 METRIC = "crop_kid"
@@ -24,14 +23,14 @@ METRIC = "crop_kid"
 SEARCHED = {"lambda_1": "train.loss.lambda_1", "lr_g": "train.optim.lr_g", "lr_d": "train.optim.lr_d"}
 
 
-def tune(context: JobContext) -> None:
+def tune(context: JobContext[TuneSpec]) -> None:
     """Run all trials; the best one's spec becomes best-spec.yaml."""
-    spec = cast(TuneSpec, context.spec)
+    spec = context.spec
     space = spec.space
     with tempfile.TemporaryDirectory() as folder:
         tuner = ray.tune.Tuner(
             ray.tune.with_resources(
-                ray.tune.with_parameters(_trial, raw=context.to_plain()), {"CPU": TUNE_DRIVER_CPUS}
+                ray.tune.with_parameters(_trial, raw=context.to_plain()), {"CPU": TRIAL_DRIVER_CPUS}
             ),
             param_space={
                 "lambda_1": ray.tune.loguniform(space.lambda_1_min, space.lambda_1_max),
@@ -73,9 +72,9 @@ def trial_spec(spec: TuneSpec, values: dict[str, float]) -> TrainSpec:
 
 def _trial(values: dict[str, float], raw: dict[str, Any]) -> None:
     """One trial, a Train run of its own below the job's folder."""
-    context = context_from_plain(raw)
+    context = context_from_plain(raw, TuneSpec)
     trial = f"{context.job_id}/trials/{ray.tune.get_context().get_trial_id()}"
-    spec = trial_spec(cast(TuneSpec, context.spec), values)
+    spec = trial_spec(context.spec, values)
     plain = {**raw, "job_id": trial, "spec": spec.model_dump(mode="json")}
     report_to_tune = TuneReportCallback()  # type: ignore[no-untyped-call]
     fit(plain, spec.resources, trial.replace("/", "-"), [report_to_tune])
@@ -91,7 +90,7 @@ class _TrialCounter(ray.tune.Callback):
         self._reporter: ProgressReporter | None = None
 
     def setup(self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any) -> None:
-        self._reporter = context_from_plain(self._raw).reporter()
+        self._reporter = context_from_plain(self._raw, TuneSpec).reporter()
         self._reporter.update("trials", 0, self._total, "trials")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -134,7 +133,7 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _finish(context: JobContext, spec: TuneSpec, trials: list[dict[str, Any]]) -> None:
+def _finish(context: JobContext[TuneSpec], spec: TuneSpec, trials: list[dict[str, Any]]) -> None:
     best = best_trial(trials)
     outputs = OutputWriter(context.storage, context.job_id)
     chosen = trial_spec(spec, best["values"]).model_dump(mode="json")

@@ -11,7 +11,7 @@ import anomaly_gan
 from anomaly_gan import MaskPool, generate, load_generator, measure, place_masks
 from anomaly_gan.config import GenerationConfig, MaskConfig, ViewConfig
 from anomaly_gan.generation import generate as jobs_way
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.masks.pool.pool import build_pool

@@ -174,7 +174,7 @@ def test_preview_draws_masks_of_a_class_as_they_would_be_used() -> None:
 
 
 def test_a_training_takes_a_pool_and_its_rules(monkeypatch: pytest.MonkeyPatch, storage: LocalStorage) -> None:
-    monkeypatch.setattr("jobs.operations.submit.training_memory", lambda spec: None)
+    monkeypatch.setattr("jobs.train.memory.worker_memory", lambda spec: None)
     Path("rules.yaml").write_text("crack: {pose: fixed}")
     run_cli([*BUILD, "--rules", "rules.yaml"])
     train = ["submit", "train", "--dataset", "tiles", "--class", "crack", "--mask-pool", "pool", "--dry-run", "--json"]

@@ -37,14 +37,14 @@ from jobs.generate.published import published_shards, read_members
 from jobs.generate.task_plan import plan_of
 from jobs.library.datasets.store import check_dataset, load_index, load_samples
 from jobs.library.maskpools.store import SHELF, load_pool, load_pool_index, read_masks
-from jobs.library.models.files import model_digest
-from jobs.library.models.store import list_models, load_model
+from jobs.library.models.files import list_models, model_digest
+from jobs.library.models.store import load_model
 from jobs.library.training_split import load_training_split
-from jobs.record.context import load_context, load_memory_estimate, load_spec
+from jobs.record.context import load_memory_estimate, load_spec, load_spec_of
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import job_key, list_statuses, load_progress, read_logs
 from jobs.results.rebuild import rebuild
-from jobs.spec.specs import TrainSpec
+from jobs.spec.specs import GenerateSpec, TrainSpec
 from jobs.tasks.commits import TaskPlan, committed, read_commits
 from jobs.train.checkpoints import CheckpointStore
 from tests.support.builders import NarrowAware, everything, train_state, weights_of
@@ -145,9 +145,9 @@ def test_the_images_of_a_generate_job_of_before_are_read_back(storage: LocalStor
 
 def test_a_generate_job_of_before_has_the_plan_with_which_it_would_go_on(storage: LocalStorage) -> None:
     """The versions of packages are left out: they are this machine's. A new knob of generate jobs changes the plan."""
-    context = load_context(settings_of(storage), GENERATE_JOB)
+    spec = load_spec_of(GenerateSpec, storage, GENERATE_JOB, f"job {GENERATE_JOB}")
     recorded = TaskPlan.model_validate_json(storage.read(job_key(GENERATE_JOB, "plan.json")))
-    planned = plan_of(context, [model_digest(storage, TRAIN_JOB)])
+    planned = plan_of(spec, [model_digest(storage, TRAIN_JOB)])
     assert planned.versions.keys() == recorded.versions.keys()
     assert planned.model_copy(update={"versions": recorded.versions}) == recorded
     [commit] = read_commits(storage, GENERATE_JOB, committed(storage, GENERATE_JOB))

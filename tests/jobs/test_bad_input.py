@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.samples.sample import decode_sample, encode_sample
 from infra.errors import AganError, DataError, NotFoundError, UsageError
 from infra.settings import Settings

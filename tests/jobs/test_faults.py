@@ -36,7 +36,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def job(s3_endpoint: str) -> JobContext:
+def job(s3_endpoint: str) -> JobContext[GenerateSpec]:
     """A generate job of a tiny model, over the store itself."""
     settings = Settings(store=f"s3://{uuid.uuid4().hex}/runs", s3_endpoint=s3_endpoint, s3_region="us-east-1")
     s3_client(settings).create_bucket(Bucket=str(settings.store).split("/")[2])
@@ -48,12 +48,12 @@ def job(s3_endpoint: str) -> JobContext:
     return JobContext(GENERATE_JOB, spec, settings, storage)
 
 
-def through(job: JobContext, endpoint: str) -> JobContext:
+def through(job: JobContext[GenerateSpec], endpoint: str) -> JobContext[GenerateSpec]:
     settings = job.settings.model_copy(update={"s3_endpoint": endpoint, "s3_timeout": TIMEOUT_SEC})
     return JobContext(job.job_id, job.spec, settings, open_storage(settings))
 
 
-def run(job: JobContext) -> None:
+def run(job: JobContext[GenerateSpec]) -> None:
     maker = ShardMaker(job)
     publish(job, [maker.make(task)[0] for task in range(COUNT // PER_TASK)])
 
@@ -63,7 +63,7 @@ def most_attempts(proxy: FlakyProxy, method: str, part: str) -> int:
     return max(number for (sent, path), number in proxy.attempts.items() if sent == method and part in path)
 
 
-def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext, s3_endpoint: str) -> None:
+def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext[GenerateSpec], s3_endpoint: str) -> None:
     with flaky_proxy(s3_endpoint, share=0.3) as (endpoint, proxy):
         flaky = through(job, endpoint)
         run(flaky)
@@ -81,7 +81,7 @@ def test_a_job_succeeds_though_three_requests_of_ten_break(job: JobContext, s3_e
 
 
 @pytest.mark.parametrize("only", ["500", "hang"])
-def test_no_request_is_sent_more_than_eight_times(job: JobContext, s3_endpoint: str, only: str) -> None:
+def test_no_request_is_sent_more_than_eight_times(job: JobContext[GenerateSpec], s3_endpoint: str, only: str) -> None:
     with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
         proxy.only = only
         storage = open_storage(job.settings.model_copy(update={"s3_endpoint": endpoint, "s3_timeout": "0.2"}))
@@ -93,7 +93,9 @@ def test_no_request_is_sent_more_than_eight_times(job: JobContext, s3_endpoint: 
 
 
 @pytest.mark.parametrize("key", ["there", "missing"])
-def test_an_answer_that_is_always_cut_is_asked_for_eight_times(job: JobContext, s3_endpoint: str, key: str) -> None:
+def test_an_answer_that_is_always_cut_is_asked_for_eight_times(
+    job: JobContext[GenerateSpec], s3_endpoint: str, key: str
+) -> None:
     job.storage.write("there", bytes(100_000))
     with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
         proxy.only = CUT_BODY
@@ -102,7 +104,7 @@ def test_an_answer_that_is_always_cut_is_asked_for_eight_times(job: JobContext, 
         assert set(proxy.attempts.values()) == {MAX_ATTEMPTS}
 
 
-def test_an_answer_that_is_cut_is_asked_for_again(job: JobContext, s3_endpoint: str) -> None:
+def test_an_answer_that_is_cut_is_asked_for_again(job: JobContext[GenerateSpec], s3_endpoint: str) -> None:
     job.storage.write("a", bytes(100_000))
     with flaky_proxy(s3_endpoint, share=1.0) as (endpoint, proxy):
         proxy.only, proxy.most = CUT_BODY, MAX_ATTEMPTS - 1
@@ -110,7 +112,9 @@ def test_an_answer_that_is_cut_is_asked_for_again(job: JobContext, s3_endpoint: 
         assert set(proxy.attempts.values()) == {MAX_ATTEMPTS}
 
 
-def test_a_store_that_is_gone_gives_one_clear_error_and_the_job_can_go_on(job: JobContext, s3_endpoint: str) -> None:
+def test_a_store_that_is_gone_gives_one_clear_error_and_the_job_can_go_on(
+    job: JobContext[GenerateSpec], s3_endpoint: str
+) -> None:
     with flaky_proxy(s3_endpoint, share=0.0) as (endpoint, proxy):
         maker = ShardMaker(through(job, endpoint))
         maker.make(0)

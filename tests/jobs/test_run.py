@@ -275,9 +275,9 @@ def test_an_expected_error_of_the_work_is_left_as_one_sentence(
     storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_spec(storage, TRAIN_JOB, GenerateSpec(model="m"))
-    done: list[JobContext] = []
+    done: list[JobContext[GenerateSpec]] = []
 
-    def work(context: JobContext) -> None:
+    def work(context: JobContext[GenerateSpec]) -> None:
         done.append(context)
         raise DataError("shard 3: is broken; import it again")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from anomaly_gan.config import ModelConfig, TrainConfig, ViewConfig
 from anomaly_gan.gan.method import AnomalyGan
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.generator import build_generator
 from anomaly_gan.samples.index import DatasetIndex
@@ -20,7 +20,7 @@ from infra.storage.shards import write_shard
 from jobs.generate.published import shard_name
 from jobs.library.datasets.store import import_dataset, load_index
 from jobs.record.manifest import OutputWriter
-from jobs.record.status import JobState, JobStatus, job_key, save_status
+from jobs.record.status import JobState, JobStatus, job_key, load_status, save_status
 from jobs.spec.specs import GenerateSpec, JobSpec
 from tests.support.sources import MemoryTree, mvtec_files
 
@@ -89,6 +89,19 @@ class FakeCluster:
     def _refuse(self) -> None:
         if self.refuses is not None:
             raise ClusterError(self.refuses)
+
+
+@dataclass
+class EndingCluster(FakeCluster):
+    """Its jobs have ended by the time that anybody looks."""
+
+    end: JobState = JobState.SUCCEEDED
+
+    def submit(self, job_id: str, entrypoint: str, environment: Mapping[str, str]) -> None:
+        super().submit(job_id, entrypoint, environment)
+        assert self.storage is not None
+        self.storage.write(f"jobs/{job_id}/logs/000001.log", b"at work\n")
+        save_status(self.storage, load_status(self.storage, job_id).finished(self.end))
 
 
 def put_dataset(storage: Storage, name: str = "tiles", resolution: int | None = RESOLUTION) -> DatasetIndex:

@@ -11,7 +11,7 @@ from anomaly_gan.masks.pool.index import MaskPoolIndex
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 from jobs.library.maskpools.build import BuildResult, PoolSources, build_mask_pool
-from tests.support.builders_jobs import TRAIN_JOB, put_model
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
 from tests.support.sources import png
 
 POOL = "drawn"
@@ -74,6 +74,14 @@ def put_pool(storage: Storage, folder: Path, dataset: str = "tiles", name: str =
     """A pool of `dataset` with EXPERT_FILES, which are written below the folder."""
     experts = put_files(folder / "experts", EXPERT_FILES)
     return built(storage, dataset, name, experts=[experts], **sources).index
+
+
+def put_ruled_pool(storage: Storage, folder: Path) -> MaskPoolIndex:
+    """A data set, and a pool of it that has rules of its own for `crack`; as `put_pool`."""
+    put_dataset(storage)
+    rules = folder / "rules.yaml"
+    rules.write_text("crack: {pose: fixed, max_parts: 3, rationality: 0.5}\nhole: {max_parts: 1}")
+    return put_pool(storage, folder, rules=rules)
 
 
 def put_model_of_pool(storage: Storage, index: MaskPoolIndex, masks: MaskConfig) -> str:

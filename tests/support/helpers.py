@@ -20,6 +20,7 @@ class MemoryStorage:
 
     Attributes:
         modified: key -> when it was written, seconds since 1970; set it back to make an object old.
+        was_read: keys of the objects that were read, in order.
     """
 
     def __init__(self, uri: str = "memory://store") -> None:
@@ -27,9 +28,11 @@ class MemoryStorage:
         self.objects: dict[str, bytes] = {}
         self.modified: dict[str, float] = {}
         self.uploads: list[Unfinished] = []
+        self.was_read: list[str] = []
         self._lock = threading.Lock()
 
     def read(self, key: str) -> bytes:
+        self.was_read.append(key)
         try:
             return self.objects[check_key(key)]
         except KeyError as err:

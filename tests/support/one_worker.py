@@ -5,9 +5,10 @@ from typing import Any
 
 from jobs.generate.shard_maker import ShardMaker
 from jobs.record.context import context_from_plain
+from jobs.spec.specs import GenerateSpec
 
 
 def make_tasks(raw: dict[str, Any], tasks: Sequence[int]) -> None:
-    maker = ShardMaker(context_from_plain(raw))
+    maker = ShardMaker(context_from_plain(raw, GenerateSpec))
     for task in tasks:
         maker.make(task)

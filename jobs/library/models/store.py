@@ -1,19 +1,14 @@
-"""Trained models in the store: visible once model.json is there.
-
-models/<id>/generator.safetensors   norm2abnl, averaged weights
-models/<id>/model.json              class, view, config and history; written last
-"""
+"""Trained models in the store: publish, import and load them; visible once model.json is there."""
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import torch
 from pydantic import ValidationError
 
 from anomaly_gan.config import TrainConfig, ViewConfig
-from anomaly_gan.generation.model_files import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from anomaly_gan.generation.snapshot import Snapshot, load_snapshot, snapshot_bytes
 from anomaly_gan.networks.released import RELEASED, load_released
 from anomaly_gan.samples.index import DatasetIndex
@@ -23,17 +18,12 @@ from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.sources import read_file
 from jobs.library.datasets.store import load_index
+from jobs.library.models.files import ModelEntry, list_models, read_model_file
 from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNKNOWN = "unknown"
 """In the record of a model that was trained elsewhere."""
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    model_id: str
-    description: bytes
 
 
 def publish_model(storage: Storage, job_id: str) -> None:
@@ -102,12 +92,6 @@ def _whole_view(index: DatasetIndex, size: int) -> ViewConfig:
     return view
 
 
-def list_models(storage: Storage) -> list[ModelEntry]:
-    """All visible models, by id."""
-    keys = [entry.key for entry in storage.list("models/") if entry.key.endswith(f"/{DESCRIPTION}")]
-    return [ModelEntry(key.split("/")[1], storage.read(key)) for key in keys]
-
-
 def newest_model(storage: Storage, class_name: str, dataset: str | None) -> str:
     """Id of the newest model that a training of this class has made.
 
@@ -140,10 +124,5 @@ def load_model(storage: Storage, model_id: str, device: torch.device) -> Snapsho
         NotFoundError: no such model; the message lists those that are there.
         DataError: it is broken.
     """
-    try:
-        weights = storage.read(f"models/{model_id}/{WEIGHTS}")
-        description = storage.read(f"models/{model_id}/{DESCRIPTION}")
-    except NotFoundError as err:
-        known = ", ".join(entry.model_id for entry in list_models(storage)) or "none"
-        raise NotFoundError(f"model {model_id}: not in {storage.uri}; there are: {known}") from err
+    weights, description = (read_model_file(storage, model_id, name) for name in (WEIGHTS, DESCRIPTION))
     return load_snapshot(weights, description, f"model {model_id}", device)

@@ -31,24 +31,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
     return storage
 
 
-def context(storage: LocalStorage, job_id: str, workers: int = 1) -> JobContext:
+def context(storage: LocalStorage, job_id: str, workers: int = 1) -> JobContext[GenerateSpec]:
     settings = {"count": COUNT, "images_per_shard": PER_TASK, "resources": {"workers": workers}}
     spec = GenerateSpec.model_validate({"model": TRAIN_JOB, **settings})
     put_spec(storage, job_id, spec)
     return JobContext(job_id, spec, Settings(store=storage.uri), storage)
 
 
-def work(job: JobContext, tasks: range, together: Barrier) -> None:
+def work(job: JobContext[GenerateSpec], tasks: range, together: Barrier) -> None:
     """What one worker does, with nothing in memory that is another's."""
-    maker = ShardMaker(context_from_plain(job.to_plain()))
+    maker = ShardMaker(context_from_plain(job.to_plain(), GenerateSpec))
     together.wait()
     for task in tasks:
         maker.make(task)
 
 
-def run(job: JobContext, shares: list[range]) -> None:
+def run(job: JobContext[GenerateSpec], shares: list[range]) -> None:
     """Each share of the tasks by a process of its own, or by this one where there is one share; then publish."""
-    open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
+    open_plan(job.storage, job.job_id, plan_of(job.spec, [model_digest(job.storage, TRAIN_JOB)]))
     if len(shares) == 1:
         make_tasks(job.to_plain(), shares[0])
     else:
@@ -57,7 +57,7 @@ def run(job: JobContext, shares: list[range]) -> None:
     publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
 
 
-def published(job: JobContext) -> dict[str, str]:
+def published(job: JobContext[GenerateSpec]) -> dict[str, str]:
     return {output.name: output.sha256 for output in load_manifest(job.storage, job.job_id).outputs}
 
 
@@ -75,11 +75,11 @@ def test_one_two_and_four_workers_publish_the_same(store: LocalStorage) -> None:
 def test_two_drivers_of_one_job_publish_what_one_does(store: LocalStorage) -> None:
     alone, contested = context(store, "generate-alone"), context(store, "generate-contested")
     run(alone, [range(TASKS)])
-    both = [context_from_plain(contested.to_plain()) for _ in range(2)]
+    both = [context_from_plain(contested.to_plain(), GenerateSpec) for _ in range(2)]
     together = Barrier(2)
 
-    def drive(job: JobContext) -> dict[str, str]:
-        open_plan(job.storage, job.job_id, plan_of(job, [model_digest(job.storage, TRAIN_JOB)]))
+    def drive(job: JobContext[GenerateSpec]) -> dict[str, str]:
+        open_plan(job.storage, job.job_id, plan_of(job.spec, [model_digest(job.storage, TRAIN_JOB)]))
         work(job, range(TASKS), together)
         publish(job, list(read_commits(job.storage, job.job_id, range(TASKS))))
         return published(job)

@@ -11,19 +11,19 @@ from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.completion import complete
 from jobs.generate.job import publish
 from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.generate.shard_maker import ShardMaker
+from jobs.kinds import complete
 from jobs.library.datasets.store import import_dataset
 from jobs.library.models.files import model_digest
 from jobs.record.context import JobContext
 from jobs.record.status import JobState, job_key
 from jobs.results.export import export
 from jobs.results.rebuild import rebuild
-from jobs.spec.resolve import ResolvedSpec, flatten, resolve
+from jobs.spec.resolve import resolve
 from jobs.spec.specs import GenerateSpec
-from tests.support.builders_jobs import RESOLUTION, put_dataset, put_model, put_spec, put_status
+from tests.support.builders_jobs import put_dataset, put_model, put_spec, put_status
 from tests.support.sources import MemoryTree, blob, gray, png
 
 CRACKS, HOLES = "train-20260101-120000-0001", "train-20260101-120000-0002"
@@ -40,7 +40,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
     return storage
 
 
-def asked(storage: LocalStorage, **changes: Any) -> ResolvedSpec:
+def spec_of(storage: LocalStorage, **changes: Any) -> GenerateSpec:
     flags = {
         "model": CRACKS,
         "added": [{"model": HOLES}],
@@ -51,13 +51,7 @@ def asked(storage: LocalStorage, **changes: Any) -> ResolvedSpec:
         "generation.quality.tries": 2,
         **{key.replace("__", "."): value for key, value in changes.items()},
     }
-    return complete(resolve("generate", flags, environ={}), storage)
-
-
-def spec_of(storage: LocalStorage, **changes: Any) -> GenerateSpec:
-    spec = asked(storage, **changes).spec
-    assert isinstance(spec, GenerateSpec)
-    return spec
+    return complete(resolve(GenerateSpec, flags, environ={}), storage).spec
 
 
 @pytest.fixture(scope="module")
@@ -136,29 +130,6 @@ def test_both_classes_are_exported(samples: list[Sample], storage: LocalStorage,
     assert '"crack"' in text and '"hole"' in text
 
 
-def test_each_model_has_its_own_rules_and_the_users_hold_for_all(storage: LocalStorage) -> None:
-    (added,) = spec_of(storage).added
-    assert (added.model, added.masks.max_parts, added.mask_pool) == (HOLES, 1, None)
-    again = resolve("generate", flatten(spec_of(storage).model_dump(mode="json", exclude={"kind"})), environ={})
-    assert complete(again, storage).spec == spec_of(storage)
-
-
-@pytest.mark.parametrize(
-    ("added", "told"),
-    [
-        ([{"model": CRACKS}], "added: two models make class crack"),
-        ([{"model": "windows"}], f"model windows sees windows of {RESOLUTION} px, the first model sees whole pictures"),
-        ([{"model": "elsewhere"}], "model elsewhere was trained on other@"),
-    ],
-)
-def test_models_that_do_not_agree_are_not_mixed(storage: LocalStorage, added: list[dict[str, str]], told: str) -> None:
-    put_model(storage, "windows", class_name="hole", window=True)
-    put_dataset(storage, "other")
-    put_model(storage, "elsewhere", "other", class_name="hole")
-    with pytest.raises(UsageError, match=told):
-        asked(storage, added=added)
-
-
 def test_windows_are_mixed_in_whole_pictures_alone(storage: LocalStorage) -> None:
     shots = {f"train/good/{i:03d}.png": png(gray(120, 160, seed=i)) for i in range(3)}
     for number, name in enumerate(("crack", "hole")):
@@ -169,14 +140,9 @@ def test_windows_are_mixed_in_whole_pictures_alone(storage: LocalStorage) -> Non
     put_model(storage, "w1", "native", window=True)
     put_model(storage, "w2", "native", class_name="hole", window=True)
     with pytest.raises(UsageError, match="to mix them add --output frame"):
-        asked(storage, model="w1", added=[{"model": "w2"}])
+        spec_of(storage, model="w1", added=[{"model": "w2"}])
     spec = spec_of(storage, model="w1", added=[{"model": "w2"}], generation__output="frame")
     maker = ShardMaker(JobContext("generate-y", spec, Settings(store=storage.uri), storage))
     for one in maker.images(range(3)):
         assert set(one.sample.masks) == {"crack", "hole"}
         assert all(mask.shape == one.sample.image.shape[:2] for mask in one.sample.masks.values())
-
-
-def test_an_evaluation_refuses_a_mixed_job(samples: list[Sample], storage: LocalStorage) -> None:
-    with pytest.raises(UsageError, match=f"job {JOB} mixes classes"):
-        complete(resolve("evaluate", {"dataset": "tiles", "generated": JOB}, environ={}), storage)

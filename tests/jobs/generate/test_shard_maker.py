@@ -37,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
     return storage
 
 
-def context(storage: LocalStorage, job_id: str = GENERATE_JOB, **changes: Any) -> JobContext:
+def context(storage: LocalStorage, job_id: str = GENERATE_JOB, **changes: Any) -> JobContext[GenerateSpec]:
     wanted = {"model": "train-20260101-120000-ab12", "count": COUNT, "images_per_shard": PER_TASK}
     generation = {"batch_size": 2, **changes.pop("generation", {})}
     spec = GenerateSpec.model_validate(wanted | {"generation": generation} | changes)
@@ -46,7 +46,7 @@ def context(storage: LocalStorage, job_id: str = GENERATE_JOB, **changes: Any) -
     return JobContext(job_id, spec, settings, storage)
 
 
-def run(job: JobContext, order: list[int]) -> None:
+def run(job: JobContext[GenerateSpec], order: list[int]) -> None:
     """Do the tasks in this order, and publish."""
     maker = ShardMaker(job)
     done = {task: maker.make(task)[0] for task in order}
@@ -54,7 +54,7 @@ def run(job: JobContext, order: list[int]) -> None:
     put_status(job.storage, job.job_id, JobState.SUCCEEDED)
 
 
-def shards(job: JobContext) -> dict[str, str]:
+def shards(job: JobContext[GenerateSpec]) -> dict[str, str]:
     return {one.name: one.sha256 for one in load_manifest(job.storage, job.job_id).outputs}
 
 
@@ -70,7 +70,7 @@ def test_the_manifest_is_the_same_whatever_the_order_and_the_attempts(store: Loc
 
 def test_an_attempt_that_comes_late_returns_the_one_that_counts(store: LocalStorage) -> None:
     job = context(store, "generate-late")
-    first, late = ShardMaker(job), ShardMaker(context_from_plain(job.to_plain()))
+    first, late = ShardMaker(job), ShardMaker(context_from_plain(job.to_plain(), GenerateSpec))
     counts = first.make(1)[0]
     assert late.make(1)[0] == counts == next(read_commits(store, "generate-late", [1]))
 
@@ -126,15 +126,15 @@ def test_rebuild_refuses_what_was_not_made(store: LocalStorage) -> None:
 
 
 def test_only_what_changes_images_changes_the_plan(store: LocalStorage) -> None:
-    plan = plan_of(context(store), ["a"])
+    plan = plan_of(context(store).spec, ["a"])
     more = {"workers": 4, "max_failures": 9}
-    assert plan_of(context(store, resources=more), ["a"]) == plan
-    assert plan_of(context(store), ["b"]) != plan
-    assert plan_of(context(store, generation={"seed": 1}), ["a"]) != plan
-    assert plan_of(context(store, resources={"cpus_per_worker": 2}), ["a"]) != plan
+    assert plan_of(context(store, resources=more).spec, ["a"]) == plan
+    assert plan_of(context(store).spec, ["b"]) != plan
+    assert plan_of(context(store, generation={"seed": 1}).spec, ["a"]) != plan
+    assert plan_of(context(store, resources={"cpus_per_worker": 2}).spec, ["a"]) != plan
 
 
-def ready(job: JobContext) -> None:
+def ready(job: JobContext[GenerateSpec]) -> None:
     """What a worker of the job answers first."""
     actor: Any = ShardActor(job.to_plain())
     actor.ready()
@@ -167,7 +167,7 @@ def test_a_part_that_vanished_is_made_anew_before_anything_is_published(
     run(first, [0, 1, 2])
     maker, rounds = ShardMaker(job), list[Sequence[int]]()
 
-    def make(_context: JobContext, ledger: Ledger, todo: Sequence[int]) -> None:
+    def make(_context: JobContext[GenerateSpec], ledger: Ledger, todo: Sequence[int]) -> None:
         rounds.append(todo)
         made = [maker.make(task)[0] for task in todo]
         for one in made:

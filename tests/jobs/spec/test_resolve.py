@@ -5,25 +5,25 @@ from typing import Any
 import pytest
 
 from infra.errors import UsageError
-from jobs.spec.resolve import ResolvedSpec, known_keys, parse_sets, resolve
-from jobs.spec.specs import SPECS, TrainSpec, TuneSpec, parse_spec
+from jobs.kinds import KINDS, parse_spec
+from jobs.spec.resolve import known_keys, parse_sets, resolve
+from jobs.spec.resolved import ResolvedSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
 
 NEEDED = {"dataset": "tiles", "class_name": "crack"}
 
 
-def resolved(flags: dict[str, Any] | None = None, **more: Any) -> ResolvedSpec:
-    return resolve("train", NEEDED | (flags or {}), **{"environ": {}, **more})
+def resolved(flags: dict[str, Any] | None = None, **more: Any) -> ResolvedSpec[TrainSpec]:
+    return resolve(TrainSpec, NEEDED | (flags or {}), **{"environ": {}, **more})
 
 
 def train(flags: dict[str, Any] | None = None, **more: Any) -> TrainSpec:
-    spec = resolved(flags, **more).spec
-    assert isinstance(spec, TrainSpec)
-    return spec
+    return resolved(flags, **more).spec
 
 
-def refusal(kind: str = "train", flags: dict[str, Any] | None = None, **more: Any) -> str:
+def refusal(spec: type[JobSpec] = TrainSpec, flags: dict[str, Any] | None = None, **more: Any) -> str:
     with pytest.raises(UsageError) as caught:
-        resolve(kind, NEEDED | (flags or {}), **{"environ": {}, **more})
+        resolve(spec, NEEDED | (flags or {}), **{"environ": {}, **more})
     return str(caught.value)
 
 
@@ -54,9 +54,9 @@ def test_rows_hold_every_knob_in_the_order_of_declaration() -> None:
     assert {key: source for key, _, source in rows if source != "default"} == dict.fromkeys(NEEDED, "flag")
 
 
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_knob_says_what_it_means(kind: str) -> None:
-    undescribed = [key for key, description in known_keys(SPECS[kind]).items() if not description]
+    undescribed = [key for key, description in known_keys(KINDS[kind].spec).items() if not description]
     assert undescribed == ["kind"]
 
 
@@ -67,7 +67,7 @@ def test_an_option_that_was_not_given_sets_nothing() -> None:
 def test_a_preset_lies_under_file_environment_and_flags(spec_file: Path) -> None:
     preset = {"train.preset": "paper"}
     spec = resolved(preset)
-    assert isinstance(spec.spec, TrainSpec) and spec.spec.train.loss.lambda_cycle == 1.0
+    assert spec.spec.train.loss.lambda_cycle == 1.0
     assert spec.sources["train.loss.lambda_cycle"] == "preset paper"
     spec_file.write_text("train: {loss: {lambda_cycle: 7}}")
     assert train(preset, file=spec_file).train.loss.lambda_cycle == 7
@@ -183,12 +183,12 @@ def test_a_spec_saved_and_loaded_is_the_same(spec_file: Path) -> None:
 
 
 def test_the_other_kinds_resolve_too() -> None:
-    assert resolve("generate", {"model": "m"}, environ={}).spec.kind == "generate"
-    assert resolve("evaluate", {"dataset": "d", "generated": "g"}, environ={}).spec.kind == "evaluate"
-    tune = resolve("tune", NEEDED | {"train.preset": "paper"}, environ={}).spec
-    assert isinstance(tune, TuneSpec) and tune.train.optim.lr_g == 2e-3
+    assert resolve(GenerateSpec, {"model": "m"}, environ={}).spec.kind == "generate"
+    assert resolve(EvaluateSpec, {"dataset": "d", "generated": "g"}, environ={}).spec.kind == "evaluate"
+    tune = resolve(TuneSpec, NEEDED | {"train.preset": "paper"}, environ={}).spec
+    assert tune.train.optim.lr_g == 2e-3
 
 
 def test_a_search_space_without_room_is_refused() -> None:
-    message = refusal("tune", sets={"space.lr_min": "0.01"})
+    message = refusal(TuneSpec, sets={"space.lr_min": "0.01"})
     assert message == "flag: space: lr_min must be below lr_max, got 0.01 and 0.002"

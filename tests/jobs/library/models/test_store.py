@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ from anomaly_gan.generation.generate import generate
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
-from jobs.completion import complete
-from jobs.library.models.store import import_release, list_models, load_model, publish_model
+from jobs.kinds import complete
+from jobs.library.models.store import import_release, load_model, publish_model
 from jobs.library.training_split import load_training_split
 from jobs.spec.resolve import resolve
+from jobs.spec.specs import GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model
 from tests.support.builders_release import (
     empty_release_state,
@@ -47,15 +47,6 @@ def test_publishing_makes_a_jobs_model_visible_under_its_id(storage: MemoryStora
     publish_model(storage, TRAIN_JOB)
     assert list(storage.objects)[-1] == f"models/{TRAIN_JOB}/model.json"
     assert load_model(storage, TRAIN_JOB, CPU).class_name == "crack"
-
-
-def test_only_whole_models_are_listed(storage: MemoryStorage) -> None:
-    assert list_models(storage) == []
-    put_model(storage, "b")
-    put_model(storage, "a")
-    storage.write("models/half/generator.safetensors", b"")
-    assert [entry.model_id for entry in list_models(storage)] == ["a", "b"]
-    assert json.loads(list_models(storage)[0].description)["class_name"] == "crack"
 
 
 @pytest.mark.parametrize("model_id", ["gone", "half"])
@@ -131,7 +122,7 @@ def test_an_imported_release_is_told_of_as_what_it_is(storage: MemoryStorage, re
 def test_an_imported_release_generates_as_a_trained_model_does(storage: MemoryStorage, release: Path) -> None:
     put_dataset(storage)
     model = imported(storage, release)
-    assert complete(resolve("generate", {"model": model}), storage).spec.kind == "generate"
+    assert complete(resolve(GenerateSpec, {"model": model}), storage).spec.model == model
     snapshot = load_model(storage, model, CPU)
     split = load_training_split(storage, snapshot.record["dataset"], snapshot.class_name)
     plan = split.plan(snapshot.view, snapshot.config.masks, GenerationConfig())

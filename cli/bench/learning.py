@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import JsonOption, StoreOption, settings_from
+from cli.options import JsonOption, StoreOption, settings_from, train_flags
 from cli.output import emit, note, progress, table
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def learning(
     from jobs.spec.resolve import parse_sets
 
     torch.set_num_threads(threads)
-    flags = {
-        "dataset": dataset,
-        "train.preset": preset,
-        "train.total_images": images,
-        "train.batch_size": batch_size,
-        **({} if window is None else {"view.kind": "window", "view.size": window}),
-    }
+    flags = train_flags(dataset=dataset, preset=preset, window=window, images=images, batch_size=batch_size)
     storage = open_storage(settings_from(store))
     rows: list[dict[str, Any]] = []
     output.mkdir(parents=True, exist_ok=True)

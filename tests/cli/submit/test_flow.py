@@ -1,67 +1,17 @@
+"""What the commands of all kinds have in common: options in, dry run or jobs out."""
+
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from anomaly_gan.training.memory_estimate import MemoryEstimate
-from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.record.status import JobState, load_status, save_status
-from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_dataset, put_generated, put_model
+from jobs.record.status import JobState, load_status
+from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, EndingCluster
 from tests.support.helpers import run_cli
 
 TRAIN = ["submit", "train", "--dataset", "tiles", "--class", "crack"]
-
-
-@pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
-    """The store that the environment names, with a data set, a model and generated images."""
-    monkeypatch.chdir(tmp_path)
-    storage = LocalStorage(tmp_path / "store")
-    monkeypatch.setenv("AGAN_STORE", storage.uri)
-    put_dataset(storage)
-    put_model(storage)
-    put_generated(storage)
-    return storage
-
-
-@pytest.fixture(autouse=True)
-def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The estimate takes seconds; `tests/anomaly_gan/training/test_memory.py` has the real one."""
-    estimate = MemoryEstimate(resting=2**30, peak=5 * 2**29)
-    monkeypatch.setattr("jobs.operations.submit.estimate_memory", lambda config, resolution, world_size: estimate)
-
-
-@dataclass
-class EndingCluster(FakeCluster):
-    """Its jobs have ended by the time that anybody looks."""
-
-    end: JobState = JobState.SUCCEEDED
-
-    def submit(self, job_id: str, entrypoint: str, environment: Mapping[str, str]) -> None:
-        super().submit(job_id, entrypoint, environment)
-        assert self.storage is not None
-        self.storage.write(f"jobs/{job_id}/logs/000001.log", b"at work\n")
-        save_status(self.storage, load_status(self.storage, job_id).finished(self.end))
-
-
-@pytest.fixture
-def cluster(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> EndingCluster:
-    """The cluster of every submission."""
-    cluster = EndingCluster(storage)
-    monkeypatch.setattr("infra.cluster.ray_cluster.connect", lambda settings: cluster)
-    return cluster
-
-
-@pytest.fixture
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(settings: Settings) -> None:
-        raise AssertionError("a cluster was started")
-
-    monkeypatch.setattr("infra.cluster.ray_cluster.connect", connect)
 
 
 def rows(stdout: str) -> dict[str, tuple[str, str]]:
@@ -210,55 +160,3 @@ def test_the_memory_of_a_training_is_told_before_it_starts(cluster: EndingCluste
     told = "memory: 2.5 GiB at the peak of a step, 1.0 at rest, for each worker"
     assert told in run_cli([*TRAIN, *dry]).stderr
     assert "memory:" not in run_cli(["submit", "generate", "--model", TRAIN_JOB, *dry]).stderr
-
-
-@pytest.mark.usefixtures("storage", "no_cluster")
-def test_a_dry_run_of_a_generation_tells_images_bytes_time_and_gpu_hours() -> None:
-    args = ["submit", "generate", "--model", TRAIN_JOB, "--count", "1000000", "--gpus-per-worker", "1", "--dry-run"]
-    shown = run_cli(args).stdout
-    assert re.search(r"^images +1,000,000$", shown, re.M) and re.search(r"^shards +10,000$", shown, re.M)
-    assert re.search(r"^size +[\d,.]+ MiB \([\d,]+ bytes an image\)$", shown, re.M)
-    assert re.search(r"^time +.*with all workers, at the speed of this machine's CPU$", shown, re.M)
-    assert re.search(r"^GPU hours +at most [\d,.]+;", shown, re.M)
-    (told,) = json.loads(run_cli([*args, "--json"]).stdout)
-    assert told["forecast"]["images"] == 1_000_000 and told["forecast"]["gpu_hours"] > 0
-    (training,) = json.loads(run_cli([*TRAIN, "--dry-run", "--json"]).stdout)
-    assert training["forecast"] is None
-
-
-def test_several_models_and_classes_become_a_generate_job_each(storage: LocalStorage, cluster: EndingCluster) -> None:
-    holes = put_model(storage, "train-20260301-120000-0000", class_name="hole")
-    args = ["submit", "generate", "--model", TRAIN_JOB, "--class", "hole", "--dataset", "tiles", "--per-class", "7"]
-    ids = json.loads(run_cli([*args, "--json"]).stdout)["job_ids"]
-    asked = [json.loads(storage.read(f"jobs/{job_id}/spec.json"))["spec"] for job_id in ids]
-    assert [(one["model"], one["count"]) for one in asked] == [(TRAIN_JOB, 7), (holes, 7)]
-    assert len(cluster.jobs) == 2
-
-
-def test_mixed_models_become_one_generate_job(storage: LocalStorage, cluster: EndingCluster) -> None:
-    holes = put_model(storage, "train-20260301-120000-0000", class_name="hole")
-    args = ["submit", "generate", "--model", TRAIN_JOB, "--class", "hole", "--dataset", "tiles", "--mix"]
-    (job_id,) = json.loads(run_cli([*args, "--json"]).stdout)["job_ids"]
-    asked = json.loads(storage.read(f"jobs/{job_id}/spec.json"))["spec"]
-    assert [asked["model"], *(one["model"] for one in asked["added"])] == [TRAIN_JOB, holes]
-    assert len(cluster.jobs) == 1
-
-
-@pytest.mark.usefixtures("storage", "no_cluster")
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        (["--model", TRAIN_JOB, "--mix"], 2, "--mix: takes two models or more, got 1; repeat --model or --class"),
-        (["--model", TRAIN_JOB, "--model", TRAIN_JOB, "--mix"], 2, "added: two models make class crack"),
-        (["--class", "dent"], 3, "class dent: no model makes it; see `agan models list`"),
-        (["--model", TRAIN_JOB, "--dataset", "tiles"], 2, "--dataset: chooses among the models of a --class"),
-        (["--model", TRAIN_JOB, "--output", "window"], 2, "flag: generation.output: Input should be 'view' or 'frame'"),
-        (
-            ["--model", TRAIN_JOB, "--best-of", "9"],
-            2,
-            "generation.quality: best_of must not be above tries, got 9 and 4",
-        ),
-    ],
-)
-def test_a_generation_that_cannot_be_is_refused(args: list[str], code: int, message: str) -> None:
-    assert message in run_cli(["submit", "generate", *args], code).stderr

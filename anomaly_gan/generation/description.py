@@ -1,0 +1,73 @@
+"""The two files of a model, and what it says of itself in its model.json; without torch, which the weights need."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from anomaly_gan.config import TrainConfig, ViewConfig
+from infra.errors import DataError
+
+WEIGHTS = "generator.safetensors"
+DESCRIPTION = "model.json"
+
+SCHEMA_VERSION = 3
+"""Of the description; another form of it needs another number."""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """How a generator was made, and what it is for.
+
+    Attributes:
+        class_name: what it makes.
+        view: what it was trained on.
+        config: the run's; `config.model` says how to build the generator.
+        record: dataset, job, nimg, aware weights and whatever else belongs to its history.
+        weights_sha256: of the weights that belong to it, as hexadecimal digits; None = it is of before and names none.
+    """
+
+    class_name: str
+    view: ViewConfig
+    config: TrainConfig
+    record: dict[str, Any]
+    weights_sha256: str | None
+
+    def to_bytes(self) -> bytes:
+        """The content of model.json."""
+        described = {
+            "schema_version": SCHEMA_VERSION,
+            "class_name": self.class_name,
+            "view": self.view.model_dump(mode="json"),
+            "train": self.config.model_dump(mode="json"),
+            "record": self.record,
+            "weights_sha256": self.weights_sha256,
+        }
+        return json.dumps(described, indent=2, sort_keys=True).encode()
+
+
+def parse_description(data: bytes, name: str) -> ModelDescription:
+    """Inverse of `ModelDescription.to_bytes`.
+
+    Args:
+        data: the content of model.json.
+        name: what a person calls the model.
+
+    Raises:
+        DataError: it is no description of this schema.
+    """
+    try:
+        described = json.loads(data)
+        if described["schema_version"] != SCHEMA_VERSION:
+            raise DataError(f"{name}: model schema {described['schema_version']}, expected {SCHEMA_VERSION}")
+        return ModelDescription(
+            described["class_name"],
+            ViewConfig.model_validate(described["view"]),
+            TrainConfig.model_validate(described["train"]),
+            described["record"],
+            described.get("weights_sha256"),
+        )
+    except DataError:
+        raise
+    except Exception as err:  # json, pydantic and a missing key each raise their own
+        reason = next(iter(str(err).splitlines()), type(err).__name__)
+        raise DataError(f"{name}: not a readable model ({reason})") from err

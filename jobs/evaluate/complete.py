@@ -1,0 +1,36 @@
+"""An evaluate job's spec and the store: the data set's version, and whether it fits the images that are evaluated."""
+
+from anomaly_gan.detectors.detectors import find_detector
+from infra.errors import UsageError
+from infra.storage.protocol import Storage
+from jobs.library.datasets.store import load_index
+from jobs.library.models.files import load_description
+from jobs.record.context import load_spec_of
+from jobs.record.manifest import load_manifest
+from jobs.spec.resolved import ResolvedSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec
+
+
+def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> ResolvedSpec[EvaluateSpec]:
+    """As `jobs.kinds.complete`."""
+    spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
+    find_detector(spec.detector.name)
+    load_manifest(storage, spec.generated)
+    made_by = load_spec_of(GenerateSpec, storage, spec.generated, f"generated: job {spec.generated}")
+    if made_by.added:
+        raise UsageError(
+            f"generated: job {spec.generated} mixes classes, and an evaluation knows one; name a job of one model"
+        )
+    model = load_description(storage, made_by.model)
+    class_name, wanted = model.class_name, f"{index.name}@{index.version}"
+    if class_name not in index.classes:
+        raise UsageError(
+            f"dataset: {index.name} has no class {class_name!r}, which job {spec.generated} made;"
+            f" it has {', '.join(index.classes)}"
+        )
+    if wanted != model.record["dataset"] and index.name == model.record["dataset"].partition("@")[0]:
+        raise UsageError(
+            f"dataset: model {made_by.model} was trained on {model.record['dataset']}, and {wanted} may split"
+            f" otherwise, so that its test images taught the model; use {model.record['dataset']}"
+        )
+    return resolved.changed({"dataset": wanted}, "data set")

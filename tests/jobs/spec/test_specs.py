@@ -1,0 +1,47 @@
+"""What every kind of job says of itself."""
+
+import json
+
+import pytest
+
+from jobs.kinds import KINDS, parse_spec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
+from tests.support.specs import asked
+
+KEYS = {
+    "train": "kind dataset class_name mask_pool resume view train resources",
+    "generate": "kind model count images_per_shard mask_pool masks added generation resources",
+    "evaluate": "kind dataset generated measured_images windows_per_image detector resources",
+    "tune": "kind dataset class_name mask_pool trials concurrent_trials seed space view train resources",
+}
+"""In stored specs; a generate job that goes on is compared with its plan by the bytes of its spec."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_keys_of_a_spec_keep_their_order_in_the_store(kind: str) -> None:
+    spec = asked(KINDS[kind].spec).spec
+    stored = spec.model_dump_json()
+    assert list(json.loads(stored)) == KEYS[kind].split()
+    assert parse_spec(json.loads(stored)) == spec
+
+
+def test_training_and_generation_can_go_on_where_they_ended() -> None:
+    assert {name for name, kind in KINDS.items() if kind.spec.can_resume} == {"train", "generate"}
+
+
+def test_only_a_generation_can_go_on_with_fewer_workers() -> None:
+    workers = {
+        spec.kind_name(): asked(spec, resources__workers=3).spec.least().resources.workers
+        for spec in (TrainSpec, TuneSpec, GenerateSpec, EvaluateSpec)
+    }
+    assert workers == {"train": 3, "tune": 3, "generate": 1, "evaluate": 3}
+
+
+def test_an_evaluation_needs_room_for_one_worker() -> None:
+    assert asked(EvaluateSpec, resources__workers=3, resources__cpus_per_worker=2).spec.needed() == (2, 0)
+
+
+def test_a_search_needs_room_for_all_trials_at_a_time() -> None:
+    spec = asked(TuneSpec, concurrent_trials=2, resources__workers=2, resources__gpus_per_worker=1).spec
+    cpus, gpus = spec.needed()
+    assert cpus == pytest.approx(4.2) and gpus == 4
