@@ -1,6 +1,5 @@
 """Anomaly-GAN behind the seam of `training.method`."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -11,13 +10,12 @@ from anomaly_gan.gan import losses
 from anomaly_gan.gan.state import TrainState, build_state
 from anomaly_gan.gan.step import train_step
 from anomaly_gan.networks.aware import AwareNetwork
-from anomaly_gan.networks.generator import Generator
 from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.joining import Wrap, alone
-from anomaly_gan.training.method import Method, Watched
+from anomaly_gan.training.method import AdversarialMethod, Watched
 
 
-class AnomalyGan(TrainState, Method):
+class AnomalyGan(TrainState, AdversarialMethod):
     """The paper's method: two generators, four local-and-global discriminators, the aware network."""
 
     terms: ClassVar = {
@@ -43,14 +41,6 @@ class AnomalyGan(TrainState, Method):
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         return train_step(self, batch)
-
-    @property
-    def generator(self) -> Generator:
-        return self.g_ema
-
-    @property
-    def learning_rates(self) -> Mapping[torch.optim.Optimizer, float]:
-        return {self.optim_g: self.config.optim.lr_g, self.optim_d: self.config.optim.lr_d}
 
     @property
     def watched(self) -> Watched:

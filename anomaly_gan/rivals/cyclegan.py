@@ -22,7 +22,7 @@ from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.computing import autocast, lay_out, translate
 from anomaly_gan.training.image_pool import ImagePool
 from anomaly_gan.training.joining import Wrap, alone, gradients_joined
-from anomaly_gan.training.method import Method, Watched
+from anomaly_gan.training.method import AdversarialMethod, Watched
 from anomaly_gan.training.optimization import adamw, add_terms, gradient_norm, update_average
 
 CYCLEGAN_DEFAULTS: Mapping[str, Any] = {
@@ -92,7 +92,7 @@ class JudgePass(nn.Module):
 
 
 @dataclass
-class CycleGan(Method):
+class CycleGan(AdversarialMethod):
     """The networks of both domains, their optimisers, and the update of both."""
 
     terms: ClassVar = {
@@ -185,14 +185,6 @@ class CycleGan(Method):
         total["grad_d"] = gradient_norm(self.discriminators)
         self.optim_d.step()
         return total
-
-    @property
-    def generator(self) -> Generator:
-        return self.g_ema
-
-    @property
-    def learning_rates(self) -> Mapping[torch.optim.Optimizer, float]:
-        return {self.optim_g: self.config.optim.lr_g, self.optim_d: self.config.optim.lr_d}
 
     @property
     def watched(self) -> Watched:

@@ -64,13 +64,13 @@ def run_study(
     config: TrainConfig,
     device: torch.device,
     images: int,
-    watch: Callable[[StepReport], None] = lambda report: None,
+    on_report: Callable[[StepReport], None] = lambda report: None,
 ) -> Study:
     """Train as a job on one worker would, with an aware network of the data set.
 
     Args:
         images: generated images that are measured.
-        watch: sees every report of the run.
+        on_report: sees every report of the run.
     """
     source = BatchSource.of_run(data.normals, data.abnormals, data.pool, view, config)
     learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
@@ -80,7 +80,7 @@ def run_study(
     untrained = previewer.draw(method.generator)
     started = perf_counter()
     for report in loop.run(method, source):
-        watch(report)
+        on_report(report)
     seconds = perf_counter() - started
     trained = previewer.draw(method.generator)
     return Study(

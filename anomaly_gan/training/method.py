@@ -92,6 +92,27 @@ class Method(ABC):
             getattr(self, name).load_state_dict(state[name])
 
 
+class AdversarialMethod(Method):
+    """A method of generators and discriminators, each group with an optimiser of its own.
+
+    Attributes:
+        g_ema: the averaged generator.
+        optim_g, optim_d: of all generators, and of all discriminators.
+    """
+
+    g_ema: Generator
+    optim_g: torch.optim.Optimizer
+    optim_d: torch.optim.Optimizer
+
+    @property
+    def generator(self) -> Generator:
+        return self.g_ema
+
+    @property
+    def learning_rates(self) -> Mapping[torch.optim.Optimizer, float]:
+        return {self.optim_g: self.config.optim.lr_g, self.optim_d: self.config.optim.lr_d}
+
+
 BuildMethod = Callable[[TrainConfig, int, AwareNetwork, torch.device, Wrap], Method]
 """Makes a method with weights of the config's seed.
 

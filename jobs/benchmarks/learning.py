@@ -20,14 +20,14 @@ def study_class(
     flags: Mapping[str, Any],
     sets: Mapping[str, str],
     images: int,
-    watch: Callable[[StepReport], None],
+    on_report: Callable[[StepReport], None],
 ) -> tuple[TrainSpec, Study]:
     """Train and measure as the spec of `agan submit train` with these flags says.
 
     Args:
         flags, sets: as `resolve` takes them.
         images: generated images that are measured, made from normal images of the test split.
-        watch: sees every report of the run.
+        on_report: sees every report of the run.
 
     Raises:
         UsageError, NotFoundError: as `agan submit train` refuses.
@@ -37,4 +37,4 @@ def study_class(
     held_out = load_samples(storage, load_index(storage, spec.dataset), split="test", classes=[])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = StudyData(split.pool, split.normals, split.abnormals, held_out)
-    return spec, run_study(data, spec.view, spec.train, device, images, watch)
+    return spec, run_study(data, spec.view, spec.train, device, images, on_report)

@@ -50,14 +50,14 @@ def report_data(
         measures=measures,
         lpips=lpips,
         detectors=comparison,
-        charts=_charts(context.storage, model_id, snapshot.config.method),
+        charts=training_charts(context.storage, model_id, snapshot.config.method),
         settings=_settings(context.storage, model_id),
         provenance={"torch": torch.__version__, "python": platform.python_version(), "store": context.storage.uri},
     )
 
 
-def _charts(storage: Storage, model_id: str, method: str) -> list[Chart] | Absent:
-    """Losses and speed of the training; absent for a model that came from elsewhere."""
+def training_charts(storage: Storage, model_id: str, method: str) -> list[Chart] | Absent:
+    """The charts that the method names, over the training's steps; absent for a model that came from elsewhere."""
     try:
         history = json.loads(storage.read(job_key(model_id, "out/history.json")))
     except NotFoundError:

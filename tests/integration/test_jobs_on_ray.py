@@ -15,6 +15,7 @@ import pytest
 import requests
 import yaml
 
+from anomaly_gan.rivals.cyclegan import CycleGan
 from anomaly_gan.samples.sample import decode_sample
 from infra.cluster.local_head import LocalHead
 from infra.storage.shards import read_shard
@@ -101,6 +102,24 @@ def test_a_cancelled_job_ends_within_15_seconds_and_leaves_nothing_visible(
     suite.agan("results", "show", job_id, exit_code=3)
     assert not suite.storage.exists(f"models/{job_id}/model.json")
     until(lambda: not suite.worker_processes("RayTrainWorker"), 15, "the end of the workers")
+
+
+@pytest.mark.slow
+def test_cyclegan_survives_a_lost_worker_and_generates_as_our_method_does(suite: Suite, dataset: str) -> None:
+    small = ("--set", "train.method=cyclegan", "--set", "train.model.resnet_width=4")
+    often = ("--set", "train.checkpoint_every_steps=5", "--set", "train.log_every_steps=1")
+    model = suite.submit("train", *train_args(dataset, 160, *small, *often))
+    _kill_a_worker(suite, model)
+    suite.wait(model)
+    assert re.search(r"resumed from the checkpoint of step \d+", suite.agan("jobs", "logs", model))
+    history = json.loads(suite.storage.read(job_key(model, "out/history.json")))
+    assert [row["step"] for row in history] == list(range(1, 41))
+    assert history[-1]["losses"].keys() == CycleGan.terms.keys()
+    job_id = suite.submit("generate", "--model", model, "--count", "3")
+    suite.wait(job_id)
+    found = samples_of(suite, job_id)
+    assert [sample.masks["paper_scrap"].any() for sample in found.values()] == [True] * 3
+    assert all(sample.meta["measures"]["background_mae_pasted"] == 0 for sample in found.values())
 
 
 def _metrics(suite: Suite, job_id: str) -> str:
