@@ -133,10 +133,10 @@ def score(
         for one in scoring.masks
     ]
     text = table(("MASK", "CLASS", "SCORE", "AGREEMENT", "RATINGS", "DECISION"), rows)
-    told = f"{_label(index)}: {sum(one.admitted for one in scoring.masks)} of {len(rows)} drawn masks admitted"
+    admitted = f"{_label(index)}: {sum(one.admitted for one in scoring.masks)} of {len(rows)} drawn masks admitted"
     concordance = f"concordance of {len(scoring.experts)} experts (Kendall's W): {_number(scoring.concordance)}"
     data = _summary(index) | {"scoring": scoring.model_dump(), "warnings": warnings}
-    emit(data, "\n".join([text, told, concordance]), as_json)
+    emit(data, "\n".join([text, admitted, concordance]), as_json)
 
 
 @app.command()

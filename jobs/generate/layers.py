@@ -42,11 +42,11 @@ class Layer:
         return [self._documented(one) for one in generate(self.plan, indices, self.generator, onto, turn)]
 
     def _documented(self, made: Generated) -> Generated:
-        told = anomalies(made.sample.meta)[-1]
+        newest = anomalies(made.sample.meta)[-1]
         notes = {
             **self.made_by,
-            "normal_sha256": self.normal_sha256[told["normal"]],
-            "boxes": part_boxes(made.sample.masks[told["class"]]),
+            "normal_sha256": self.normal_sha256[newest["normal"]],
+            "boxes": part_boxes(made.sample.masks[newest["class"]]),
         }
         return replace(made, sample=noted(made.sample, notes))
 

@@ -97,8 +97,8 @@ def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
     """Measure -> (sum, number of anomalies where it is defined); names of what the gate did begin with QUALITY."""
     sums: dict[str, tuple[float, int]] = {}
     for one in made:
-        told = anomalies(one.sample.meta)
-        values = [*(item for each in told for item in each["measures"].items()), *_judged(one.sample).items()]
+        provenance = anomalies(one.sample.meta)
+        values = [*(item for each in provenance for item in each["measures"].items()), *_judged(one.sample).items()]
         for name, value in values:
             total, number = sums.get(name, (0.0, 0))
             sums[name] = (total, number) if value is None else (total + value, number + 1)
@@ -107,14 +107,14 @@ def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
 
 def _judged(sample: Sample) -> dict[str, float]:
     """Whether an image is kept, how many tries its anomalies took, and how many of them broke which limit."""
-    tries = [one for told in anomalies(sample.meta) if "quality" in told for one in told["quality"]["tries"]]
+    tries = [one for anomaly in anomalies(sample.meta) if "quality" in anomaly for one in anomaly["quality"]["tries"]]
     if not tries:
         return {}
     broken = Counter(name for failed in tries for name in failed)
     counts = {
         "kept": is_kept(sample),
         "tries": len(tries),
-        "unplaced": sum(told["quality"]["unplaced"] for told in anomalies(sample.meta) if "quality" in told),
+        "unplaced": sum(anomaly["quality"]["unplaced"] for anomaly in anomalies(sample.meta) if "quality" in anomaly),
         **{f"broke {name}": broken[name] for name in LIMITS},
     }
     return {QUALITY + name: float(count) for name, count in counts.items()}

@@ -17,7 +17,8 @@ def hand_out(actors: Sequence[Any], tasks: Iterable[int], at_a_time: int, *, clu
 
     Args:
         at_a_time: tasks that one actor has at a time.
-        cluster: what has the `wait` and `get` that know the actors' answers: Ray, or what stands for it in tests and benchmarks.
+        cluster: has the `wait` and `get` that know the actors' answers; Ray, or what stands for it in tests and
+            benchmarks.
 
     Raises:
         RayActorError: no actor is left, or one could not even begin, as then none can.

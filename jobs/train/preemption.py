@@ -103,7 +103,7 @@ class GraceWatch:
 
     def __init__(self, grace_sec: int) -> None:
         self._grace_sec = grace_sec
-        self._is_told = False
+        self._has_warned = False
 
     def look(self, step_sec: float, checkpoint_sec: float) -> str | None:
         """A sentence, mostly none.
@@ -112,9 +112,9 @@ class GraceWatch:
             step_sec: of a training step.
             checkpoint_sec: from the end of a step to its checkpoint's being in the store.
         """
-        if self._is_told or step_sec + checkpoint_sec <= self._grace_sec:
+        if self._has_warned or step_sec + checkpoint_sec <= self._grace_sec:
             return None
-        self._is_told = True
+        self._has_warned = True
         return (
             f"a step and a checkpoint take {step_sec + checkpoint_sec:.0f} s, resources.stop_grace_sec is"
             f" {self._grace_sec}: a worker that is asked to stop would lose the steps since the last checkpoint;"

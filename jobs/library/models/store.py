@@ -105,9 +105,9 @@ def newest_model(storage: Storage, class_name: str, dataset: str | None) -> str:
     found = [
         entry.model_id
         for entry in list_models(storage)
-        if (told := json.loads(entry.description))["class_name"] == class_name
-        and told["record"]["job_id"] == entry.model_id
-        and wanted in ("", told["record"]["dataset"], told["record"]["dataset"].partition("@")[0])
+        if (description := json.loads(entry.description))["class_name"] == class_name
+        and description["record"]["job_id"] == entry.model_id
+        and wanted in ("", description["record"]["dataset"], description["record"]["dataset"].partition("@")[0])
     ]
     if not found:
         where = "" if dataset is None else f" trained on {dataset}"
