@@ -1,4 +1,4 @@
-"""The aware network of a data set: trained to tell anomalous crops from normal ones, then frozen (ours)."""
+"""The aware network of a data set: trained to distinguish anomalous from normal crops, then frozen (ours)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,7 +120,7 @@ def hold_out(source: BatchSource) -> tuple[BatchSource, BatchSource]:
 def labelled_crops(batch: Batch, config: CropConfig) -> tuple[Tensor, Tensor]:
     """Crops [M, 3, 64, 64] in [-1, 1] of abnormal, then of as many normal images; target [M], 1 = abnormal.
 
-    Both are cut with the abnormal images' boxes: otherwise the zoom alone would tell them apart.
+    Both are cut with the abnormal images' boxes: otherwise the zoom alone would give the answer away.
     """
     images = torch.cat([to_model_range(batch.abnormal_image), to_model_range(batch.normal_image)])
     boxes, _ = mask_boxes(torch.cat([batch.prior_mask, batch.prior_mask]), config)

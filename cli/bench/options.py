@@ -21,7 +21,7 @@ DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="
 
 
 def train_spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
-    """As `agan submit train` would resolve it, but without this machine's environment."""
+    """The spec as `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS
     from jobs.spec.resolve import parse_sets, resolve
     from jobs.spec.specs import TrainSpec

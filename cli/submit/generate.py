@@ -66,7 +66,7 @@ def generate(
 
 
 def _newest(classes: list[str], dataset: str | None, options: SubmitOptions) -> list[str]:
-    """Ids of the models that --class means."""
+    """Ids of the newest models of the classes that --class names."""
     if dataset is not None and not classes:
         raise UsageError("--dataset: chooses among the models of a --class; name one, or leave it out")
     from infra.storage.open import open_storage

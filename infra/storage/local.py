@@ -12,7 +12,7 @@ from infra.settings import Settings
 from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
-"""Begins the name of a file that is still being written; never listed."""
+"""Beginning of the name of a file that is still being written; such files are never listed."""
 
 
 @contextmanager

@@ -26,10 +26,10 @@ SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
 ROUNDS = 4
-"""Of making what is missing; what was made is looked for again before it is published."""
+"""Times that missing tasks are done before the job gives up; before publishing, all parts are looked for again."""
 
 SPARE_THREADS = 1
-"""Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
+"""Threads of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
 def generate(context: JobContext[GenerateSpec]) -> None:

@@ -26,7 +26,7 @@ class Layer:
     """One model at work.
 
     Attributes:
-        made_by: what a sample's meta tells of the model.
+        made_by: what a sample's meta says of the model.
         normal_sha256: key -> SHA-256 of the training split's pictures.
     """
 
@@ -52,7 +52,7 @@ class Layer:
 
 
 def load_layers(storage: Storage, spec: GenerateSpec, device: torch.device) -> list[Layer]:
-    """All models of the job, those pictures in memory that each of them can begin with.
+    """All models of the job, with the pictures that all of them can begin with in memory.
 
     Raises:
         NotFoundError: a model, data set or mask pool that is not there.

@@ -9,7 +9,7 @@ from anomaly_gan.detectors.config import DetectorConfig
 
 SCHEMA_VERSION = 1
 TRIAL_DRIVER_CPUS = 0.1
-"""What a trial of a search itself takes beside its workers; Ray Tune refuses 0."""
+"""CPUs that a trial of a search takes for itself, beside those of its workers; Ray Tune refuses 0."""
 
 
 class Resources(Config):

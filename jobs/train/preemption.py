@@ -74,7 +74,7 @@ class StopNotice:
     """Says after each step whether this rank was asked to stop.
 
     Every rank must call it equally often: Ray's answer is a barrier over the ranks. A barrier takes some
-    milliseconds, so only every n-th call asks, and rank 0 tells the others the next n, from its own pace.
+    milliseconds, so only every n-th call asks, and rank 0 sends the others the next n, from its own pace.
     """
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ class StopNotice:
 
 
 class GraceWatch:
-    """Tells once when a rank that is asked to stop would end before its checkpoint is saved."""
+    """Warns once when a rank that is asked to stop would end before its checkpoint is saved."""
 
     def __init__(self, grace_sec: int) -> None:
         self._grace_sec = grace_sec
         self._has_warned = False
 
     def look(self, step_sec: float, checkpoint_sec: float) -> str | None:
-        """A sentence, mostly none.
+        """The warning, None most of the time.
 
         Args:
             step_sec: of a training step.

@@ -14,7 +14,7 @@ from infra.yaml_file import read_yaml
 from jobs.library.maskpools.places import Places
 
 DEFAULT_RATIONALITY = 0.8
-"""Of a class whose place is known: each placement is the best of five."""
+"""Rationality for a class whose places are known: each placement is the best of five."""
 
 
 def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -44,7 +44,7 @@ def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[st
 
 
 def rules_for(class_name: str, given: Mapping[str, Any], places: Places, learnt: Rationality | None) -> MaskConfig:
-    """What a file says, over what suits the class: anchored elements are fixed, places that were proved are used."""
+    """What a file says, over what suits the class: anchored elements are fixed, and proved places are used."""
     proved = learnt is not None and learnt.auc is not None and learnt.knows_place
     suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if proved else 0.0}
     if _is_anchored(class_name, places):

@@ -23,7 +23,7 @@ from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNKNOWN = "unknown"
-"""In the record of a model that was trained elsewhere."""
+"""What the record of a model says of its training where it was trained elsewhere."""
 
 
 def publish_model(storage: Storage, job_id: str) -> None:
