@@ -123,7 +123,7 @@ def retry(
 @app.command()
 def gc(
     job: Annotated[str | None, typer.Argument(help="Id of a job.", show_default="all that have ended")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only say what would be removed.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -50,7 +50,7 @@ def pull(
 def export(
     job: GenerateJobArgument,
     fmt: Annotated[
-        str, typer.Option("--format", metavar=f"<{'|'.join(EXPORTERS)}>", help="What other tools shall read.")
+        str, typer.Option("--format", metavar=f"<{'|'.join(EXPORTERS)}>", help="Format that other tools read.")
     ],
     folder: Annotated[
         Path | None, typer.Option("--output", "-o", help="New local folder.", show_default="./<job>-<format>")

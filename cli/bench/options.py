@@ -17,7 +17,7 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per
 SetsOption = Annotated[list[str], typer.Option("--set", help="KEY=VALUE of a train job's spec; repeatable.")]
 RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, help="Rounds that count, after a warm-up.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="torch's own")]
-DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the networks are.")]
+DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the networks run.")]
 
 
 def train_spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
