@@ -35,34 +35,43 @@ class MaskConfig(Config):
 
     pool: Literal["whole", "prior_only"] = Field(
         default="whole",
-        description="elements that normal images get: prior and expert ones, or an ablation without the experts'",
+        description="elements placed in normal images: prior and expert ones, or prior ones alone (ablation)",
     )
     pose: Literal["free", "fixed"] = Field(
-        default="free", description="fixed keeps shape, size and angle, as for screws"
+        default="free",
+        description="fixed: elements keep shape, size and angle, as screws do; free: they are turned and scaled",
     )
-    min_parts: int = Field(default=1, ge=1, le=16, description="least parts combined in one mask")
-    max_parts: int = Field(default=2, ge=1, le=16, description="most parts combined in one mask")
+    min_parts: int = Field(default=1, ge=1, le=16, description="smallest number of parts in one mask")
+    max_parts: int = Field(default=2, ge=1, le=16, description="largest number of parts in one mask")
     scale_min: float = Field(default=0.7, gt=0, le=1, description="smallest scaling of an element")
     scale_max: float = Field(default=1.4, ge=1, le=4, description="largest scaling of an element")
-    angle_min: float = Field(default=0.0, ge=-360, le=360, description="least turn of an element in degrees")
-    angle_max: float = Field(default=360.0, ge=-360, le=360, description="largest turn, counter-clockwise")
+    angle_min: float = Field(
+        default=0.0, ge=-360, le=360, description="smallest turn of an element in degrees, counter-clockwise"
+    )
+    angle_max: float = Field(
+        default=360.0, ge=-360, le=360, description="largest turn of an element in degrees, counter-clockwise"
+    )
     min_distance_px: int = Field(
-        default=0, ge=0, le=256, description="least distance between two parts; 0 lets them overlap"
+        default=0, ge=0, le=256, description="smallest distance between two parts in px; 0 lets them overlap"
     )
     keep_inside: float = Field(
-        default=1.0, gt=0, le=1, description="least share of an element's pixels that lies inside the picture"
+        default=1.0, gt=0, le=1, description="smallest share of an element's pixels that must lie inside the picture"
     )
-    area: Bin = Field(default="any", description="third of the real images whose anomalous area a mask is to have")
+    area: Bin = Field(
+        default="any", description="size of a mask: within that third of the real images' anomalous areas"
+    )
     contrast: Bin = Field(
-        default="any", description="third of the real images whose contrast a generated anomaly is to have"
+        default="any", description="contrast of a generated anomaly: within that third of the real images' contrasts"
     )
     rationality: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="share of random placements that each one must beat by likeness to real ones; needs a mask pool",
+        description="share of random placements that a mask beats in likeness to real ones; above 0 needs a mask pool",
     )
-    tries: int = Field(default=100, ge=1, le=10_000, description="positions tried for an element before giving up")
+    tries: int = Field(
+        default=100, ge=1, le=10_000, description="positions that are tried for an element before it is given up"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "MaskConfig":
@@ -79,8 +88,8 @@ class ModelConfig(Config):
     generator: Literal["unet", "resunet", "resnet9", "plain_resnet9"] = Field(
         default="unet",
         description=(
-            "structure of both generators: the text's, the released trunk with skips, the released one, or the same"
-            " without the mask as an input"
+            "structure of both generators: unet (the paper's text), resnet9 (the released weights), resunet (resnet9"
+            " with skips), plain_resnet9 (resnet9 without the mask as an input)"
         ),
     )
     generator_widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
@@ -90,42 +99,54 @@ class ModelConfig(Config):
         default=64,
         ge=4,
         le=256,
-        description="all but unet: channels of the stem; the trunk has four times as many",
+        description="resnet9, resunet, plain_resnet9: channels of the first layer; the trunk has four times as many",
     )
     generator_norm: Literal["batch", "sync", "instance", "group"] = Field(
-        default="instance", description="generators' norm; sync is batch norm over the images of all workers"
+        default="instance", description="norm of the generators; sync is batch norm over the images of all workers"
     )
     upsample: Literal["resize", "transposed"] = Field(
-        default="resize", description="bilinear x2 and 3x3 convolution, or a transposed convolution"
+        default="resize",
+        description="resize: bilinear x2, then a 3x3 convolution; transposed: a transposed convolution",
     )
     blend: bool = Field(
         default=True,
-        description="the network draws content and its opacity, laid over the input image; false in the paper",
+        description="true: the network draws content and opacity, laid over its input; false: whole images (paper)",
     )
     reach_px: int = Field(
-        default=8, ge=0, le=256, description="blend: farthest from the mask that a generator can change the image"
+        default=8,
+        ge=0,
+        le=256,
+        description="blend: distance from the mask in px up to which a generator can change the image",
     )
-    gray: bool = Field(default=True, description="tie the three output planes, for grey data")
+    gray: bool = Field(default=True, description="draw one plane for all three colours, for grey data")
     width_mult: float = Field(
-        default=1.0, gt=0, le=4, description="scales the discriminators' channels; less for few images"
+        default=1.0, gt=0, le=4, description="factor of the discriminators' channels; take less for few images"
     )
     discriminator_norm: Literal["batch", "sync", "instance", "group", "spectral"] = Field(
-        default="spectral", description="batch is the paper's; spectral mixes neither real and fake nor ranks"
+        default="spectral",
+        description="norm of the discriminators: batch (paper); spectral mixes neither real and fake nor ranks",
     )
     discriminator_input: Literal["masked", "mask_channel"] = Field(
         default="mask_channel",
         description="masked: crops are image x mask (paper); mask_channel: the mask is a fourth channel",
     )
-    global_only: bool = Field(default=False, description="ablation of Table 1: discriminators without local subnet")
+    global_only: bool = Field(
+        default=False, description="leave out the discriminators' local subnet (ablation of Table 1)"
+    )
 
 
 class CropConfig(Config):
     """The box around a mask that the local subnet and the aware network see, resized to 64 x 64 px."""
 
-    margin: float = Field(default=0.25, ge=0, le=2, description="context on each side, in sides of the box")
+    margin: float = Field(
+        default=0.25, ge=0, le=2, description="context on each side of a box, as a share of the box's side"
+    )
     min_side_px: int = Field(default=16, ge=1, le=512, description="smallest side of a box in px")
     parts: int = Field(
-        default=1, ge=1, le=16, description="1: one box over all parts (paper); n: a box for each of the n largest"
+        default=1,
+        ge=1,
+        le=16,
+        description="1: one box around all parts (paper); n: a box around each of the n largest parts",
     )
 
 
@@ -133,24 +154,25 @@ class LossConfig(Config):
     """Weights and forms of Eqs. 1 to 8."""
 
     adversarial: Literal["paper", "nonsaturating", "d2gan", "lsgan", "hinge"] = Field(
-        default="nonsaturating", description="form of Eqs. 2 to 5"
+        default="nonsaturating", description="form of the adversarial losses (Eqs. 2 to 5)"
     )
     d2gan_alpha: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D1 on real images")
     d2gan_beta: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D2 on generated images")
     lambda_1: float = Field(default=0.3, ge=0, description="weight of the D2 term (Eqs. 4 and 5)")
-    lambda_cycle: float = Field(default=10.0, ge=0, description="weight of Eq. 6; 1 in the paper")
+    lambda_cycle: float = Field(default=10.0, ge=0, description="weight of the cycle term (Eq. 6); 1 in the paper")
     cycle_inside: float = Field(
-        default=0.1, ge=0, le=1, description="weight of the mask's own pixels in Eq. 6; 1 in the paper"
+        default=0.1, ge=0, le=1, description="weight of the mask's own pixels in the cycle term (Eq. 6); 1 in the paper"
     )
-    lambda_aware: float = Field(default=1.0, ge=0, description="weight of Eq. 7")
+    lambda_aware: float = Field(default=1.0, ge=0, description="weight of the aware term (Eq. 7)")
     lambda_outside: float = Field(
         default=30.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
     )
     lambda_identity: float = Field(
-        default=5.0, ge=0, description="cyclegan: weight of the change of images that are of the wanted domain already"
+        default=5.0, ge=0, description="cyclegan: weight of the change of images that are in the wanted domain already"
     )
     aware: Literal["network", "l2_pixels"] = Field(
-        default="network", description="Eq. 1 on the aware network's features, or on pixels (ablation of Table 1)"
+        default="network",
+        description="what Eq. 1 compares: the aware network's features, or pixels (ablation of Table 1)",
     )
     aware_norm: Literal["l2", "l1", "gram", "channel_mean"] = Field(
         default="channel_mean",
@@ -166,7 +188,7 @@ class AwareConfig(Config):
         min_length=1,
         description="dataset (train it on the data set's crops), random (for tests), or URL of a VGG-16 state dict",
     )
-    steps: int = Field(default=120, ge=1, description="steps of training where weights is dataset")
+    steps: int = Field(default=120, ge=1, description="training steps of the aware network where weights is dataset")
     batch_size: int = Field(default=8, ge=1, description="pairs of crops per step, whatever the number of workers")
 
 
@@ -175,55 +197,69 @@ class OptimConfig(Config):
 
     lr_g: float = Field(default=2e-4, gt=0, le=1, description="learning rate of the generators")
     lr_d: float = Field(default=4e-4, gt=0, le=1, description="learning rate of the discriminators")
-    beta1: float = Field(default=0.5, ge=0, lt=1, description="first-moment decay")
-    beta2: float = Field(default=0.999, ge=0, lt=1, description="second-moment decay")
-    weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay")
+    beta1: float = Field(default=0.5, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="decay of the second moment")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight decay, decoupled as in AdamW")
     decay_start: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="share of the run after which rates fall linearly to 0; 1 = never",
+        description="share of the run after which the learning rates fall linearly to 0; 1 = never",
     )
     ema_decay: float = Field(
         default=0.995,
         ge=0,
         lt=1,
-        description="decay per step of the averaged generators; 0 = the last weights",
+        description="decay of the averaged generator's weights per step; 0 = no averaging",
     )
 
 
 class AugmentConfig(Config):
-    """Differentiable changes of all that the discriminators see, real and generated alike, for few images."""
+    """Differentiable changes of all images that the discriminators see, real and generated; for few images."""
 
-    probability: float = Field(default=0.0, ge=0, le=1, description="of each change, for each image")
-    max_shift: float = Field(default=0.125, ge=0, le=0.5, description="largest shift, in sides of the view")
-    max_brightness: float = Field(default=0.2, ge=0, le=1, description="largest change, in halves of the range")
-    max_contrast: float = Field(default=0.3, ge=0, lt=1, description="largest change of the contrast's factor from 1")
+    probability: float = Field(
+        default=0.0, ge=0, le=1, description="probability of each change, for each image; 0 = none"
+    )
+    max_shift: float = Field(default=0.125, ge=0, le=0.5, description="largest shift, as a share of the view's side")
+    max_brightness: float = Field(
+        default=0.2, ge=0, le=1, description="largest change of brightness; 1 is half of the range from black to white"
+    )
+    max_contrast: float = Field(
+        default=0.3, ge=0, lt=1, description="largest change of contrast; 0.3 is a factor from 0.7 to 1.3"
+    )
 
 
 class ComputeConfig(Config):
     """How a step is computed; what it computes stays the same."""
 
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="of the networks; losses, weights and optimisers are always fp32"
+        default="fp32", description="precision of the networks; losses, weights and optimisers are always fp32"
     )
-    channels_last: bool = Field(default=False, description="memory layout of the networks")
-    compile: bool = Field(default=False, description="torch.compile of all networks")
-    accumulate: int = Field(default=1, ge=1, le=1024, description="parts in which each worker's share is computed")
-    recompute: bool = Field(default=False, description="keep less of the generators for their backward pass: slower")
+    channels_last: bool = Field(default=False, description="use the channels-last memory layout for the networks")
+    compile: bool = Field(default=False, description="compile all networks with torch.compile")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="parts in which each worker computes its share of a batch, one after the other",
+    )
+    recompute: bool = Field(
+        default=False,
+        description="compute the generators' activations again in the backward pass: less memory, but slower",
+    )
 
 
 class TrainConfig(Config):
     """One training run of one anomaly class."""
 
-    preset: Literal["stable", "laptop", "paper"] = Field(default="stable", description="what other values start from")
+    preset: Literal["stable", "laptop", "paper"] = Field(default="stable", description="set of values to start from")
     method: str = Field(default="anomaly_gan", description="how the generators learn: anomaly_gan or cyclegan")
     seed: int = Field(default=0, ge=0, description="seed for weights, order, windows and masks")
-    batch_size: int = Field(default=16, ge=1, description="pairs per step over all ranks")
+    batch_size: int = Field(default=16, ge=1, description="pairs per step over all workers")
     total_images: int = Field(default=40_000, ge=1, description="pairs (normal, abnormal) shown in the run")
-    log_every_steps: int = Field(default=10, ge=1, description="steps between reports")
-    sample_every_steps: int = Field(default=200, ge=1, description="steps between sample grids")
-    checkpoint_every_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
+    log_every_steps: int = Field(default=10, ge=1, description="steps between two reports")
+    sample_every_steps: int = Field(default=200, ge=1, description="steps between two grids of samples")
+    checkpoint_every_steps: int = Field(default=200, ge=1, description="steps between two checkpoints")
     image_pool: int = Field(
         default=4, ge=0, le=64, description="earlier images kept for the discriminators, for each pair of the batch"
     )
@@ -242,25 +278,33 @@ class TrainConfig(Config):
 
 
 class LightConfig(Config):
-    """Random light on the whole generated picture, background and anomaly together; 0 = as it was."""
+    """Random light on the whole generated picture, background and anomaly together; 0 = unchanged."""
 
-    max_gain: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of the brightness")
+    max_gain: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of brightness")
     max_gradient: float = Field(
-        default=0.0, ge=0, lt=1, description="largest relative change from the middle of the picture to a side"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="largest relative change of brightness from the middle of the picture to a side",
     )
-    max_exposure: float = Field(default=0.0, ge=0, le=2, description="largest lift or fall of middle tones in stops")
+    max_exposure: float = Field(default=0.0, ge=0, le=2, description="largest change of the middle tones, in stops")
 
 
 class QualityConfig(Config):
     """Which generated samples are kept."""
 
-    gate: bool = Field(default=True, description="hold samples against limits from the real images of the class")
+    gate: bool = Field(default=True, description="compare samples with limits taken from the real images of the class")
     tolerance: float = Field(
-        default=0.5, ge=0, lt=1, description="share by which limits lie beyond the real images' 5 and 95 percent"
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="share by which the limits lie beyond the 5 % and 95 % quantiles of the real images",
     )
-    tries: int = Field(default=4, ge=1, le=64, description="most tries of an image until enough of them are kept")
+    tries: int = Field(
+        default=4, ge=1, le=64, description="largest number of tries of an image until best_of of them are kept"
+    )
     best_of: int = Field(
-        default=1, ge=1, le=64, description="kept tries of which the one with the best mask_hit is taken"
+        default=1, ge=1, le=64, description="number of kept tries of which the one with the best mask_hit is taken"
     )
 
     @model_validator(mode="after")
@@ -273,20 +317,23 @@ class QualityConfig(Config):
 class GenerationConfig(Config):
     """How a trained generator is used."""
 
-    seed: int = Field(default=0, ge=0, description="with the index, decides each image")
+    seed: int = Field(default=0, ge=0, description="seed that decides each image, together with the image's index")
     batch_size: int = Field(default=8, ge=1, le=1024, description="images per forward pass")
     memory_gib: float = Field(
-        default=2.0, gt=0, le=1024, description="that a forward pass may take, where batch_size is not given"
+        default=2.0,
+        gt=0,
+        le=1024,
+        description="memory in GiB that a forward pass may take; decides batch_size where that is not given",
     )
     output: Literal["view", "frame"] = Field(
         default="view",
-        description="what a sample is: the view, or the full normal picture with a window of it changed",
+        description="what a sample shows: the view, or the full normal picture with a window of it changed",
     )
     feather_px: int = Field(
         default=4,
         ge=0,
         le=64,
-        description="width of the blend around the mask; beyond it pixels stay untouched",
+        description="width of the blend around the mask in px; beyond it pixels stay untouched",
     )
     light: LightConfig = LightConfig()
     quality: QualityConfig = QualityConfig()

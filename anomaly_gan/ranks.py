@@ -27,7 +27,7 @@ def gather(value: T) -> list[T]:
 
 
 def collect(value: T) -> list[T]:
-    """At rank 0 every rank's value, in the order of ranks, elsewhere nothing; each rank must call it."""
+    """Every rank's value at rank 0, in the order of ranks, and nothing elsewhere; each rank must call it."""
     if not _together():
         return [value]
     values = [value] * world_size() if rank() == 0 else []
@@ -36,7 +36,7 @@ def collect(value: T) -> list[T]:
 
 
 def anyone(flag: bool) -> bool:
-    """Whether a rank says so; each rank must call it. Cheap enough for every step, and no GPU waits for it."""
+    """Whether any rank says yes; each rank must call it. Cheap enough for every step, and no GPU waits for it."""
     if not _together():
         return flag
     said = torch.tensor([int(flag)])

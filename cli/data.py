@@ -46,7 +46,7 @@ def import_(
     ] = None,
     test_fraction: Annotated[float, typer.Option("--test-fraction", help="Share of the test split.")] = 0.25,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
-    max_bad: Annotated[int, typer.Option("--max-bad", help="Leave out up to so many bad items.")] = 0,
+    max_bad: Annotated[int, typer.Option("--max-bad", help="Leave out up to N bad items.")] = 0,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,7 +100,7 @@ def check(name: NameArgument, store: StoreOption = None, as_json: JsonOption = F
 def show(
     name: NameArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")],
-    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Pictures in a row.")] = 6,
+    per_class: Annotated[int, typer.Option("--per-class", min=1, help="Pictures in each row.")] = 6,
     tile_px: Annotated[int, typer.Option("--tile", min=32, max=1024, help="Side of a picture.")] = 192,
     store: StoreOption = None,
     as_json: JsonOption = False,

@@ -15,7 +15,9 @@ DETECTOR_STEPS = 80
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where all of it goes.")] = Path("agan-demo"),
+    folder: Annotated[Path, typer.Argument(help="New or empty folder for all that the demo makes.")] = Path(
+        "agan-demo"
+    ),
     keep_cluster: Annotated[bool, typer.Option("--keep-cluster", help="Leave the local head node running.")] = False,
     as_json: JsonOption = False,
 ) -> None:

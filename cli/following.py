@@ -31,7 +31,7 @@ def follow_job(storage: "Storage", job_id: str, *, show_log: bool = True) -> "Jo
 
 
 def exit_by(status: "JobStatus") -> None:
-    """Go on where the job has succeeded; else exit with the code of its recorded state."""
+    """Return where the job has succeeded; else exit with the code of its recorded state."""
     from jobs.record.status import EXIT_CODES
 
     if code := EXIT_CODES[status.state]:

@@ -98,10 +98,10 @@ def resume(
     settings = settings_from(store, cluster)
     found = resume_job(job, settings, connect(settings))
     attempt = found.status.attempt
-    told = f"attempt {attempt}" if found.is_ours else f"is being resumed already as attempt {attempt}"
+    outcome = f"attempt {attempt}" if found.is_ours else f"is being resumed already as attempt {attempt}"
     if found.hint is not None:
         note(found.hint)
-    emit(found.status.model_dump(mode="json"), f"{job}: {told}\nwatch:  agan jobs logs -f {job}", as_json)
+    emit(found.status.model_dump(mode="json"), f"{job}: {outcome}\nwatch:  agan jobs logs -f {job}", as_json)
 
 
 @app.command()
@@ -123,7 +123,7 @@ def retry(
 @app.command()
 def gc(
     job: Annotated[str | None, typer.Argument(help="Id of a job.", show_default="all that have ended")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only say what would be removed.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -146,8 +146,8 @@ def gc(
         "size_bytes": found.size_bytes,
         "uploads": [upload.key for upload in found.uploads],
     }
-    told = f"{len(found.parts)} objects of {found.size_bytes / 2**20:.1f} MiB, {len(found.uploads)} open uploads"
-    emit(data, f"{'would remove' if dry_run else 'removed'} {told}", as_json)
+    amount = f"{len(found.parts)} objects of {found.size_bytes / 2**20:.1f} MiB, {len(found.uploads)} open uploads"
+    emit(data, f"{'would remove' if dry_run else 'removed'} {amount}", as_json)
 
 
 def _duration(status: "JobStatus") -> str:

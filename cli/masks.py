@@ -34,12 +34,12 @@ def build(
     ] = None,
     anchors: Annotated[
         str | None,
-        typer.Option("--anchors", help="CSV, or folder of annotations: boxes where fixed elements stand."),
+        typer.Option("--anchors", help="CSV, or folder of annotations: boxes in which fixed elements stand."),
     ] = None,
     rules: Annotated[
         Path | None, typer.Option("--rules", help="YAML: class -> keys of train.masks, such as pose: fixed.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is learnt of real placements.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random placements to learn from.")] = 0,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,9 +103,12 @@ def score(
         typer.Option("--experts", help="CSV: expert,weight,senior.", show_default="all weigh 1 and are senior"),
     ] = None,
     top: Annotated[float, typer.Option("--top", help="Share of a class's drawn masks that can be admitted.")] = 0.1,
-    approval: Annotated[float, typer.Option("--approval", help="Rating with which a senior expert approves.")] = 0.5,
+    approval: Annotated[
+        float, typer.Option("--approval", help="Least rating with which a senior expert approves.")
+    ] = 0.5,
     min_ratings: Annotated[
-        int | None, typer.Option("--min-ratings", help="Fewest ratings of a mask.", show_default="half the experts")
+        int | None,
+        typer.Option("--min-ratings", help="Fewest ratings that a mask must have.", show_default="half the experts"),
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -133,10 +136,10 @@ def score(
         for one in scoring.masks
     ]
     text = table(("MASK", "CLASS", "SCORE", "AGREEMENT", "RATINGS", "DECISION"), rows)
-    told = f"{_label(index)}: {sum(one.admitted for one in scoring.masks)} of {len(rows)} drawn masks admitted"
+    admitted = f"{_label(index)}: {sum(one.admitted for one in scoring.masks)} of {len(rows)} drawn masks admitted"
     concordance = f"concordance of {len(scoring.experts)} experts (Kendall's W): {_number(scoring.concordance)}"
     data = _summary(index) | {"scoring": scoring.model_dump(), "warnings": warnings}
-    emit(data, "\n".join([text, told, concordance]), as_json)
+    emit(data, "\n".join([text, admitted, concordance]), as_json)
 
 
 @app.command()
@@ -144,7 +147,7 @@ def show(
     pool: PoolArgument,
     output: SheetOption,
     per_class: Annotated[
-        int, typer.Option("--per-class", min=1, help="Elements of a class, and as many drawn ones.")
+        int, typer.Option("--per-class", min=1, help="Most cut elements of a class, and most drawn ones.")
     ] = 16,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -170,17 +173,22 @@ def show(
 @app.command()
 def preview(
     pool: PoolArgument,
-    dataset: Annotated[str, typer.Option("--dataset", help="NAME or NAME@VERSION; its normal pictures.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="NAME or NAME@VERSION, whose normal pictures are shown.")],
     output: SheetOption,
     class_name: Annotated[
         str | None, typer.Option("--class", help="Anomaly class.", show_default="the first of the pool")
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=240, help="Masks to draw.")] = 24,
-    window: Annotated[
-        int | None, typer.Option("--window", help="Through windows of so many px at native scale.")
-    ] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Cut windows N pixels wide, at native scale.")] = None,
     rationality: Annotated[
-        float | None, typer.Option("--rationality", min=0, max=1, help="0 = anywhere.", show_default="the pool's rule")
+        float | None,
+        typer.Option(
+            "--rationality",
+            min=0,
+            max=1,
+            help="0..1: how likely places must be; 0 = anywhere.",
+            show_default="the pool's rule",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other masks.")] = 0,
     store: StoreOption = None,

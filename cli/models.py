@@ -22,13 +22,15 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from infra.storage.open import open_storage
     from jobs.library.models.files import list_models
 
-    told = {entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))}
+    descriptions = {
+        entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))
+    }
     rows = [
         (name, one["class_name"], one["view"]["size"], one["record"]["dataset"], one["record"]["nimg"])
-        for name, one in told.items()
+        for name, one in descriptions.items()
     ]
     text = table(("model", "class", "px", "data set", "images shown"), rows) if rows else "no models in this store"
-    emit(told, text, as_json)
+    emit(descriptions, text, as_json)
 
 
 @app.command("import-release")
@@ -54,9 +56,9 @@ def import_release(
     entry = import_(
         open_storage(settings), file, settings, model_id=model_id, class_name=class_name, dataset=dataset, size=size
     )
-    told = json.loads(entry.description)
+    description = json.loads(entry.description)
     lines = [
-        f"{model_id}: imported, makes {class_name} for {told['record']['dataset']}",
+        f"{model_id}: imported, makes {class_name} for {description['record']['dataset']}",
         f"next: agan submit generate --model {model_id} --count 1600",
     ]
-    emit({"model": model_id, **told}, "\n".join(lines), as_json)
+    emit({"model": model_id, **description}, "\n".join(lines), as_json)

@@ -25,7 +25,7 @@ FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Stream logs 
 
 
 _everywhere: dict[str, str | None] = {}
-"""Settings that were given before the command's name."""
+"""Settings that were given before the name of the command."""
 
 
 def set_everywhere(**flags: str | None) -> None:
@@ -51,7 +51,7 @@ def train_flags(
     images: int | None = None,
     batch_size: int | None = None,
 ) -> dict[str, Any]:
-    """Dotted key of the spec -> value of what the options of a training say; None = not given."""
+    """Dotted key of the spec -> value that an option of a training gives; None = not given."""
     return {
         "dataset": dataset,
         "class_name": class_name,

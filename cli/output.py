@@ -13,7 +13,7 @@ from infra.errors import UsageError
 
 
 class Update(Protocol):
-    """Say how far it is; a description replaces the one before."""
+    """Reports how far the work is; a description replaces the one before."""
 
     def __call__(self, done: int, total: int, description: str | None = None, /) -> None: ...
 

@@ -50,7 +50,7 @@ def pull(
 def export(
     job: GenerateJobArgument,
     fmt: Annotated[
-        str, typer.Option("--format", metavar=f"<{'|'.join(EXPORTERS)}>", help="What other tools shall read.")
+        str, typer.Option("--format", metavar=f"<{'|'.join(EXPORTERS)}>", help="Format that other tools read.")
     ],
     folder: Annotated[
         Path | None, typer.Option("--output", "-o", help="New local folder.", show_default="./<job>-<format>")
@@ -78,8 +78,8 @@ def export(
         note(f"hint: the quality gate did not keep {done.rejected} of the images; --kept-only leaves them out")
     classes = dict(sorted(counts.classes.items()))
     data = {"folder": str(target), "format": fmt, "images": counts.images, "instances": counts.instances}
-    told = ", ".join(f"{name} {number}" for name, number in classes.items())
-    text = f"{counts.images} images with {counts.instances} instances ({told}) in {target}"
+    by_class = ", ".join(f"{name} {number}" for name, number in classes.items())
+    text = f"{counts.images} images with {counts.instances} instances ({by_class}) in {target}"
     emit(data | {"classes": classes, "rejected": done.rejected}, text, as_json)
 
 
@@ -103,8 +103,8 @@ def rebuild(
         write_file(output, picture(made))
     same = not made.differing
     data = {"job_id": job, "index": index, "key": made.key, "identical": same, "differing": made.differing}
-    told = "identical bytes" if same else f"differs in {', '.join(made.differing)}"
-    emit(data, f"{made.key}: {told}", as_json)
+    outcome = "identical bytes" if same else f"differs in {', '.join(made.differing)}"
+    emit(data, f"{made.key}: {outcome}", as_json)
     if not same:
         raise DataError(
             f"job {job}: image {index} came out differently; expected on another kind of hardware or other versions"

@@ -1,4 +1,4 @@
-"""Where the store and the cluster are: flag, then environment, then agan.yaml, then default.
+"""Where the store and the cluster are, by flag, else environment, else agan.yaml, else default.
 
 | key           | flag            | environment      | meaning                                          |
 |---------------|-----------------|------------------|--------------------------------------------------|

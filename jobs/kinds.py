@@ -23,10 +23,10 @@ class Forecast(Protocol):
     """What a job will take."""
 
     def figures(self) -> dict[str, Any]:
-        """For programs: plain values by name."""
+        """Plain values by name, for programs."""
 
     def rows(self) -> list[tuple[str, str]]:
-        """For people: (what, how much)."""
+        """(what, how much) for people."""
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ LOG_FLUSH_SEC = 1.0
 LATER_FLUSH_SEC = HEARTBEAT_SEC
 MANY_PIECES = 120
 FINAL_PAUSES_SEC = (0.5, 1.0, 2.0, 4.0)
-"""Between attempts to record the end; together less than a cluster waits for a job that it stops."""
+"""Pauses between attempts to record the end; together less than a cluster waits for a job that it stops."""
 ERROR_FILE_VARIABLE = "AGAN_ERROR_FILE"
-"""Where the work leaves the one sentence that says why it failed."""
+"""Variable with the file in which the work leaves the one sentence that says why it failed."""
 
 
 def parse_spec_uri(uri: str) -> tuple[str, str]:
@@ -147,7 +147,7 @@ class Supervisor:
         return code
 
     def _keep_record(self, status: JobStatus) -> JobStatus:
-        """Log and heartbeat; a store that is away for a while must not end the work."""
+        """Write log and heartbeat; a store that is away for a while must not end the work."""
         try:
             if time.time() - status.heartbeat_at >= HEARTBEAT_SEC:
                 if not self._owns_record():

@@ -11,14 +11,14 @@ from anomaly_gan.progress import Progress
 DTYPES = {"matrix product, bf16": torch.bfloat16, "matrix product, fp32": torch.float32}
 COPY = "copy"
 CALLS = 5
-"""In a round."""
+"""Products, or copies, in one round of measuring."""
 
 
 def measure_ceilings(side: int, copied_mib: int, device: torch.device, repeats: int, progress: Progress) -> Figures:
     """TFLOP/s of products of two square matrices, and GB/s of a copy, read and written bytes together.
 
     Args:
-        side: of the matrices; a GPU wants 8192.
+        side: rows of the square matrices; a GPU wants 8192.
         copied_mib: MiB of the copied tensor; more than the device's caches hold.
         device: what is measured.
         repeats: rounds that count.

@@ -11,9 +11,9 @@ from anomaly_gan.config import TrainConfig, ViewConfig
 from anomaly_gan.progress import Progress
 
 BATCHES = 20
-"""Made in a round of the source alone."""
+"""Batches that the source alone makes in one round of measuring."""
 STEPS = 5
-"""Trained in a round of the loop."""
+"""Steps that the loop trains in one round of measuring."""
 
 
 def measure_data(

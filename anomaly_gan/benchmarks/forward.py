@@ -9,7 +9,7 @@ from anomaly_gan.progress import Progress
 from anomaly_gan.training.computing import autocast
 
 CALLS = 5
-"""In a round."""
+"""Forward passes in one round of measuring."""
 
 
 def measure_forward(config: TrainConfig, size: int, device: torch.device, repeats: int, progress: Progress) -> Figures:

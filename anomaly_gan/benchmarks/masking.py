@@ -16,7 +16,7 @@ from anomaly_gan.masks.placing.planning import MaskPlanner
 from anomaly_gan.progress import Progress
 
 ROUND = 1000
-"""Masks placed in a round."""
+"""Masks placed in one round of measuring."""
 
 RATIONAL_ROUND = 100
 
@@ -33,7 +33,7 @@ CASES = {
     "region": (FREE, Ground(REGION)),
     "anchors": (MaskConfig(pose="fixed"), Ground(anchors=[(x, y) for x in (100, 250, 400) for y in (120, 380)])),
 }
-"""Rules, and where parts may go."""
+"""Title of a case -> its rules, and where parts may go."""
 
 
 def measure_masks(count: int, repeats: int, progress: Progress) -> Figures:

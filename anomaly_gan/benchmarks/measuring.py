@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two medians of one run, and what it should be with the defaults of its command."""
+    """The ratio of two medians of one run, and what it should be with the defaults of its command."""
 
     value: float
     aim: str
@@ -43,7 +43,7 @@ class Figures:
 
 
 def in_turn(runs: Mapping[K, Callable[[], T]], repeats: int, progress: Progress) -> dict[K, list[T]]:
-    """What each run returned in each round: a, b, a, b, ..., so that a noisy machine hits all alike.
+    """What each run returned in each round: a, b, a, b, ..., so that a noisy machine hits all of them equally.
 
     One more round comes first, as a warm-up; what it returned is dropped.
     """
@@ -58,7 +58,7 @@ def in_turn(runs: Mapping[K, Callable[[], T]], repeats: int, progress: Progress)
 
 
 def timed(run: Callable[[], object], device: torch.device = CPU) -> Callable[[], float]:
-    """`run`, but returning the seconds until the device had done all of it."""
+    """A function that calls `run` and returns the seconds until the device had done all of it."""
 
     def seconds() -> float:
         _wait_for(device)
@@ -71,7 +71,7 @@ def timed(run: Callable[[], object], device: torch.device = CPU) -> Callable[[],
 
 
 def repeated(run: Callable[[], object], times: int) -> Callable[[], None]:
-    """`run`, so many times in one go: what is quick would else be lost in the calls around it."""
+    """A function that calls `run` many times in a row: one quick call would be lost in the calls around it."""
 
     def all_of_them() -> None:
         for _ in range(times):
@@ -94,7 +94,7 @@ def growth_mib(run: Callable[[], T]) -> tuple[float, T]:
 
 @contextmanager
 def threads_set(count: int) -> Iterator[None]:
-    """Within it torch computes on so many CPU threads."""
+    """Within it torch computes on this number of CPU threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -15,7 +15,7 @@ from anomaly_gan.training.batches import Batch
 
 
 class StepParts:
-    """What the parts take is made once, by the state's own networks.
+    """The parts of one step; what they take is made once, by the state's own networks.
 
     Call them in the order of `all`: the optimisers' steps need the gradients that the passes before them leave.
     """
@@ -88,5 +88,5 @@ def _leaves(seen: Seen) -> Seen:
 
 
 def _backward(*outputs: Tensor) -> None:
-    """As from a mean over all values."""
+    """A backward pass as from a mean over all values."""
     torch.autograd.backward(outputs, [torch.full_like(output, 1 / output.numel()) for output in outputs])

@@ -20,7 +20,7 @@ STEEP_DEG = 60
 
 @dataclass(frozen=True)
 class PlaceFigures:
-    """Of some masks of a class.
+    """How the masks of a class lie in their pictures.
 
     Attributes:
         border: share of the masks that come within BORDER_PX of their picture's border.
@@ -44,7 +44,7 @@ class _Places:
 
 
 def measure_real(samples: Sequence[Sample], class_name: str, learnt: Rationality) -> PlaceFigures:
-    """Of annotated pictures; those without the class are passed over."""
+    """The figures of the masks of annotated pictures; those without the class are passed over."""
     found = []
     for sample in samples:
         if class_name in sample.masks and (parts := cut_elements(sample, class_name)):
@@ -54,7 +54,7 @@ def measure_real(samples: Sequence[Sample], class_name: str, learnt: Rationality
 
 
 def measure_planned(plan: GenerationPlan, count: int, learnt: Rationality) -> PlaceFigures:
-    """Of the first masks of a plan, each in its whole picture; specks and mirrored parts are not looked at."""
+    """The figures of the first masks of a plan, each in its whole picture, without specks and mirrored parts."""
     found, name = [], plan.pool.class_name
     for index in range(count):
         planned = plan.planned(index)

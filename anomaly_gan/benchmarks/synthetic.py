@@ -12,7 +12,7 @@ from anomaly_gan.training.batches import BatchSource
 CLASS = "spot"
 FRAME_PX = 512
 PICTURES = 16
-"""Of each kind."""
+"""Pictures of each kind, normal and abnormal."""
 
 
 def synthetic_source(config: TrainConfig, view: ViewConfig, rank: int = 0, world_size: int = 1) -> BatchSource:

@@ -24,7 +24,7 @@ from anomaly_gan.training.loop import StepReport
 
 WORKERS = {"1 worker": 1, "2 workers": 2}
 STEPS = 5
-"""Trained in a round."""
+"""Steps trained in one round of measuring."""
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def measure_workers(config: TrainConfig, view: ViewConfig, threads: int, repeats
 
     Args:
         config: its batch_size is that of one worker.
-        threads: of each worker, and its cores where there are enough.
+        threads: CPU threads of each worker; also its cores, where there are enough.
     """
     check_ranks(config, 1)
     with TemporaryDirectory() as folder, ExitStack() as stack:
@@ -77,12 +77,12 @@ class _Group:
         return [future.result() for future in called]
 
     def next_report(self) -> StepReport:
-        """Of rank 0, once all have it."""
+        """The next report of rank 0, once every rank has one."""
         return self.call(_next_report)[0]
 
 
 _windows: Iterator[StepReport]
-"""In a worker's process: its run."""
+"""The run of one rank, in the process of that worker."""
 
 
 def _start(

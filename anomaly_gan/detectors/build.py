@@ -1,4 +1,4 @@
-"""From the config to a detector with its first weights."""
+"""Builds the detector that a config names, with its first weights."""
 
 from pathlib import Path
 from pkgutil import resolve_name

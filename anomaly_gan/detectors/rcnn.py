@@ -68,7 +68,7 @@ def box_parts(num_classes: int, config: DetectorConfig, weights_folder: Path | N
 
 
 class NativeSize(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
-    """Normalises and batches, and leaves the size of the view alone, in training and in prediction."""
+    """Normalises and batches images; they keep the size of the view, in training and in prediction."""
 
     def __init__(self) -> None:
         super().__init__(min_size=1, max_size=1, image_mean=list(IMAGENET_MEAN), image_std=list(IMAGENET_STD))

@@ -15,7 +15,7 @@ from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, TrainingError
 
 MASK_PROBABILITY = 0.5
-"""From here on a pixel belongs to a detection."""
+"""A pixel of at least this probability belongs to a detection."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def sample_tile(sample: Sample, side: int, colors: dict[str, Color], title: str 
 
 
 def spread_evenly(entries: Sequence[Entry], wanted: int) -> list[Entry]:
-    """At most so many of the entries, from all over them, in their order."""
+    """At most `wanted` of the entries, spread evenly over them, in their order."""
     steps = min(wanted, len(entries))
     return [entries[i * len(entries) // steps] for i in range(steps)]
 

@@ -42,7 +42,7 @@ class ArmResult(Record):
 
 
 class DetectorComparison(Record):
-    """Both arms; they differ in the training images only."""
+    """What came of both arms, which differ in the training images only."""
 
     real: ArmResult
     real_and_generated: ArmResult

@@ -1,4 +1,4 @@
-"""The aware network of a data set: trained to tell anomalous crops from normal ones, then frozen (ours)."""
+"""The aware network of a data set: trained to distinguish anomalous from normal crops, then frozen (ours)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +20,12 @@ from infra.errors import DataError
 
 LEARNING_RATE = 3e-4
 HELD_OUT_SHARE = 0.2
+"""Share of the groups that the accuracy is measured on."""
 VIEWS_PER_IMAGE = 4
-"""Of each held-out image of the class; as many of normal ones."""
+"""Crops cut from each held-out image of the class; as many are cut from normal images."""
 HELD_OUT_BATCH_SIZE = 16
 LEAST_BATCHES, MOST_BATCHES = 2, 8
-"""Whatever the number of held-out images."""
+"""Bounds on the batches that are measured, so that few images give a figure and many take no long time."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class AwareTraining:
 
 
 def random_aware(seed: int) -> AwareNetwork:
-    """Random weights that keep the scale of activations; for tests, and where training begins."""
+    """Random weights that keep the scale of activations; for tests, and where training begins.
+
+    The same seed gives the same weights, so that all ranks, and a resumed run, have the same network.
+    """
     with _own_chance(seed):
         network = AwareNetwork()
         for module in network.modules():
@@ -69,12 +73,14 @@ def train_aware(source: BatchSource, config: CropConfig, steps: int, device: tor
         device: where to train.
     """
     held_out, not_measured = None, ""
+    # too few groups to hold any out are no reason to refuse a run: it trains on all, and its record says why
     try:
         source, held_out = hold_out(source)
     except DataError as err:
         not_measured = str(err)
     network = random_aware(source.seed)
     with _own_chance(source.seed):
+        # 256 features -> one logit; the head is thrown away after the training
         head = nn.Linear(network.features[-2].out_channels, 1)  # type: ignore[arg-type]
     network, head = network.to(device), head.to(device)
     optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=LEARNING_RATE)
@@ -100,6 +106,7 @@ def hold_out(source: BatchSource) -> tuple[BatchSource, BatchSource]:
     for kind, samples in kinds.items():
         if len({_group(sample) for sample in samples}) == 1:
             raise DataError(f"all {kind} images are of one group")
+    # pictures of one group (one part, one day) look alike, so a group on both sides would flatter the accuracy
     pictures = {sample.key: (_group(sample), {kind}) for kind, samples in kinds.items() for sample in samples}
     side = split_by_group(pictures, test_fraction=HELD_OUT_SHARE, seed=source.seed)
 
@@ -113,7 +120,7 @@ def hold_out(source: BatchSource) -> tuple[BatchSource, BatchSource]:
 def labelled_crops(batch: Batch, config: CropConfig) -> tuple[Tensor, Tensor]:
     """Crops [M, 3, 64, 64] in [-1, 1] of abnormal, then of as many normal images; target [M], 1 = abnormal.
 
-    Both are cut with the abnormal images' boxes: otherwise the zoom alone would tell them apart.
+    Both are cut with the abnormal images' boxes: otherwise the zoom alone would give the answer away.
     """
     images = torch.cat([to_model_range(batch.abnormal_image), to_model_range(batch.normal_image)])
     boxes, _ = mask_boxes(torch.cat([batch.prior_mask, batch.prior_mask]), config)
@@ -124,8 +131,8 @@ def labelled_crops(batch: Batch, config: CropConfig) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _own_chance(seed: int) -> Iterator[None]:
-    """Constructors draw on the CPU from the global generator; give it a seed, and its old state afterwards."""
-    with torch.random.fork_rng(devices=[]):
+    """Within it the CPU's global generator, from which constructors draw, has a seed; afterwards its old state."""
+    with torch.random.fork_rng(devices=[]):  # no GPU's state: nothing is drawn there
         torch.default_generator.manual_seed(seed)
         yield
 
@@ -135,7 +142,8 @@ def _group(sample: Sample) -> str:
 
 
 def _logits(network: AwareNetwork, head: nn.Linear, crops: Tensor) -> Tensor:
-    """[M], above 0 = abnormal."""
+    """Logits [M] of crops [M, 3, 64, 64]; above 0 means abnormal."""
+    # the last tap [M, 256, 16, 16], averaged over its pixels
     logits: Tensor = head(network(crops)[-1].mean((2, 3))).flatten()
     return logits
 
@@ -144,7 +152,8 @@ def _logits(network: AwareNetwork, head: nn.Linear, crops: Tensor) -> Tensor:
 def _held_out_answers(
     network: AwareNetwork, head: nn.Linear, source: BatchSource, config: CropConfig, device: torch.device
 ) -> Tensor:
-    """For each held-out crop 1 where it was judged rightly, else 0."""
+    """[M], for each held-out crop 1 where it was judged rightly, else 0."""
+    # whichever rank this is, it measures all pairs of a batch
     alone = replace(source, batch_size=HELD_OUT_BATCH_SIZE, rank=0, world_size=1)
     answers = []
     wanted = -(-VIEWS_PER_IMAGE * len(source.abnormals) // HELD_OUT_BATCH_SIZE)

@@ -54,5 +54,5 @@ class AnomalyGan(TrainState, AdversarialMethod):
 def build_anomaly_gan(
     config: TrainConfig, resolution: int, aware: AwareNetwork, device: torch.device, wrap: Wrap = alone
 ) -> AnomalyGan:
-    """As `training.method.BuildMethod` has it."""
+    """Anomaly-GAN, ready for its first step; arguments and errors as `training.method.BuildMethod` has them."""
     return AnomalyGan(**vars(build_state(config, resolution, aware, device, wrap)))

@@ -19,6 +19,7 @@ from anomaly_gan.training.joining import Wrap, alone
 from anomaly_gan.training.optimization import adamw
 
 DOMAINS = ("abnl", "norm")
+"""The two kinds of pictures, abnormal and normal; each has a D1, a D2 and an image pool."""
 
 
 class Fakes(NamedTuple):
@@ -52,6 +53,7 @@ class GeneratorPass(nn.Module):
         self._compute = compute
 
     def forward(self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor) -> Fakes:
+        # there and back under one and the same mask: the second pass is to take away what the first one put there
         fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
         cycled_normal = translate(self.abnl2norm, fake_abnormal, expert_mask, self._compute)
         fake_normal = translate(self.abnl2norm, abnormal, prior_mask, self._compute)
@@ -62,7 +64,10 @@ class GeneratorPass(nn.Module):
     def first_pass(
         self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """(fake_abnormal, fake_normal) alone, without gradient and without a trace in running statistics."""
+        """(fake_abnormal, fake_normal) alone, without gradient and without a trace in running statistics.
+
+        The discriminators need no more of a part whose fakes are made again for the generators.
+        """
         with statistics_kept(self):
             fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
             return fake_abnormal, translate(self.abnl2norm, abnormal, prior_mask, self._compute)
@@ -90,6 +95,8 @@ class DiscriminatorPass(nn.Module):
         """
         logits: list[Tensor] = []
         for domain, (real, fake) in zip(DOMAINS, (seen[:2], seen[2:]), strict=True):
+            # [2 N, ...], real ones first: one pass over both is faster than two, but what mixes the images of a batch
+            # (batch norm) must not mix real with fake, so such networks judge each half alone
             both = Seen(*(torch.cat(pair) for pair in zip(real, fake, strict=True)))
             for role in ("d1", "d2"):
                 name = f"{role}_{domain}"
@@ -108,7 +115,10 @@ class DiscriminatorPass(nn.Module):
 
 @contextmanager
 def power_iterated(module: nn.Module, *, now: bool) -> Iterator[None]:
-    """Within it a forward pass improves the spectral norms' estimates, or takes them as they are."""
+    """Within it a forward pass improves the spectral norms' estimates, or takes them as they are.
+
+    A step whose batch is computed in several parts improves them once, so that the number of parts changes nothing.
+    """
     norms = [part for part in module.modules() if isinstance(part, SpectralNorm)]
     iterations = [norm.iterations for norm in norms]
     if not now:
@@ -123,7 +133,15 @@ def power_iterated(module: nn.Module, *, now: bool) -> Iterator[None]:
 
 @dataclass
 class TrainState:
-    """Everything that a run changes, and the frozen aware network."""
+    """Everything that a run changes, and the frozen aware network.
+
+    Attributes:
+        g_ema: averaged weights of `generators.norm2abnl`, the generator that a model keeps.
+        generators_joined, discriminators_joined: the same modules, wrapped so that a backward pass joins the gradients
+            of all ranks; the modules themselves where there is one rank.
+        image_pools: domain -> this rank's earlier fakes.
+        step: updates done.
+    """
 
     config: TrainConfig
     generators: GeneratorPass
@@ -161,14 +179,17 @@ def build_state(
         UsageError: the view does not suit the generator.
     """
     check_view(config.model, resolution)
+    # every rank draws the same weights; the order in which networks are built decides them
     torch.manual_seed(config.seed)
     pair = build_generator(config.model), build_generator(config.model)
     generators = GeneratorPass(*pair, config.compute)
     discriminators = DiscriminatorPass(resolution, config)
+    # the average starts as a copy; it is made last, so that what its constructor draws changes no other weight
     g_ema = make_generator(config.model)
     g_ema.load_state_dict(generators.norm2abnl.state_dict())
     lay_out((generators, discriminators, g_ema, aware), device, config.compute)
     if config.compute.compile:
+        # in place, so that the names of weights stay as they are
         for network in (*pair, *discriminators.nets.values(), aware):
             network.compile()
     optim = config.optim

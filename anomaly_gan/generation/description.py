@@ -11,7 +11,7 @@ WEIGHTS = "generator.safetensors"
 DESCRIPTION = "model.json"
 
 SCHEMA_VERSION = 3
-"""Of the description; another form of it needs another number."""
+"""Number of the form of the description; another form needs another number."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ModelDescription:
         view: what it was trained on.
         config: the run's; `config.model` says how to build the generator.
         record: dataset, job, nimg, aware weights and whatever else belongs to its history.
-        weights_sha256: of the weights that belong to it, as hexadecimal digits; None = it is of before and names none.
+        weights_sha256: of the weights that belong to it, hexadecimal; None = an older model, which names none.
     """
 
     class_name: str

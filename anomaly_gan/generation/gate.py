@@ -1,7 +1,7 @@
 """The quality gate: is a generated sample as visible, as sharp and as new as real ones are?
 
-The limits come from real images. What a real anomaly changed cannot be seen, its normal picture does not exist: in its
-place stands the picture with the mask filled from its surroundings.
+The limits come from real images. What a real anomaly changed cannot be seen, because its normal picture does not exist.
+In its place stands the picture itself with the mask filled from its surroundings.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.views import take_view
 
 LIMITS = ("in_mask_change", "mask_hit", "background", "sharpness", "copy")
-"""Names of what a sample can break."""
+"""Names of the limits that a sample can break."""
 LOW, HIGH = 0.05, 0.95
-"""Quantiles of the real images."""
+"""Quantiles of the real images from which limits are taken, so that one odd image does not set a limit."""
 FILL_RADIUS_PX = 3
 EDGE_PX = 2
-"""An anomaly's own edge lies so far on both sides of its mask's."""
+"""Distance from the outline of a mask within which the edge of the anomaly itself lies."""
 FINGERPRINT_PX = 32
 MARGIN = 0.25
-"""Context of a fingerprint on each side, in sides of the mask's box."""
+"""Context of a fingerprint on each side of the mask's box, as a share of that side's length."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one class; a sample beyond one of them is not kept.
+    """The limits of one class; a sample beyond one of them is not kept.
 
     Attributes:
-        in_mask_change: least, grey levels.
-        mask_hit: least, 0..1.
-        background: largest raw error, grey levels.
-        sharpness: least and largest, grey levels per px.
+        in_mask_change: least change inside the mask, grey levels.
+        mask_hit: least average precision of the change as a predictor of the mask, 0..1.
+        background: largest error of the background before pasting, grey levels.
+        sharpness: least and largest sharpness, grey levels per px.
         nearest_real: least distance to a real anomaly, grey levels; nearer is a copy.
     """
 
@@ -54,7 +54,7 @@ class Verdict:
     Attributes:
         sharpness: grey levels per px, see `sharpness`.
         nearest_real: distance to the nearest real anomaly, grey levels, see `fingerprint`.
-        nearest_key: that real picture.
+        nearest_key: key of the picture of that real anomaly.
         failed: those of LIMITS that it broke; empty = kept.
     """
 
@@ -68,21 +68,23 @@ class QualityGate:
     """Judges samples of one class.
 
     Attributes:
-        limits: from the real images.
+        limits: what samples are held against, learnt from the real images.
     """
 
     def __init__(self, limits: Limits, keys: Sequence[str], fingerprints: NDArray[np.float32]) -> None:
         """
         Args:
-            keys: of the real pictures.
-            fingerprints: [N, FINGERPRINT_PX, FINGERPRINT_PX], of their anomalies.
+            limits: see the attribute.
+            keys: N keys of the real pictures.
+            fingerprints: [N, FINGERPRINT_PX, FINGERPRINT_PX] of their anomalies, see `fingerprint`.
         """
         self.limits = limits
         self._keys = list(keys)
         self._fingerprints = fingerprints
 
     def judge(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], change: MaskChange) -> Verdict:
-        """
+        """Hold one sample against all limits.
+
         Args:
             image: [H, W] or [H, W, 3] uint8, the generated view.
             mask: [H, W] uint8 {0, 1}, not empty.
@@ -91,6 +93,7 @@ class QualityGate:
         sharp, distances = sharpness(image, mask), _distances(self._fingerprints, fingerprint(image, mask))
         nearest = int(distances.argmin())
         limits = self.limits
+        # in the order of LIMITS
         broken = (
             change.in_mask_change is not None and change.in_mask_change < limits.in_mask_change,
             change.mask_hit is not None and change.mask_hit < limits.mask_hit,
@@ -114,6 +117,7 @@ def learn_gate(
     Args:
         normals, abnormals: not empty; the latter all have the class.
     """
+    # a seed of their own, so that the job's seed does not move the limits
     views = [
         take_view(sample, view, np.random.default_rng([0, number]), class_name)
         for number, sample in enumerate(abnormals)
@@ -140,6 +144,7 @@ def sharpness(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
         mask: [H, W] uint8 {0, 1}, not empty.
     """
     levels = _gray(image)
+    # a 3x3 Sobel sums the difference over 2 px with weights 1, 2, 1, so an eighth of it is grey levels per px
     across = cv2.Sobel(levels, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(levels, cv2.CV_32F, 0, 1, scale=1 / 8)
     wide = cv2.dilate(mask, np.ones((2 * EDGE_PX + 1, 2 * EDGE_PX + 1), np.uint8))
@@ -162,31 +167,38 @@ def fingerprint(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np
 
 
 def _gray(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[H, W], the mean of the planes."""
     levels: NDArray[np.float32] = image.astype(np.float32).reshape(*image.shape[:2], -1).mean(axis=2)
     return levels
 
 
 def _filled_change(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
+    """Mean distance inside the mask between the picture and the same with the mask filled, grey levels."""
     filled = cv2.inpaint(image, mask, FILL_RADIUS_PX, cv2.INPAINT_TELEA)
     return float(np.abs(_gray(image) - _gray(filled.astype(np.uint8)))[mask > 0].mean())
 
 
 def _found(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
-    """As `mask_hit`, with the picture's own median as what is normal; a mask of all pixels hits itself."""
+    """What `mask_hit` is for a real picture, with its own median in place of the missing normal picture.
+
+    A mask of all pixels is hit by anything, so it counts as 1.
+    """
     levels = _gray(image)
+    # smoothed over 3x3 px, as the measure of generated samples is
     deviation = cv2.blur(np.abs(levels - np.median(levels)), (3, 3))
     found = average_precision(deviation.ravel(), mask.ravel() > 0)
     return 1.0 if found is None else found
 
 
 def _noise(image: NDArray[np.uint8]) -> float:
+    """How far pixels are from the median of their 3x3 px, a mean in grey levels."""
     return float(np.abs(image.astype(np.float32) - cv2.medianBlur(image, 3)).mean())
 
 
 def _nearest_others(fingerprints: NDArray[np.float32]) -> list[float]:
-    """Of each, the distance to the nearest other one; of a single one, 0."""
+    """For each fingerprint the distance to the nearest other one, grey levels; 0 for a single one."""
     if len(fingerprints) == 1:
-        return [0.0]
+        return [0.0]  # a least distance of 0: nothing counts as a copy
     nearest = []
     for number, one in enumerate(fingerprints):
         distances = _distances(fingerprints, one)
@@ -196,7 +208,7 @@ def _nearest_others(fingerprints: NDArray[np.float32]) -> list[float]:
 
 
 def _distances(fingerprints: NDArray[np.float32], one: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N] mean absolute differences."""
+    """[N] mean absolute differences of N fingerprints and one more, grey levels."""
     distances: NDArray[np.float32] = np.abs(fingerprints - one).mean(axis=(1, 2))
     return distances
 

@@ -1,4 +1,4 @@
-"""Other light on a whole generated picture, background and anomaly together (the paper's second limit)."""
+"""A change of light on a whole generated picture, background and anomaly together (the paper's second limit)."""
 
 from dataclasses import asdict, dataclass
 

@@ -7,11 +7,11 @@ from anomaly_gan.networks.generator import make_generator
 from anomaly_gan.networks.live_bytes import counted_bytes
 
 MOST_AT_A_TIME = 64
-"""Images of a forward pass; more are no faster."""
+"""Most images of one forward pass; more at a time are no faster."""
 
 
 def images_within(memory_bytes: float, config: ModelConfig, resolution: int) -> int:
-    """How many images a generator can take at a time in so much memory beside its weights; 1 to MOST_AT_A_TIME."""
+    """How many images a generator can take at a time in this much memory beside its weights; 1 to MOST_AT_A_TIME."""
     one, two = (_forward_bytes(config, resolution, count) for count in (1, 2))
     return min(max(int(1 + (memory_bytes - one) // (two - one)), 1), MOST_AT_A_TIME)
 

@@ -1,4 +1,4 @@
-"""What was generated, put back: into its view, and the view into the frame that it was cut from."""
+"""Puts what was generated back into its view, and the view into the frame that it was cut from."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -24,30 +24,36 @@ def paste(
         mask: [H, W] uint8 {0, 1}.
         feather_px: distance from the mask at which the normal image is untouched again; 0 = a hard edge.
         gain: what the generated change is multiplied by.
+
+    Returns:
+        Of the same shape as `normal`, a copy.
     """
     pasted = normal.copy()
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return pasted
+    # the mask is a small part of the picture, and beyond its box and the feather nothing changes
     near = np.s_[
         max(top - feather_px, 0) : top + height + feather_px, max(left - feather_px, 0) : left + width + feather_px
     ]
     distance = cv2.distanceTransform(1 - mask[near], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # [h, w] 1 in the mask, then falling linearly; beyond the feather exactly 0, so that pixels there stay untouched
     alpha = np.clip(1 - distance / (feather_px + 1), 0, 1)
     alpha[distance > feather_px] = 0
     if normal.ndim == 3:
         alpha = alpha[:, :, None]
     before = normal[near].astype(np.float32)
     blended = before + (raw[near].astype(np.float32) - before) * (gain * alpha)
+    # rounded: truncation would make the picture darker
     pasted[near] = np.rint(np.clip(blended, 0, 255))
     return pasted
 
 
 def centred(planned: PlannedMask, normal: Sample) -> PlannedMask:
-    """The same mask at the same place of its picture, in a window with the mask in the middle.
+    """The same mask at the same place of its picture, in a window that has the mask in its middle.
 
-    So that no border of the window, which the frame goes on beyond, cuts the feather: that needs as much room on
-    each side as the mask leaves of the window. A window ends with its frame.
+    Where the frame goes on beyond the window, a border of the window must not cut the feather. In the middle the mask
+    has the most room on each side. At a border of the frame the window ends with the frame.
     """
     size = len(planned.mask)
     frame_height, frame_width = normal.image.shape[:2]
@@ -59,12 +65,14 @@ def centred(planned: PlannedMask, normal: Sample) -> PlannedMask:
     window = Sample(
         normal.key, cut_window(normal.image, top, left, size), meta={**normal.meta, "window": [left, top, size]}
     )
+    # only empty rows and columns come round the edge, because the new window holds the whole mask
     moved = np.roll(planned.mask, (down, right), axis=(0, 1))
     placements = tuple(replace(one, left=one.left + right, top=one.top + down) for one in planned.placements)
     return PlannedMask(window, moved, placements, planned.rationality)
 
 
 def _start(middle: int, length: int, size: int) -> int:
+    """Where a window of `size` around `middle` begins in a frame of `length`."""
     return min(max(middle - size // 2, 0), max(length - size, 0))
 
 

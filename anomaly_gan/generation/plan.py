@@ -81,7 +81,7 @@ class GenerationPlan:
         return [attempt] if attempt else []
 
     def _mask(self, normal: Sample, onto: Sample | None, rng: np.random.Generator) -> PlannedMask:
-        """Clear of what is there already."""
+        """A mask that keeps clear of the anomalies that are in the picture already."""
         for _ in range(self.masks.tries):
             mask = self._planner.plan(normal, rng)
             if self.in_frames:

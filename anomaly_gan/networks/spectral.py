@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 FIRST_ITERATIONS = 15
 EPS = 1e-12
-"""Of `torch.nn.functional.normalize`."""
+"""Least norm that is divided by; the value of `torch.nn.functional.normalize`."""
 
 
 class SpectralNorm(nn.Module):

@@ -93,7 +93,7 @@ def whole_bolts(scene: Scene) -> list[Bolt]:
 
 
 def print_radius(bolt: Bolt) -> float:
-    """Of the clean print that a bolt leaves where it is missing, in canvas pixels."""
+    """Radius of the clean print that a bolt leaves where it is missing, in canvas pixels."""
     return _PRINT_RATIO * bolt.radius
 
 

@@ -194,7 +194,7 @@ class CycleGan(AdversarialMethod):
 def build_cyclegan(
     config: TrainConfig, resolution: int, aware: AwareNetwork, device: torch.device, wrap: Wrap = alone
 ) -> CycleGan:
-    """As `training.method.BuildMethod` has it; the aware network is not used."""
+    """CycleGAN, ready for its first step, without the aware network; arguments and errors as in `BuildMethod`."""
     check_view(config.model, resolution)
     torch.manual_seed(config.seed)
     generators = TranslationPass(build_generator(config.model), build_generator(config.model), config)

@@ -1,4 +1,4 @@
-"""What a generated sample tells of each of its anomalies."""
+"""What a generated sample says of each of its anomalies."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ def joined(onto: Sample, image: NDArray[np.uint8], masks: Mapping[str, NDArray[n
 
 
 def anomalies(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What a generated sample's meta tells of each of its anomalies, in the order in which they were made."""
+    """What a generated sample's meta says of each of its anomalies, in the order in which they were made."""
     return [meta, *meta.get(ADDED, [])]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from anomaly_gan.config import AugmentConfig
 
 AUGMENT_STREAM = 4
+"""Number of this use of chance beside the seed; each use has its own, so that none repeats another."""
 
 
 def augment(
@@ -23,9 +24,12 @@ def augment(
 
     Args:
         image: [N, 3, H, H] in [-1, 1]; brightness and contrast may lead out of the range.
-        parts: [N, 1, H, H] uint8, changed in place only.
+        parts: [N, 1, H, H] uint8; they move with the image, and their values stay.
         positions: N numbers of pairs in the run; with `seed` they decide the changes.
-        seed: of the run, and what else tells two images of a pair apart.
+        seed: the run's seed, then numbers that distinguish the looks at one pair.
+
+    Returns:
+        Image and parts of the same shapes.
     """
     if not config.probability:
         return image, parts
@@ -36,8 +40,9 @@ def augment(
     ]
     flags, shifts, light = (np.stack(column) for column in zip(*drawn, strict=True))
     device = image.device
+    # [N, 1, 1, 1] each
     mirrored, flipped, transposed = torch.from_numpy(flags).to(device).T[:, :, None, None, None]
-    offsets = torch.from_numpy(shifts).to(device)
+    offsets = torch.from_numpy(shifts).to(device)  # [N, 2] rows, columns
 
     def move(values: Tensor) -> Tensor:
         values = torch.where(mirrored, values.flip(3), values)
@@ -47,12 +52,14 @@ def augment(
 
     image, parts = move(image), move(parts)
     brightness, contrast = torch.from_numpy(light).to(device, image.dtype).T[:, :, None, None, None]
+    # contrast is stretched around each image's own mean, so that it does not change the brightness
     middle = image.mean((1, 2, 3), keepdim=True)
     return (image - middle) * contrast + middle + brightness, parts
 
 
 def _draw(rng: np.random.Generator, config: AugmentConfig, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mirror, flip, transpose), (rows, columns) of shift, (brightness, contrast factor)."""
+    # all is drawn, wanted or not, so that a draw never depends on what came of those before it
     flags = rng.random(3) < config.probability
     wanted = rng.random(3) < config.probability
     most = int(config.max_shift * size)
@@ -65,6 +72,7 @@ def _draw(rng: np.random.Generator, config: AugmentConfig, size: int) -> tuple[n
 def _shift(values: Tensor, offset: Tensor, dim: int) -> Tensor:
     """Move each of [N, C, H, W] by its own whole pixels along a dimension; the border is mirrored."""
     length = values.shape[dim]
+    # [N, length]: where each row (column) of the result comes from; whole pixels leave a mask's values as they are
     index = (torch.arange(length, device=values.device) - offset[:, None]).abs()
     index = torch.where(index >= length, 2 * (length - 1) - index, index)
     shape = [len(values), 1, 1, 1]

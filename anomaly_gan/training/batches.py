@@ -29,7 +29,7 @@ class Batch:
         normal_image, abnormal_image: [N, 3, H, W] 0..255.
         expert_mask: [N, 1, H, W], where an anomaly is to appear in the normal image: 0 outside, else the number of
             the part (`crops.number_parts`).
-        prior_mask: [N, 1, H, W], alike, where the anomaly is in the abnormal image.
+        prior_mask: [N, 1, H, W], numbered in the same way: where the anomaly is in the abnormal image.
         positions: the pairs' numbers in the run; with the seed they decide whatever else is left to chance.
     """
 

@@ -12,6 +12,7 @@ from anomaly_gan.training.method import Method
 from infra.errors import DataError
 
 SCHEMA_VERSION = 3
+"""Number of the form of a checkpoint; another form needs another number."""
 
 
 def gather_image_pools(method: Method) -> dict[str, Histories]:
@@ -22,17 +23,19 @@ def gather_image_pools(method: Method) -> dict[str, Histories]:
         }
         for domain, pool in method.image_pools.items()
     }
+    # each place of the batch belongs to one rank, so no entry of one rank hides that of another
     everyone = ranks.collect(mine)
     return {domain: {k: v for pools in everyone for k, v in pools[domain].items()} for domain in mine}
 
 
 def save(method: Method, image_pools: dict[str, Histories], path: Path) -> None:
-    """Write all that a run needs to go on as if it had never stopped, on as many ranks as then are there.
+    """Write all that a run needs to go on as if it had never stopped, on any number of ranks.
 
     The order of data, masks and augmentation is a function of seed and step, so no random state is kept.
 
     Args:
-        image_pools: of all ranks.
+        image_pools: the histories of all ranks, by domain, as `gather_image_pools` gives them.
+        path: the file to write.
     """
     saved = {"schema_version": SCHEMA_VERSION, "step": method.step, "image_pools": image_pools}
     torch.save(saved | method.state_dict(), path)
@@ -42,17 +45,21 @@ def restore(method: Method, path: Path, name: str) -> None:
     """Put a checkpoint's values into `method`.
 
     Args:
+        path: the file to read.
         name: what a person calls the checkpoint.
 
     Raises:
         DataError: the file is no checkpoint of this schema, or belongs to other networks.
     """
     try:
+        # tensors and plain values alone, so that no code of a file is run; on the CPU first, because the file may be
+        # from a GPU that is not here
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if saved["schema_version"] != SCHEMA_VERSION:
             raise DataError(f"{name}: checkpoint schema {saved['schema_version']}, expected {SCHEMA_VERSION}")
         method.load_state_dict(saved)
         for domain, pool in method.image_pools.items():
+            # the number of ranks may be another one than when it was saved
             pool.load(saved["image_pools"][domain], ranks.rank(), ranks.world_size(), method.device)
         method.step = saved["step"]
     except DataError:

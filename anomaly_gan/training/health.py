@@ -6,7 +6,7 @@ from statistics import median
 from anomaly_gan.training.method import Watched
 
 NEAR_ZERO_SHARE = 0.02
-"""Of what a discriminator that cannot tell loses."""
+"""A loss below this share of what an undecided discriminator loses is near 0."""
 NEAR_ZERO_STEPS = 50
 OUTLIER_FACTOR = 10.0
 REMEMBERED_STEPS = 100

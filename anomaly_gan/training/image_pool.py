@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 POOL_STREAM = 5
+"""Number of this use of chance beside the seed; each use has its own, so that none repeats another."""
 RETURN_PROBABILITY = 0.5
 
 Histories = dict[int, list[tuple[Tensor, Tensor]]]
@@ -18,7 +19,11 @@ Histories = dict[int, list[tuple[Tensor, Tensor]]]
 
 
 class ImagePool:
-    """The histories of one domain. An image keeps its mask, and with it its box."""
+    """The histories of one domain. An image keeps its mask, and with the mask its box.
+
+    Attributes:
+        histories: those of this rank.
+    """
 
     def __init__(self, capacity: int, seed: int, batch_size: int, domain: int) -> None:
         self.histories: Histories = {}
@@ -27,12 +32,15 @@ class ImagePool:
         self._batch_size = batch_size
 
     def exchange(self, image: Tensor, parts: Tensor, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What the discriminators are to see: every second image, once its history is full, is an earlier one.
+        """What the discriminators see: the images, about half of which are earlier ones once a history is full.
 
         Args:
             image: [N, 3, H, W], without gradient.
-            parts: [N, 1, H, W] uint8, of the same images.
+            parts: [N, 1, H, W] uint8, the masks of the same images.
             positions: N numbers of pairs in the run.
+
+        Returns:
+            Images and masks of the same shapes.
         """
         if not self._capacity:
             return image, parts
@@ -42,6 +50,7 @@ class ImagePool:
 
     def _exchange_one(self, image: Tensor, parts: Tensor, position: int) -> tuple[Tensor, Tensor]:
         history = self.histories.setdefault(position % self._batch_size, [])
+        # copies: a slice would keep the memory of its whole batch
         kept = (image.detach().clone(), parts.clone())
         if len(history) < self._capacity:
             history.append(kept)
@@ -54,7 +63,10 @@ class ImagePool:
         return earlier
 
     def load(self, histories: Histories, rank: int, world_size: int, device: torch.device) -> None:
-        """Take this rank's places out of those of all ranks."""
+        """Take this rank's places out of those of all ranks.
+
+        The batch size is a multiple of the number of ranks, so the pairs of a place are always the same rank's.
+        """
         self.histories = {
             place: [(image.to(device), parts.to(device)) for image, parts in pairs]
             for place, pairs in histories.items()

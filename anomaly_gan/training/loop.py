@@ -61,7 +61,7 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     memory: MemoryWatch | None = None,
 ) -> Iterator[StepReport]:
-    """Train from `method.step` to the end, reporting whenever something is due; all ranks report alike.
+    """Train from `method.step` to the end, reporting whenever something is due; all ranks report the same.
 
     Args:
         should_stop: asked after every step; as soon as one rank's says so, all ranks report a checkpoint and end.
@@ -145,7 +145,7 @@ def _report(method: Method, window: _Window, health: HealthWatch, factor: float,
 
 
 def _warned(report: StepReport, *more: str | None) -> StepReport:
-    """With the warnings of the whole run before those of its steps."""
+    """The report with the warnings of the whole run before those of its steps."""
     of_run = (*more, report.memory.warning() if report.memory else None)
     return replace(report, warnings=(*(warning for warning in of_run if warning), *report.warnings))
 

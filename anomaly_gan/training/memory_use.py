@@ -12,7 +12,7 @@ from anomaly_gan.training.memory_estimate import MemoryEstimate
 from anomaly_gan.training.method import Method
 
 TOLERANCE = 0.2
-"""Of the estimate, by which a GPU's peak may differ without a warning."""
+"""Share of the estimate by which a GPU's peak may differ without a warning."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MemoryUse:
         return f"memory: {_gib(self.used_bytes)} {what}, {_gib(self.estimated_bytes)} estimated"
 
     def warning(self) -> str | None:
-        """Where the estimate was wrong; None where it was right, or cannot be judged."""
+        """A sentence where the estimate was wrong; None where it was right, or cannot be judged."""
         if not self.is_exact or abs(self.used_bytes - self.estimated_bytes) <= TOLERANCE * self.estimated_bytes:
             return None
         return (
@@ -66,12 +66,12 @@ class MemoryWatch:
 
 
 def resident_bytes() -> int:
-    """Of this process, now."""
+    """Memory that this process takes now."""
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_resident_bytes() -> int:
-    """Of this process, at its largest."""
+    """The most memory that this process has taken."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

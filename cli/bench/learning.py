@@ -22,7 +22,7 @@ def learning(
     class_name: Annotated[list[str], typer.Option("--class", help="Anomaly class; repeatable.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for learning.json and a grid of each class.")],
     preset: Annotated[str, typer.Option("--preset", help="stable, laptop or paper.")] = "laptop",
-    window: Annotated[int | None, typer.Option("--window", help="Windows of so many px at native scale.")] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Cut windows N pixels wide, at native scale.")] = None,
     images: Annotated[int | None, typer.Option("--images", help="Pairs of images to show in training.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Pairs per step.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each class, with seeds 0, 1, ...")] = 1,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def measuring(device: str, threads: int | None) -> "Iterator[tuple[torch.device, Update, dict[str, Any]]]":
-    """The device, what to tell of progress, and the machine as it is now; torch has so many threads within."""
+    """The device, how to report progress, and the machine as it is now; within it torch has this many threads."""
     import torch
 
     from anomaly_gan.benchmarks.machine import describe

@@ -17,11 +17,11 @@ BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per
 SetsOption = Annotated[list[str], typer.Option("--set", help="KEY=VALUE of a train job's spec; repeatable.")]
 RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, help="Rounds that count, after a warm-up.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="torch's own")]
-DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the networks are.")]
+DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the networks run.")]
 
 
 def train_spec(preset: str, size: int, batch_size: int | None, sets: list[str]) -> "TrainSpec":
-    """As `agan submit train` would resolve it, but without this machine's environment."""
+    """The spec as `agan submit train` would resolve it, but without this machine's environment."""
     from anomaly_gan.benchmarks.synthetic import CLASS
     from jobs.spec.resolve import parse_sets, resolve
     from jobs.spec.specs import TrainSpec

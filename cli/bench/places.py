@@ -12,9 +12,9 @@ from cli.output import emit, table
 def places(
     mask_pool: Annotated[str, typer.Option("--mask-pool", help="NAME or NAME@VERSION.")],
     class_name: Annotated[list[str], typer.Option("--class", help="Anomaly class; repeatable.")],
-    window: Annotated[int | None, typer.Option("--window", help="Windows of so many px at native scale.")] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Cut windows N pixels wide, at native scale.")] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Masks of each class to plan.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the plan.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the planned masks.")] = 0,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -23,7 +23,7 @@ from cli.options import JsonOption
 
 def step(
     cyclegan: Annotated[
-        bool, typer.Option("--cyclegan", help="Beside a plain CycleGAN step instead of the parts.")
+        bool, typer.Option("--cyclegan", help="Compare with a plain CycleGAN step, not with the parts.")
     ] = False,
     preset: Annotated[
         str | None, typer.Option("--preset", help=PRESETS, show_default="laptop, or stable with --cyclegan")

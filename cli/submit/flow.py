@@ -1,4 +1,4 @@
-"""From the options of a command to jobs on the cluster, the same for every kind."""
+"""Turns the options of a command into jobs on the cluster, in the same way for every kind."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -26,7 +26,7 @@ def generate(
     mix: Annotated[
         bool, typer.Option("--mix", help="Put an anomaly of each model into every image, as one job.")
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="With the index, decides each image.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed that decides each image.")] = None,
     mask_pool: Annotated[
         str | None, typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="the model's")
     ] = None,
@@ -41,7 +41,7 @@ def generate(
         typer.Option("--output", help="view, or frame: the full picture with a window of it changed."),
     ] = None,
     best_of: Annotated[
-        int | None, typer.Option("--best-of", help="Kept tries of each image of which the best is taken.")
+        int | None, typer.Option("--best-of", help="Keep N tries of each image and take the best.")
     ] = None,
     *,
     options: SubmitOptions,
@@ -66,7 +66,7 @@ def generate(
 
 
 def _newest(classes: list[str], dataset: str | None, options: SubmitOptions) -> list[str]:
-    """Ids of the models that --class means."""
+    """Ids of the newest models of the classes that --class names."""
     if dataset is not None and not classes:
         raise UsageError("--dataset: chooses among the models of a --class; name one, or leave it out")
     from infra.storage.open import open_storage

@@ -20,9 +20,7 @@ MaskPoolOption = Annotated[
     typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="masks of the training split"),
 ]
 PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default), laptop or paper.")]
-WindowOption = Annotated[
-    int | None, typer.Option("--window", help="See the data through windows of so many px at native scale.")
-]
+WindowOption = Annotated[int | None, typer.Option("--window", help="Cut windows N pixels wide, at native scale.")]
 BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per step over all workers.")]
 
 

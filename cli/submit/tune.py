@@ -20,7 +20,7 @@ from cli.submit.options import (
 
 @dataclass(frozen=True)
 class TuneOptions(SubmitOptions):
-    """The workers are those of a trial."""
+    """How a tune job is submitted; its workers are those of each trial."""
 
     workers: Annotated[int | None, typer.Option("--workers", help="Processes of each trial.")] = None
 

@@ -27,7 +27,7 @@ JOB_STOP_GRACE_SEC = 8
 
 
 FOREIGN = {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_ID", "PYTHONPATH"}
-"""Name another Ray, or its token, or other code."""
+"""Variables that would name another Ray, or its token, or other code."""
 
 
 class LocalHead(BaseModel):

@@ -15,7 +15,7 @@ from infra.settings import Settings, load_settings
 PROBE_TIMEOUT_SEC = 10.0
 NODES_TIMEOUT_SEC = 20.0
 ADDRESS_VARIABLE = "AGAN_RAY_ADDRESS"
-"""Tells a job which Ray is its own: in its driver Ray sets RAY_ADDRESS to the one started last on the machine."""
+"""Variable that names a job's own Ray; Ray sets RAY_ADDRESS in a driver to the one started last on the machine."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class RayCluster:
         )
 
     def _alive_nodes(self) -> list[dict[str, Any]]:
-        """A head node that has just started names none for some seconds."""
+        """The nodes that are alive; a head node that has just started names none for some seconds."""
         summary = self._get("/nodes?view=summary")["data"]["summary"]
         return [node["raylet"] for node in summary if node["raylet"].get("state") == "ALIVE"]
 

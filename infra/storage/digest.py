@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def sha256(data: bytes) -> str:
-    """Hexadecimal SHA-256."""
+    """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -12,11 +12,12 @@ from infra.settings import Settings
 from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
 TEMPORARY = ".tmp-"
-"""Begins the name of a file that is still being written; never listed."""
+"""Beginning of the name of a file that is still being written; such files are never listed."""
 
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
+    """Within it the system's errors become ours, which name the object and what to do."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
@@ -27,7 +28,10 @@ def _translated(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A temporary name in the folder of `path`; whatever stands there at the end is removed."""
+    """A temporary name in the folder of `path`; a file that has this name at the end is removed.
+
+    In the same folder, because a rename or a hard link cannot lead into another file system.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
     try:
@@ -66,6 +70,8 @@ class LocalStorage:
         with _translated(path), _beside(path) as temporary:
             temporary.write_bytes(data)
             try:
+                # a link is refused where the name is taken, and what it names is complete; a rename would replace what
+                # is there, and a file that is opened exclusively could be seen half written
                 os.link(temporary, path)
             except FileExistsError:
                 return False
@@ -84,6 +90,7 @@ class LocalStorage:
         return self._path(key).is_file()
 
     def list(self, prefix: str) -> list[StoredObject]:
+        # a prefix may end within a name, as in S3, so its folder is searched and names are compared
         base = self.root / check_prefix(prefix).rpartition("/")[0]
         found = []
         with _translated(base):
@@ -101,6 +108,7 @@ class LocalStorage:
 
     def unfinished(self, prefix: str) -> Sequence[Unfinished]:
         base = self.root / check_prefix(prefix).rpartition("/")[0]
+        # temporary files are what a killed process leaves of its writes
         found = []
         with _translated(base):
             for path in base.rglob(f"{TEMPORARY}*"):
@@ -119,5 +127,5 @@ class LocalStorage:
 
 
 def open_folder(uri: str, settings: Settings) -> LocalStorage:
-    """The store below a path; the settings say nothing of folders."""
+    """The store below a path; no setting applies to folders."""
     return LocalStorage(Path(uri))

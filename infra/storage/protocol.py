@@ -10,7 +10,7 @@ from infra.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a listing tells of an object.
+    """What a listing says of an object.
 
     Attributes:
         modified_at: when it was written, by the store's clock, seconds since 1970.
@@ -45,19 +45,19 @@ class Storage(Protocol):
     uri: str
 
     def read(self, key: str) -> bytes:
-        """Raises NotFoundError where there is no such object."""
+        """The bytes of an object. Raises NotFoundError where there is no such object."""
 
     def write(self, key: str, data: bytes) -> None:
-        """Create or replace."""
+        """Create or replace an object."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Write only where nothing is; False where something was. Of racing callers exactly one gets True."""
 
     def upload(self, path: Path, key: str) -> None:
-        """Create or replace from a file of any size."""
+        """Create or replace an object from a file of any size."""
 
     def download(self, key: str, path: Path) -> None:
-        """Into a file, whatever the size. Raises NotFoundError where there is no such object."""
+        """Copy an object of any size into a file. Raises NotFoundError where there is no such object."""
 
     def exists(self, key: str) -> bool: ...
 
@@ -65,7 +65,7 @@ class Storage(Protocol):
         """All objects whose key starts with `prefix`, sorted by key."""
 
     def delete(self, key: str) -> None:
-        """Remove; no error where there is nothing."""
+        """Remove an object; no error where there is none."""
 
     def unfinished(self, prefix: str) -> Sequence[Unfinished]:
         """Uploads to keys that start with `prefix`, sorted by key, then by when they began."""

@@ -23,15 +23,19 @@ from infra.errors import NotFoundError, StorageError, UsageError
 from infra.settings import Settings
 from infra.storage.protocol import StoredObject, Unfinished, check_key, check_prefix
 
+# codes of errors, as S3 and services that speak its protocol spell them
 MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
-"""S3 answers so while another request on the key is under way, and asks to try again."""
+"""S3 gives this answer while another request on the key is under way; the same request is to be sent again."""
 CUT = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, HTTPError)
-"""The answer has begun and does not end; botocore tries again only what has not begun."""
+"""Errors of an answer that begins and is cut; botocore itself repeats a request only until its answer begins."""
 MAX_ATTEMPTS = 8
+"""How often one request is sent in all, whoever repeats it: botocore or this module."""
 TIMEOUT_SEC = 20.0
+"""Silence after which an attempt is given up, unless the settings say otherwise."""
 MAX_PAUSE_SEC = 20.0
+"""Longest pause before the next attempt."""
 
 
 def s3_client(settings: Settings) -> Any:
@@ -59,11 +63,17 @@ def _timeout_sec(settings: Settings) -> float:
 
 
 class _OutOfAttempts(BotoCoreError):  # type: ignore[misc]
+    """A request was sent as often as it may be; an error of botocore's kind, so that it is reported like its others."""
+
     fmt = f"no whole answer in {MAX_ATTEMPTS} attempts"
 
 
 class _Attempts(threading.local):
-    """How often this thread may still send the request that it is about; None = botocore alone counts."""
+    """How often this thread may still send the request that it is about; None = botocore alone counts.
+
+    A loop around botocore's own attempts would multiply them: 8 times 8. So all are counted where they are sent. The
+    client is shared by threads, each of which is about a request of its own.
+    """
 
     left: int | None = None
 
@@ -81,7 +91,7 @@ class _Attempts(threading.local):
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """All that is sent inside is one request."""
+        """Count all that is sent within it as attempts of one request."""
         self.left = MAX_ATTEMPTS
         try:
             yield
@@ -93,6 +103,7 @@ class _Attempts(threading.local):
         assert self.left is not None
         if self.left == 0:
             raise err
+        # at most 1, 2, 4 ... s; a random share of it, so that many workers do not come back at the same moment
         time.sleep(random.random() * min(2.0 ** (MAX_ATTEMPTS - self.left - 1), MAX_PAUSE_SEC))
 
 
@@ -116,10 +127,12 @@ class S3Storage:
             except ValueError as err:  # how botocore refuses a malformed endpoint
                 raise UsageError(f"s3_endpoint: {err}; give a URL such as http://127.0.0.1:9000") from err
         self._attempts = _Attempts()
+        # botocore says this before each attempt, those that it makes by itself too
         self._client.meta.events.register("before-send.s3", self._attempts.count)
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
+        """Within it botocore's errors become ours, which name the object and what to do."""
         where = f"{self.uri}/{key}".rstrip("/")
         try:
             yield
@@ -154,6 +167,8 @@ class S3Storage:
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data)
 
     def create(self, key: str, data: bytes) -> bool:
+        # where an answer is lost and the request is sent again, the object is taken by ourselves: False may mean that
+        # our own bytes are there, and a caller for whom that matters reads them (`jobs.tasks.commits.commit`)
         with self._translated(key), self._attempts.bounded():
             while True:
                 try:
@@ -188,7 +203,7 @@ class S3Storage:
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + check_prefix(prefix)):
                 for entry in page.get("Contents", []):
-                    if not entry["Key"].endswith("/"):
+                    if not entry["Key"].endswith("/"):  # else the mark of a folder, which consoles leave
                         key = entry["Key"][len(self._prefix) :]
                         found.append(StoredObject(key, entry["Size"], entry["LastModified"].timestamp()))
         return sorted(found, key=lambda entry: entry.key)
@@ -208,7 +223,7 @@ class S3Storage:
         return sorted(found, key=lambda upload: (upload.key, upload.begun_at))
 
     def abandon(self, upload: Unfinished) -> None:
-        with suppress(NotFoundError), self._translated(upload.key):
+        with suppress(NotFoundError), self._translated(upload.key):  # completed or given up since
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._name(upload.key), UploadId=upload.id)
 
     def url(self, key: str) -> str:

@@ -13,6 +13,7 @@ from infra.storage.digest import sha256
 MAX_SHARD_BYTES = 32 << 20
 """A shard is closed before a sample that would pass this size; readers take a shard in one request."""
 
+# a key has no dot, because the first dot of a member's name ends its key; no name can lead out of a folder
 SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 SAFE_MEMBER = re.compile(rf"{SAFE_KEY.pattern}(\.[A-Za-z0-9_-]+)+")
 
@@ -21,7 +22,11 @@ Members = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar file in memory; `offsets` holds the byte offset of each sample's first tar header."""
+    """One tar file in memory.
+
+    Attributes:
+        offsets: key of each sample -> byte offset of its first tar header.
+    """
 
     data: bytes
     offsets: dict[str, int]
@@ -34,7 +39,7 @@ def write_shards(samples: Iterable[tuple[str, Members]], max_bytes: int = MAX_SH
         DataError: a key or member name could not be read back safely.
     """
     pending: list[tuple[str, Members]] = []
-    size = 0
+    size = 0  # of the members alone; headers and padding come on top
     for key, members in samples:
         added = sum(len(data) for data in members.values())
         if pending and size + added > max_bytes:
@@ -48,10 +53,11 @@ def write_shards(samples: Iterable[tuple[str, Members]], max_bytes: int = MAX_SH
 
 def write_shard(samples: Iterable[tuple[str, Members]]) -> Shard:
     """Pack samples into one shard; see `write_shards`."""
-    from webdataset.writer import TarWriter  # imports torch, which who only reads can do without
+    from webdataset.writer import TarWriter  # imports torch, without which shards can be read
 
     stream = io.BytesIO()
     offsets: dict[str, int] = {}
+    # no times, and members in the order of their names: the same samples give the same bytes, and so the same sha256
     with TarWriter(stream, encoder=False, mtime=0) as writer:
         for key, members in samples:
             if not SAFE_KEY.fullmatch(key):
@@ -75,6 +81,7 @@ def read_shard(data: bytes, name: str, digest: str | None = None) -> Iterator[tu
     if digest is not None and sha256(data) != digest:
         raise DataError(f"{name}: sha256 differs from the index; the shard is corrupt, import or make it again")
     try:
+        # members of a sample stand side by side, as WebDataset has it
         for key, group in groupby(_members(data, name), key=lambda member: member[0]):
             members: dict[str, bytes] = {}
             for _, extension, content in group:
@@ -90,7 +97,7 @@ def read_shard(data: bytes, name: str, digest: str | None = None) -> Iterator[tu
 
 def _members(data: bytes, name: str) -> Iterator[tuple[str, str, bytes]]:
     """(key, extension, content) of every plain file."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as tar:  # from front to end; nothing is extracted to disk
         for member in tar:
             if not member.isreg():
                 continue

@@ -26,7 +26,7 @@ WEIGHTS_SHA256 = "0" * 64
 
 
 def measure_commits(tasks: Sequence[int], progress: Progress) -> Figures:
-    """Of jobs of so many tasks: seconds and requests for a task, and the memory of the driver.
+    """Seconds and requests for a task, and the memory of the driver, for jobs of each number of tasks.
 
     The workers' part (`commit`) is done here, one task after the other. Two drivers follow, each in a process of its
     own: one that hands tasks to actors which do nothing, and one of a job of which every task is done, which reads all

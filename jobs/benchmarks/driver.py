@@ -116,7 +116,7 @@ class _Answer:
 
 
 class _Cluster:
-    """In Ray's place: every answer is there at once."""
+    """Stands in Ray's place: every answer is there at once."""
 
     def wait(self, answers: Sequence[_Answer], num_returns: int) -> tuple[Sequence[_Answer], Sequence[_Answer]]:
         return answers[:num_returns], answers[num_returns:]
@@ -157,7 +157,7 @@ def _resident_mib() -> float:
 
 
 def _peak_mib() -> float:
-    """Of this program alone: what `getrusage` tells begins with that of the one which started it."""
+    """The most memory of this program alone; the figure of `getrusage` includes that of the program that started it."""
     status = Path("/proc/self/status")
     if not status.exists():
         return _resident_mib()

@@ -12,7 +12,7 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
 
 def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> ResolvedSpec[EvaluateSpec]:
-    """As `jobs.kinds.complete`."""
+    """An evaluate job's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
     find_detector(spec.detector.name)
     load_manifest(storage, spec.generated)

@@ -19,7 +19,7 @@ TRAIN_STREAM, TEST_STREAM, GENERATED_STREAM = 1, 2, 3
 
 @dataclass(frozen=True)
 class DetectorData:
-    """Real sets hold as many normal views as abnormal ones, where there are enough."""
+    """The three sets; the real ones hold as many normal views as abnormal ones, where there are enough."""
 
     real_train: list[Sample]
     generated: list[Sample]

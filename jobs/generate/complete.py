@@ -15,7 +15,7 @@ from jobs.spec.specs import AddedModel, GenerateSpec
 
 
 def complete(resolved: ResolvedSpec[GenerateSpec], storage: Storage) -> ResolvedSpec[GenerateSpec]:
-    """As `jobs.kinds.complete`."""
+    """A generate job's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
     spec = resolved.spec
     first, *further = (load_description(storage, name) for name in (spec.model, *(one.model for one in spec.added)))
     _check_mix(spec, [first, *further])

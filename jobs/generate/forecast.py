@@ -14,12 +14,12 @@ from jobs.record.context import JobContext
 from jobs.spec.specs import GenerateSpec
 
 TRIED = 4
-"""Images made to measure."""
+"""Images that are made to measure how long one takes."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of a whole job.
+    """What a whole job will take.
 
     Attributes:
         tasks: each one shard.

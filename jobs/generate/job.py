@@ -26,10 +26,10 @@ SHEET_COLUMNS = 6
 SHEET_TILE_PX = 192
 
 ROUNDS = 4
-"""Of making what is missing; what was made is looked for again before it is published."""
+"""Times that missing tasks are done before the job gives up; before publishing, all parts are looked for again."""
 
 SPARE_THREADS = 1
-"""Tasks of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
+"""Threads of an actor beyond its cores: one has the network while others plan, measure, encode and write."""
 
 
 def generate(context: JobContext[GenerateSpec]) -> None:
@@ -73,7 +73,7 @@ def _make(context: JobContext[GenerateSpec], ledger: Ledger, todo: Sequence[int]
 def collect(
     context: JobContext[GenerateSpec], ledger: Ledger, made: Iterable[tuple[dict[str, Any], float]], at_a_time: int
 ) -> None:
-    """Put commits into the ledger as they come, and tell of them.
+    """Put commits into the ledger as they come, and report them.
 
     Args:
         made: (commit, images per second of its task).
@@ -132,10 +132,10 @@ def publish(context: JobContext[GenerateSpec], commits: Iterable[TaskCommit]) ->
     ]
     first = _first_samples(context, shards)
     meta = first[0].meta
-    classes = [told["class"] for told in anomalies(meta)]
+    classes = [anomaly["class"] for anomaly in anomalies(meta)]
     totals = total(commits)
     summary = {
-        "models": [told["model"] for told in anomalies(meta)],
+        "models": [anomaly["model"] for anomaly in anomalies(meta)],
         "classes": classes,
         "dataset": meta["dataset"],
         "images": sum(one.items for one in commits),

@@ -26,7 +26,7 @@ class Layer:
     """One model at work.
 
     Attributes:
-        made_by: what a sample's meta tells of the model.
+        made_by: what a sample's meta says of the model.
         normal_sha256: key -> SHA-256 of the training split's pictures.
     """
 
@@ -42,17 +42,17 @@ class Layer:
         return [self._documented(one) for one in generate(self.plan, indices, self.generator, onto, turn)]
 
     def _documented(self, made: Generated) -> Generated:
-        told = anomalies(made.sample.meta)[-1]
+        newest = anomalies(made.sample.meta)[-1]
         notes = {
             **self.made_by,
-            "normal_sha256": self.normal_sha256[told["normal"]],
-            "boxes": part_boxes(made.sample.masks[told["class"]]),
+            "normal_sha256": self.normal_sha256[newest["normal"]],
+            "boxes": part_boxes(made.sample.masks[newest["class"]]),
         }
         return replace(made, sample=noted(made.sample, notes))
 
 
 def load_layers(storage: Storage, spec: GenerateSpec, device: torch.device) -> list[Layer]:
-    """All models of the job, those pictures in memory that each of them can begin with.
+    """All models of the job, with the pictures that all of them can begin with in memory.
 
     Raises:
         NotFoundError: a model, data set or mask pool that is not there.

@@ -32,4 +32,4 @@ def read_members(storage: Storage, job_id: str, shards: Iterable[Output]) -> Ite
 
 def is_kept(sample: Sample) -> bool:
     """Whether the quality gate kept it with all its anomalies, or there was none."""
-    return all(told.get("quality", {}).get("kept", True) for told in anomalies(sample.meta))
+    return all(anomaly.get("quality", {}).get("kept", True) for anomaly in anomalies(sample.meta))

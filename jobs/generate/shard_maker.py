@@ -22,24 +22,29 @@ from jobs.tasks.commits import TaskCommit, commit
 
 
 class ShardMaker:
-    """The generators and the normal images stay in memory; work comes by task number.
+    """Makes tasks by their number; generators and normal images stay in memory from one to the next.
 
     Several threads may make tasks: one has the network while others plan, measure, encode and write.
 
     Attributes:
-        tasks: as this process would plan the job, with the models that it has loaded.
+        tasks: the plan of the job as this process would write it, with the models that it has loaded.
     """
 
     def __init__(self, context: JobContext[GenerateSpec]) -> None:
         self.context = context
         self.spec = context.spec
-        self._network = threading.Lock()
+        self._network = threading.Lock()  # held during a forward pass
+        # the cores that Ray keeps for this worker, not all of the machine
         torch.set_num_threads(self.spec.resources.cpus_per_worker)
         self._layers = load_layers(context.storage, self.spec, _device(self.spec))
         self.tasks = plan_of(context.spec, [layer.made_by["model_sha256"] for layer in self._layers])
 
     def make(self, task: int) -> tuple[TaskCommit, float]:
-        """Do a task; (the commit that counts, images per second). Done twice, the bytes are the same."""
+        """Do a task; a task that is done twice gives the same bytes.
+
+        Returns:
+            The commit that counts, which may be that of another attempt, and images per second.
+        """
         started = time.perf_counter()
         made = [one for batch in self.batches(task) for one in self.images(batch)]
         shard = write_shard((one.sample.key, encode_sample(one.sample)) for one in made)
@@ -48,6 +53,7 @@ class ShardMaker:
 
     def images(self, batch: Sequence[int]) -> list[Generated]:
         """The images of these indices, with all that an auditor needs in their meta."""
+        # the first layer begins with normal pictures, each further one adds to what those before it made
         made: list[Generated] | None = None
         for layer in self._layers:
             made = layer.add(batch, made, self._network)
@@ -79,6 +85,7 @@ def _device(spec: GenerateSpec) -> torch.device:
             f"resources.gpus_per_worker: {gpus}, but torch finds no GPU on this machine; do it on one that has the same"
             " kind of GPU, because others give other bytes"
         )
+    # without these two, cuDNN may choose another algorithm each time, which rounds otherwise
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = True  # torch's own choice, whatever the environment says
@@ -87,11 +94,11 @@ def _device(spec: GenerateSpec) -> torch.device:
 
 
 def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
-    """Measure -> (sum, number of anomalies where it is defined); what the gate did begins with QUALITY."""
+    """Measure -> (sum, number of anomalies where it is defined); names of what the gate did begin with QUALITY."""
     sums: dict[str, tuple[float, int]] = {}
     for one in made:
-        told = anomalies(one.sample.meta)
-        values = [*(item for each in told for item in each["measures"].items()), *_judged(one.sample).items()]
+        provenance = anomalies(one.sample.meta)
+        values = [*(item for each in provenance for item in each["measures"].items()), *_judged(one.sample).items()]
         for name, value in values:
             total, number = sums.get(name, (0.0, 0))
             sums[name] = (total, number) if value is None else (total + value, number + 1)
@@ -100,14 +107,14 @@ def _sums(made: Sequence[Generated]) -> dict[str, tuple[float, int]]:
 
 def _judged(sample: Sample) -> dict[str, float]:
     """Whether an image is kept, how many tries its anomalies took, and how many of them broke which limit."""
-    tries = [one for told in anomalies(sample.meta) if "quality" in told for one in told["quality"]["tries"]]
+    tries = [one for anomaly in anomalies(sample.meta) if "quality" in anomaly for one in anomaly["quality"]["tries"]]
     if not tries:
         return {}
     broken = Counter(name for failed in tries for name in failed)
     counts = {
         "kept": is_kept(sample),
         "tries": len(tries),
-        "unplaced": sum(told["quality"]["unplaced"] for told in anomalies(sample.meta) if "quality" in told),
+        "unplaced": sum(anomaly["quality"]["unplaced"] for anomaly in anomalies(sample.meta) if "quality" in anomaly),
         **{f"broke {name}": broken[name] for name in LIMITS},
     }
     return {QUALITY + name: float(count) for name, count in counts.items()}

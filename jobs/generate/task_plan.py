@@ -8,14 +8,14 @@ from jobs.spec.specs import GenerateSpec
 from jobs.tasks.commits import TaskPlan
 
 QUALITY = "quality: "
-"""Begins the names of sums that count what the gate did."""
+"""Beginning of the names of sums that count what the gate did."""
 
 DECIDING = ("agan", "numpy", "opencv-python-headless", "torch")
-"""Packages of which another version may give other bytes."""
+"""Packages whose version decides which bytes come out: with another version an image may differ."""
 
 
 def plan_of(spec: GenerateSpec, models_sha256: Sequence[str]) -> TaskPlan:
-    """The tasks of a generate job, and all that decides an image; what changes none is no part of it.
+    """The tasks of a generate job, and all that decides an image; whatever changes no image is left out.
 
     Args:
         models_sha256: of the weights of the job's model, and of those that add to its images.

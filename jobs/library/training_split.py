@@ -21,11 +21,11 @@ class TrainingSplit:
     pool: MaskPool
 
     def plan(self, view: ViewConfig, masks: MaskConfig, config: GenerationConfig) -> GenerationPlan:
-        """Without a gate: what a generator makes, not what is kept of it."""
+        """A plan without a gate: it shows what a generator makes, not what is kept of it."""
         return GenerationPlan(self.normals, self.pool, view, masks, config)
 
     def gated_plan(self, view: ViewConfig, masks: MaskConfig, config: GenerationConfig) -> GenerationPlan:
-        """With the gate that the config asks for."""
+        """A plan with the gate that the config asks for."""
         plan = self.plan(view, masks, config)
         if not config.quality.gate:
             return plan

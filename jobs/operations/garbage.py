@@ -17,9 +17,12 @@ from jobs.record.status import job_key, list_job_ids, load_status
 from jobs.tasks.commits import PARTS, committed, read_commits
 
 ATTEMPT_AGE_SEC = 3600.0
-"""Between a part and its commit an attempt waits far less, with all its requests to a store that does not answer."""
+"""Age from which a part without a commit is garbage.
+
+An attempt waits far less between the two, with all its requests to a store that does not answer.
+"""
 UPLOAD_AGE_SEC = 24 * 3600.0
-"""An unfinished upload outside ended jobs may still go on until it is so old."""
+"""Age from which an unfinished upload outside ended jobs is garbage; until then it may still go on."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Garbage:
 
 
 def find_garbage(storage: Storage, job_id: str | None = None) -> Garbage:
-    """Of one job or of all that have ended; jobs that run are left alone.
+    """The garbage of one job, or of all jobs that have ended; jobs that run are left alone.
 
     Raises:
         NotFoundError: no such job.
@@ -67,7 +70,7 @@ def find_garbage(storage: Storage, job_id: str | None = None) -> Garbage:
 
 
 def remove(storage: Storage, garbage: Garbage) -> None:
-    """Delete it, except of jobs that have been resumed since."""
+    """Delete garbage, except that of jobs that have been resumed since."""
     kept = tuple(job_key(one, "") for one in _jobs_of(garbage) if _goes_on(storage, one))
     for key, _ in garbage.parts:
         if not key.startswith(kept):
@@ -90,12 +93,15 @@ def _goes_on(storage: Storage, job_id: str) -> bool:
 
 
 def _kept_since(storage: Storage, job_id: str) -> float:
-    """What was written later may still begin to count."""
+    """What was written from this time on, seconds since 1970, may still begin to count; never for a published job."""
     return float("inf") if is_published(storage, job_id) else time.time() - ATTEMPT_AGE_SEC
 
 
 def _orphans(storage: Storage, job_id: str) -> Iterable[tuple[str, int]]:
-    """The parts are listed before what names them is read, so that none of an attempt under way is missed there."""
+    """(key, bytes) of parts that nothing names.
+
+    They are listed before what names them is read: a part that is committed between the two is not taken for garbage.
+    """
     since = _kept_since(storage, job_id)
     stored = [entry for entry in storage.list(job_key(job_id, PARTS)) if entry.modified_at < since]
     if not stored:

@@ -18,7 +18,7 @@ from jobs.spec.resolved import ResolvedSpec
 from jobs.spec.specs import JobSpec
 
 CLAIM_SEC = 120.0
-"""Who has claimed an attempt and not recorded it for so long was interrupted; the next one may then go on."""
+"""A claim on an attempt that is not recorded after this time was interrupted; the next attempt may then go on."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Resumed:
 def resume_job(job_id: str, settings: Settings, cluster: Cluster) -> Resumed:
     """Go on with a job under its own id; what it had finished is kept.
 
-    Of several calls at one time one starts the attempt, and the others tell which one it is. A generate job begins with
+    Of several calls at one time one starts the attempt, and the others say which one it is. A generate job begins with
     the workers that the cluster has room for, one at least.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From a completed spec to a job on the cluster."""
+"""Makes a completed spec a job on the cluster."""
 
 import json
 import shlex
@@ -53,7 +53,7 @@ def check_cluster(spec: JobSpec, store: str, capacity: Capacity) -> None:
 
 
 def gpu_hint(spec: JobSpec, capacity: Capacity) -> str | None:
-    """A word to those whose GPUs would stay idle."""
+    """A hint for those whose GPUs would stay idle."""
     if capacity.gpus and not spec.resources.gpus_per_worker:
         return f"hint: the cluster has {capacity.gpus:g} GPUs, this job uses none; --gpus-per-worker 1 takes them"
     return None

@@ -1,4 +1,4 @@
-"""How the work tells where it is: to its record in the store, and to Ray's metrics for the dashboard."""
+"""How the work reports where it is: to its record in the store, and to Ray's metrics for the dashboard."""
 
 import contextlib
 import sys

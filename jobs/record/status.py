@@ -31,7 +31,7 @@ from infra.storage.protocol import Storage
 SCHEMA_VERSION = 1
 HEARTBEAT_SEC = 3.0
 ATTEMPT_VARIABLE = "AGAN_ATTEMPT"
-"""Tells a supervisor which attempt of its job it is."""
+"""Variable that says to a supervisor which attempt of its job it is."""
 LOST_AFTER_SEC = 45.0
 """A job whose supervisor has been silent for this long is asked after, and may be lost."""
 

@@ -51,5 +51,5 @@ def rebuild(settings: Settings, job_id: str, index: int) -> Rebuilt:
 
 
 def picture(rebuilt: Rebuilt) -> bytes:
-    """Its PNG."""
+    """The PNG of a rebuilt sample's picture."""
     return rebuilt.members[IMAGE_MEMBER]

@@ -1,4 +1,4 @@
-"""From defaults, preset, file, environment and flags to one checked spec, with the source of each value."""
+"""Makes one checked spec of defaults, preset, file, environment and flags, with the source of each value."""
 
 import difflib
 import json
@@ -16,7 +16,7 @@ from jobs.spec.resolved import ResolvedSpec, Tree, flatten
 from jobs.spec.specs import JobSpec
 
 ENVIRONMENT_PREFIX = "AGAN_SPEC_"
-"""AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""
+"""Beginning of variables that set keys of a spec: AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""
 
 Spec = TypeVar("Spec", bound=JobSpec)
 
@@ -140,7 +140,7 @@ def _explain(err: ValidationError, sources: Mapping[str, str], spec: type[JobSpe
 
 
 def _nearest(key: str, known: Mapping[str, str]) -> str:
-    """A hint at the key that was meant: one that ends alike, or else looks alike."""
+    """A hint at the key that was meant: one that ends in the same way, or else looks similar."""
     ends_alike = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     close = ends_alike or difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known keys begin with {', '.join(_sections(known))}"

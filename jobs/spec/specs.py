@@ -9,21 +9,21 @@ from anomaly_gan.detectors.config import DetectorConfig
 
 SCHEMA_VERSION = 1
 TRIAL_DRIVER_CPUS = 0.1
-"""What a trial of a search itself takes beside its workers; Ray Tune refuses 0."""
+"""CPUs that a trial of a search takes for itself, beside those of its workers; Ray Tune refuses 0."""
 
 
 class Resources(Config):
     """What the job takes of the cluster."""
 
     workers: int = Field(default=1, ge=1, le=1024, description="processes that share the work")
-    cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores (and threads) of each")
-    gpus_per_worker: int = Field(default=0, ge=0, le=1, description="GPUs of each")
-    max_failures: int = Field(default=3, ge=0, description="restarts after a lost worker before giving up")
+    cpus_per_worker: int = Field(default=1, ge=1, description="CPU cores, and threads, of each worker")
+    gpus_per_worker: int = Field(default=0, ge=0, le=1, description="GPUs of each worker")
+    max_failures: int = Field(default=3, ge=0, description="restarts after lost workers, before the job is given up")
     stop_grace_sec: int = Field(
         default=25,
         ge=1,
         le=3600,
-        description="from SIGTERM to the end of a training's worker: for a step, the checkpoint and its upload",
+        description="seconds that a training's worker has from SIGTERM on: for a step, the checkpoint and its upload",
     )
 
 
@@ -71,7 +71,7 @@ class TrainingSpec(JobSpec):
     dataset: str = Field(description="NAME or NAME@version")
     class_name: str = Field(description="the anomaly class to learn")
     mask_pool: str | None = Field(
-        default=None, description="NAME or NAME@version; without one the masks of the training split are the pool"
+        default=None, description="NAME or NAME@version; without one, the masks of the training split"
     )
     if TYPE_CHECKING:  # as `resources`
         view: ViewConfig
@@ -85,7 +85,8 @@ class TrainSpec(TrainingSpec):
 
     kind: Literal["train"] = "train"
     resume: str | None = Field(
-        default=None, description="id of a train job of the same spec, on however many workers, to go on from"
+        default=None,
+        description="id of a train job to go on from; its spec must be the same, its number of workers may differ",
     )
     view: ViewConfig = ViewConfig()
     train: TrainConfig = TrainConfig()
@@ -99,8 +100,8 @@ class AddedModel(Config):
     """A further model of a generate job."""
 
     model: str = Field(description="id of a trained model of another class, with the data set and view of the first")
-    mask_pool: str | None = Field(default=None, description="as the job's own")
-    masks: MaskConfig = Field(default=MaskConfig(), description="as the job's own")
+    mask_pool: str | None = Field(default=None, description="mask pool of this model; see the job's own mask_pool")
+    masks: MaskConfig = Field(default=MaskConfig(), description="placement for this model; see the job's own masks")
 
 
 class GenerateSpec(JobSpec):
@@ -111,9 +112,11 @@ class GenerateSpec(JobSpec):
     kind: Literal["generate"] = "generate"
     model: str = Field(description="id of a trained model (its training job's id)")
     count: int = Field(default=64, ge=1, le=100_000_000, description="images to make")
-    images_per_shard: int = Field(default=100, ge=1, le=10_000, description="images in one shard")
-    mask_pool: str | None = Field(default=None, description="NAME or NAME@version; without one that of the model")
-    masks: MaskConfig = Field(default=MaskConfig(), description="without a value those of the pool, or the model")
+    images_per_shard: int = Field(default=100, ge=1, le=10_000, description="images in each shard")
+    mask_pool: str | None = Field(default=None, description="NAME or NAME@version; without one, the pool of the model")
+    masks: MaskConfig = Field(
+        default=MaskConfig(), description="placement; values that are not given come from the pool, else from the model"
+    )
     added: tuple[AddedModel, ...] = Field(
         default=(), description="further models, each of which adds an anomaly of its class to every image (`--mix`)"
     )
@@ -136,10 +139,13 @@ class EvaluateSpec(JobSpec):
     dataset: str = Field(description="NAME or NAME@version")
     generated: str = Field(description="id of a generate job that succeeded")
     measured_images: int = Field(
-        default=64, ge=1, le=10_000, description="generated images measured against an untrained generator's"
+        default=64,
+        ge=1,
+        le=10_000,
+        description="generated images that are compared with those of an untrained generator",
     )
     windows_per_image: int = Field(
-        default=4, ge=1, le=100, description="windows cut from each real training image, where the view is windows"
+        default=4, ge=1, le=100, description="windows cut from each real training image, where the model sees windows"
     )
     detector: DetectorConfig = DetectorConfig()
     resources: Resources = Resources()
@@ -155,10 +161,10 @@ class EvaluateSpec(JobSpec):
 class SearchSpace(Config):
     """Log-uniform ranges of what is searched."""
 
-    lambda_1_min: float = Field(default=0.03, gt=0, description="lowest lambda_1")
-    lambda_1_max: float = Field(default=1.0, gt=0, description="highest lambda_1")
-    lr_min: float = Field(default=5e-5, gt=0, description="lowest of both learning rates")
-    lr_max: float = Field(default=2e-3, gt=0, le=1, description="highest of both learning rates")
+    lambda_1_min: float = Field(default=0.03, gt=0, description="lowest value of lambda_1")
+    lambda_1_max: float = Field(default=1.0, gt=0, description="highest value of lambda_1")
+    lr_min: float = Field(default=5e-5, gt=0, description="lowest value of both learning rates")
+    lr_max: float = Field(default=2e-3, gt=0, le=1, description="highest value of both learning rates")
 
     @model_validator(mode="after")
     def _ordered(self) -> "SearchSpace":
@@ -169,14 +175,14 @@ class SearchSpace(Config):
 
 
 class TuneSpec(TrainingSpec):
-    """Tries values of `train.loss.lambda_1`, `train.optim.lr_g` and `train.optim.lr_d`; the best trial's spec feeds
-    `agan submit train --spec`.
+    """Tries values of `train.loss.lambda_1`, `train.optim.lr_g` and `train.optim.lr_d`. The spec of the best trial is
+    what `agan submit train --spec` takes.
     """
 
     kind: Literal["tune"] = "tune"
-    trials: int = Field(default=8, ge=1, le=1000, description="runs to try")
-    concurrent_trials: int = Field(default=1, ge=1, le=100, description="runs at a time")
-    seed: int = Field(default=0, ge=0, description="of the search")
+    trials: int = Field(default=8, ge=1, le=1000, description="number of runs to try")
+    concurrent_trials: int = Field(default=1, ge=1, le=100, description="number of runs at one time")
+    seed: int = Field(default=0, ge=0, description="seed of the search")
     space: SearchSpace = SearchSpace()
     view: ViewConfig = ViewConfig()
     train: TrainConfig = TrainConfig()

@@ -24,21 +24,23 @@ from jobs.record.manifest import ANEW
 from jobs.record.status import job_key
 
 READERS = 32
-"""Commits that are read at a time."""
+"""Threads that read commits side by side; each waits for the store most of the time."""
 READ_AT_A_TIME = 1024
-"""Commits that wait in memory for the one before them."""
+"""Most commits in memory while they are brought into the order of the tasks."""
 
 PARTS = "out/parts/"
+"""Where attempts leave their files, below a job."""
 
 
 class TaskPlan(Record):
     """How `count` items, 0 to count - 1, are cut into tasks.
 
     Attributes:
-        digest: of the spec that decides every item.
+        digest: sha256 of the parts of the spec that decide an item.
+        count: items of the whole job.
         per_task: items of each task; the last one may have fewer.
-        models_sha256: of the weights that make the items.
-        versions: package -> version, of those that decide bytes.
+        models_sha256: sha256 of each model's weights, in the order in which they are used.
+        versions: package -> version, for the packages that decide what bytes come out.
     """
 
     digest: str
@@ -60,6 +62,8 @@ class TaskCommit(Record):
 
     Attributes:
         part: name of its file below the job.
+        sha256: of the file.
+        items: how many it holds.
         sums: measure -> (sum, number of items where it is defined).
     """
 
@@ -76,6 +80,7 @@ def open_plan(storage: Storage, job_id: str, plan: TaskPlan) -> TaskPlan:
 
     Raises:
         UsageError: the job was begun with another plan.
+        DataError: the recorded plan is damaged.
     """
     key = job_key(job_id, "plan.json")
     if storage.create(key, plan.model_dump_json(indent=1).encode()):
@@ -94,13 +99,15 @@ def commit(
     storage: Storage, job_id: str, task: int, data: bytes, items: int, sums: Mapping[str, tuple[float, int]]
 ) -> TaskCommit:
     """Write what an attempt made, and let it count unless another attempt already does; returns the one that counts."""
+    # a name that no other attempt has, so that attempts which race never write over one another
     part = f"{PARTS}part-{task:08d}-{secrets.token_hex(4)}.tar"
     storage.write(job_key(job_id, part), data)
     mine = TaskCommit(task=task, part=part, size_bytes=len(data), sha256=sha256(data), items=items, sums=dict(sums))
+    # the part first, then the commit that names it: a commit never names what is not there yet
     while not storage.create(_commit_key(job_id, task), mine.model_dump_json().encode()):
-        with suppress(NotFoundError):  # taken back since, because its part was gone
+        with suppress(NotFoundError):  # the winner's commit was taken back since, because its part was gone: try again
             winner = _read(storage, job_id, task)
-            if winner.part != part:  # else our own request was answered twice
+            if winner.part != part:  # else our own commit is there, and the answer that said so was lost
                 storage.delete(job_key(job_id, part))
             return winner
     return mine
@@ -120,16 +127,19 @@ def read_commits(storage: Storage, job_id: str, tasks: Iterable[int]) -> Iterato
         NotFoundError, DataError: one is missing or damaged.
     """
     todo = iter(tasks)
+    # in portions: `map` alone would start reading millions at once
     with ThreadPoolExecutor(READERS) as readers:
         while some := list(islice(todo, READ_AT_A_TIME)):
             yield from readers.map(lambda task: _read(storage, job_id, task), some)
 
 
 def take_back_broken(storage: Storage, job_id: str, commits: Iterable[TaskCommit]) -> list[int]:
-    """The tasks whose part is not stored in its size; their commits are deleted, so that they can be done again.
+    """The tasks whose part is missing or has another size; their commits are deleted, so that they can be done again.
 
-    A part can be gone although its commit is there: `jobs.operations.garbage` took it for one that nobody needs.
+    A part can be gone although its commit is there: an attempt waited long between the two, and meanwhile
+    `jobs.operations.garbage` took the part for one that nobody needs.
     """
+    # one listing for all parts: a request for each would be millions
     base = job_key(job_id, "")
     stored = {entry.key.removeprefix(base): entry.size_bytes for entry in storage.list(base + PARTS)}
     broken = [one for one in commits if stored.get(one.part) != one.size_bytes]
@@ -146,7 +156,11 @@ def _take_back(storage: Storage, job_id: str, broken: TaskCommit) -> None:
 
 
 def total(commits: Iterable[TaskCommit]) -> dict[str, tuple[float, int]]:
-    """The sums of all commits, which come in the order of the tasks, so that rounding is the same every time."""
+    """The sums of all commits, by measure; (sum, number of items where it is defined).
+
+    Args:
+        commits: in the order of the tasks: another order would round the sums in another way.
+    """
     sums: dict[str, tuple[float, int]] = {}
     for one in commits:
         for name, (value, number) in one.sums.items():

@@ -38,7 +38,7 @@ class Ledger:
 
     @property
     def items(self) -> int:
-        """Of all commits."""
+        """Number of items in all commits."""
         return int(self._items.sum())
 
     def missing(self) -> list[int]:
@@ -62,5 +62,5 @@ class Ledger:
                 )
 
     def _column(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of one name, and of how many items; -1 = the commit has none."""
+        """Sums by task for one name, and the number of items in each; -1 = the commit has no such sum."""
         return np.zeros(len(self._parts)), np.full(len(self._parts), -1, np.int64)

@@ -40,7 +40,7 @@ def aware_network(
         return random_aware(source.seed).frozen(), "random"
     if config.weights == "dataset":
         trained = train_aware(source, crops, config.steps, device)
-        return trained.network, f"dataset: {config.steps} steps, {_told(trained)}"
+        return trained.network, f"dataset: {config.steps} steps, {_accuracy(trained)}"
     data = _read(config.weights, settings or Settings())
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -64,17 +64,17 @@ def cached_aware(
     if storage.exists(f"{base}.json"):
         try:
             state = load_safetensors(storage.read(f"{base}.safetensors"))
-            told = str(json.loads(storage.read(f"{base}.json"))["weights"])
+            weights = str(json.loads(storage.read(f"{base}.json"))["weights"])
         except (SafetensorError, ValueError, KeyError, NotFoundError) as err:
             raise DataError(f"{storage.url(base)}: not the aware network that was kept; remove {base}.json") from err
-        return load_vgg16(state, base), told
-    network, told = make()
+        return load_vgg16(state, base), weights
+    network, weights = make()
     storage.write(f"{base}.safetensors", save_safetensors(network.cpu().state_dict()))
-    storage.write(f"{base}.json", json.dumps({**key, "weights": told}, indent=1).encode())
-    return network, told
+    storage.write(f"{base}.json", json.dumps({**key, "weights": weights}, indent=1).encode())
+    return network, weights
 
 
-def _told(trained: AwareTraining) -> str:
+def _accuracy(trained: AwareTraining) -> str:
     if trained.held_out_accuracy is None:
         return f"held-out accuracy not measured: {trained.not_measured}"
     return f"held-out accuracy {trained.held_out_accuracy:.2f} of {trained.held_out_crops} crops"

@@ -31,7 +31,7 @@ class CheckpointStore:
         return listed
 
     def latest_step(self) -> int | None:
-        """The newest that is there; one that somebody removed is passed over."""
+        """Step of the newest checkpoint that is there; one that somebody removed is passed over."""
         steps = [int(entry["step"]) for entry in self.entries()]
         return next((step for step in reversed(steps) if self._storage.exists(self._key(step))), None)
 

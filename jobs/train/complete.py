@@ -20,7 +20,7 @@ CHANGES_NOTHING: Any = {
 
 
 def complete(resolved: ResolvedSpec[TrainSpec], storage: Storage) -> ResolvedSpec[TrainSpec]:
-    """As `jobs.kinds.complete`."""
+    """A train job's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
     completed = fill_in_training(resolved, storage)
     if completed.spec.resume is not None:
         _check_resume(completed.spec, completed.spec.resume, storage)

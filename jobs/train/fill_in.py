@@ -58,7 +58,7 @@ def fill_in_training(resolved: ResolvedSpec[Spec], storage: Storage) -> Resolved
 
 
 def _fill_in_method(resolved: ResolvedSpec[Spec]) -> ResolvedSpec[Spec]:
-    """What the method has otherwise than Anomaly-GAN, where neither the user nor a preset says anything."""
+    """Values that the method has in place of Anomaly-GAN's, where neither the user nor a preset gives any."""
     name = resolved.spec.train.method
     defaults = {f"train.{key}": value for key, value in find_method(name).defaults.items()}
     missing = {key: value for key, value in defaults.items() if key not in resolved.sources}

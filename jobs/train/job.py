@@ -135,7 +135,7 @@ def _checkpoints(storage: Storage, job_id: str) -> CheckpointStore:
 
 
 def _named(reports: Iterator[StepReport], checkpoints: CheckpointStore) -> Iterator[StepReport]:
-    """The same reports; where the run fails, the error also names the last good checkpoint."""
+    """Yield the same reports; where the run fails, the error also names the last good checkpoint."""
     try:
         yield from reports
     except TrainingError as err:
@@ -144,7 +144,7 @@ def _named(reports: Iterator[StepReport], checkpoints: CheckpointStore) -> Itera
 
 
 def _aware(context: JobContext[TrainSpec], source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
-    """Rank 0 makes or finds it; the others wait and find it. Only `dataset` weights are worth keeping."""
+    """The aware network: rank 0 makes or finds it, the others wait for it. Only `dataset` weights are worth keeping."""
     spec = context.spec
     config, crops = spec.train.aware, spec.train.crop
     if config.weights != "dataset":

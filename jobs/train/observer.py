@@ -139,7 +139,7 @@ class TrainObserver:
             print(f"warning: {warning}", flush=True)
 
     def _warn_of_grace(self, report: StepReport, checkpoint_sec: float) -> None:
-        """The warning is in the history from its next writing on."""
+        """Warn where the grace is too short; the warning is in the history from its next writing on."""
         warning = self._grace.look(self._spec.train.batch_size / report.images_per_sec, checkpoint_sec)
         if warning is not None:
             late = f"step {report.step}: {warning}"

@@ -74,7 +74,7 @@ class StopNotice:
     """Says after each step whether this rank was asked to stop.
 
     Every rank must call it equally often: Ray's answer is a barrier over the ranks. A barrier takes some
-    milliseconds, so only every n-th call asks, and rank 0 tells the others the next n, from its own pace.
+    milliseconds, so only every n-th call asks, and rank 0 sends the others the next n, from its own pace.
     """
 
     def __init__(self) -> None:
@@ -99,22 +99,22 @@ class StopNotice:
 
 
 class GraceWatch:
-    """Tells once when a rank that is asked to stop would end before its checkpoint is saved."""
+    """Warns once when a rank that is asked to stop would end before its checkpoint is saved."""
 
     def __init__(self, grace_sec: int) -> None:
         self._grace_sec = grace_sec
-        self._is_told = False
+        self._has_warned = False
 
     def look(self, step_sec: float, checkpoint_sec: float) -> str | None:
-        """A sentence, mostly none.
+        """The warning, None most of the time.
 
         Args:
             step_sec: of a training step.
             checkpoint_sec: from the end of a step to its checkpoint's being in the store.
         """
-        if self._is_told or step_sec + checkpoint_sec <= self._grace_sec:
+        if self._has_warned or step_sec + checkpoint_sec <= self._grace_sec:
             return None
-        self._is_told = True
+        self._has_warned = True
         return (
             f"a step and a checkpoint take {step_sec + checkpoint_sec:.0f} s, resources.stop_grace_sec is"
             f" {self._grace_sec}: a worker that is asked to stop would lose the steps since the last checkpoint;"

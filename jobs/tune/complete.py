@@ -7,5 +7,5 @@ from jobs.train.fill_in import fill_in_training
 
 
 def complete(resolved: ResolvedSpec[TuneSpec], storage: Storage) -> ResolvedSpec[TuneSpec]:
-    """As `jobs.kinds.complete`."""
+    """A tune job's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
     return fill_in_training(resolved, storage)

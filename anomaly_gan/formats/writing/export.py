@@ -13,7 +13,7 @@ from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""What may become a part of a path."""
+"""Names that may become a part of a path."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from anomaly_gan.samples.instances import Instance
 from anomaly_gan.samples.sample import Sample, encode_png
 
 VERSION = "5.3.0"
-"""Of labelme, the first that knows the type `mask`."""
+"""The first version of labelme that knows the type `mask`."""
 
 
 class LabelmeExporter(Exporter):

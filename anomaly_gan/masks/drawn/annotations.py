@@ -150,7 +150,7 @@ def _polygons(kept: coco.KeptAnnotation) -> list[list[tuple[float, float]]]:
 
 
 def _share_outside(polygons: Iterable[Sequence[tuple[float, float]]], size: tuple[int, int]) -> float:
-    """Of the area of polygons, that beyond a picture of `size`, (width, height)."""
+    """Share of the area of polygons that lies beyond a picture of `size`, (width, height)."""
     areas = [(area(polygon), area(cut_polygon(polygon, size))) for polygon in polygons]
     whole, inside = (sum(column) for column in zip(*areas, strict=True)) if areas else (0.0, 0.0)
     return max(1 - inside / whole, 0.0) if whole else 0.0

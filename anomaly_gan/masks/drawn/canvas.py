@@ -15,7 +15,7 @@ from infra.errors import DataError
 
 
 class Box(NamedTuple):
-    """In px."""
+    """A box in px."""
 
     left: float
     top: float
@@ -66,7 +66,7 @@ def refuse_outside(box: Box, size: tuple[int, int], name: str) -> None:
 
 
 def area(points: Sequence[tuple[float, float]]) -> float:
-    """Of a polygon of (x, y), in px."""
+    """Area of a polygon of (x, y), in px."""
     if len(points) < 3:
         return 0.0
     x, y = np.array(points, np.float64).T

@@ -18,7 +18,7 @@ from anomaly_gan.masks.rationality.rationality import TERMS, Rationality, Term, 
 from anomaly_gan.samples.sample import Sample
 
 PENALTY = 3.0
-"""On the squared coefficients, where each group weighs 1: with ten groups only a clear difference moves them."""
+"""Penalty of squared coefficients, where each group weighs 1: with ten groups only a clear difference moves them."""
 
 ROUNDS = 12
 MOST_ROUNDS = 1500
@@ -36,7 +36,7 @@ RANDOM: tuple[Kind, Kind] = ("moved", "drawn")
 
 @dataclass(frozen=True)
 class _Shape:
-    """Satisfies `PlacedPart`."""
+    """A shape in its place, as `PlacedPart` describes it."""
 
     mask: NDArray[np.uint8]
     left: int
@@ -67,7 +67,7 @@ class _Model:
     coefficients: Floats
 
     def odds(self, examples: Sequence[_Example]) -> Floats:
-        """[N], logs of the odds to be real."""
+        """Logs [N] of the odds to be real."""
         return self.bias + _expand(examples, self.mean, self.deviation) @ self.coefficients
 
 
@@ -142,7 +142,7 @@ def _examples(
 
 
 def _draw(shapes: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """As many shapes as `place` combines by default, turned and scaled as it does."""
+    """Random shapes, as many as `place` combines by default, turned and scaled as it does."""
     config = MaskConfig()
     return [
         transform(
@@ -155,7 +155,7 @@ def _draw(shapes: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> list
 
 
 def _throw(mask: NDArray[np.uint8], size: tuple[int, ...], hangs: bool, rng: np.random.Generator) -> _Shape:
-    """Anywhere wholly inside a picture of (height, width).
+    """A shape anywhere wholly inside a picture of (height, width).
 
     A shape that `hangs`, or is larger than the picture, goes with any of its pixels on any of the picture's.
     """
@@ -168,7 +168,7 @@ def _throw(mask: NDArray[np.uint8], size: tuple[int, ...], hangs: bool, rng: np.
 
 
 def _expand(examples: Sequence[_Example], mean: Floats, deviation: Floats) -> Floats:
-    """[N, 2 * K], see `expand`."""
+    """Features [N, 2 * K] of placements, see `expand`."""
     parts = np.concatenate([example.measured for example in examples])
     return expand(parts, [len(example.measured) for example in examples], mean, deviation)
 

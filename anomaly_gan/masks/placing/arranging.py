@@ -13,13 +13,13 @@ from anomaly_gan.masks.pool.pool import Element
 from anomaly_gan.masks.rationality.habits import Proposal
 
 ARRANGEMENTS = 10
-"""Of several parts, before a part is refused for which the others left no room."""
+"""Times that the same parts are arranged anew, before a part is refused for which the others left no room."""
 
 PROPOSALS = 10
 """Likely places tried for a part before random ones."""
 
 Extent = tuple[int, int, int, int]
-"""Left, top, right, bottom in px; the last two are the first beyond."""
+"""(left, top, right, bottom) in px; right and bottom are exclusive."""
 
 
 class Arranger:
@@ -31,16 +31,29 @@ class Arranger:
         self._begin()
 
     def _begin(self) -> None:
+        """Forget all parts.
+
+        `_mask` [H, W] holds the parts so far, `_anchors` those that are still free, `_extent` the box around all parts,
+        which is needed in whole pictures alone.
+        """
         self._mask = np.zeros(self._shape, np.uint8)
         self._anchors = None if self._ground.anchors is None else list(self._ground.anchors)
         self._tried_anchor = (0, 0)
         self._extent: Extent | None = None
 
     def arrange(self, draw: Callable[[], tuple[Element, float]], count: int) -> PlacedMask:
-        """Elements as drawn, one after the other; where the first ones leave no room, the same ones once more.
+        """Put `count` elements into the mask; where the first ones leave no room, arrange the same ones once more.
 
-        Where no more of them have an anchor, those that have one are enough, if they are `min_parts`.
+        Where the anchors do not suffice for all, those parts that have one are enough, if they are `min_parts`.
+
+        Args:
+            draw: gives an element and its scale.
+            count: parts of the mask.
+
+        Raises:
+            PlacementError: a part has no place.
         """
+        # kept from one arrangement to the next: elements drawn anew would favour small ones, which fit more easily
         drawn: list[tuple[Element, float]] = []
         refused: PlacementError | None = None
         for _ in range(ARRANGEMENTS):
@@ -53,8 +66,9 @@ class Arranger:
                     placed.append(self._place(*drawn[number]))
             except PlacementError as err:
                 if not placed:
-                    raise
+                    raise  # the first part had all the room that there is
                 refused = err
+                # fewer parts will do where anchors are short; else another arrangement may have room for all
                 if self._anchors is None or len(placed) < self._config.min_parts:
                     continue
             placements, parts = zip(*placed, strict=True)
@@ -65,6 +79,7 @@ class Arranger:
     def _place(self, element: Element, scale: float) -> tuple[Placement, Part]:
         """Add an element to the mask, at the first tried angle and position that meets all rules."""
         broken: tuple[str, str] | None = None
+        # numbers below 0 are tries of proposed places, those from 0 on of random ones; anchors leave nothing to propose
         proposer = self._ground.proposer if self._anchors is None else None
         for number in range(-PROPOSALS if proposer else 0, self._config.tries):
             proposal = proposer.propose(element.id, element.mask, self._rng) if proposer and number < 0 else None
@@ -84,7 +99,7 @@ class Arranger:
     def _posed(
         self, element: Element, scale: float, proposal: Proposal | None
     ) -> tuple[float, NDArray[np.uint8], tuple[int, int, int, int] | None]:
-        """(angle, shape, piece that was cut out)."""
+        """(angle in degrees, turned and scaled shape, what was cut out of it as in `Placement.cut`)."""
         most = min(self._size, self._shape[0]), min(self._size, self._shape[1])
         if self._config.pose == "fixed":
             height, width = element.mask.shape
@@ -105,6 +120,7 @@ class Arranger:
         if self._anchors is not None:
             x, y = self._tried_anchor = self._free_anchor(element)
             return x - width // 2, y - height // 2
+        # how far the part may hang over the border; `broken_rule` counts the pixels that do
         over_x, over_y = (int((1 - self._config.keep_inside) * length) for length in (width, height))
         if self._ground.allowed is None:
             x = int(self._rng.integers(left - over_x, right - width + over_x + 1))
@@ -113,6 +129,8 @@ class Arranger:
         if not cv2.countNonZero(allowed):
             advice = "no pixel of the view is allowed; draw a larger region"
             raise unmet(element.id, element.source, "region", advice, self._config)
+        # a random pixel of the part comes onto a random allowed one: likelier to fit than a random corner, and every
+        # possible place can come up. `room` holds the allowed pixels for which the part does not hang over too far
         row, column = random_pixel(shape, self._rng)
         y, x = max(row - over_y, 0), max(column - over_x, 0)
         room = allowed[y : row + bottom - top - height + over_y + 1, x : column + right - left - width + over_x + 1]
@@ -122,7 +140,7 @@ class Arranger:
         return left + x + across - column, top + y + down - row
 
     def _free_anchor(self, element: Element) -> tuple[int, int]:
-        """One that no part stands on yet."""
+        """A random anchor on which no part stands yet."""
         assert self._anchors is not None and self._ground.anchors is not None
         if self._anchors:
             return self._anchors[int(self._rng.integers(len(self._anchors)))]
@@ -133,7 +151,7 @@ class Arranger:
         raise unmet(element.id, element.source, rule, advice, self._config)
 
     def _reach(self) -> Extent:
-        """Where a part can lie with those that are there within one view: (left, top, right, bottom)."""
+        """Where a further part can lie so that one view can hold it and those that are there."""
         height, width = self._shape
         if self._extent is None:
             return 0, 0, width, height
@@ -142,7 +160,7 @@ class Arranger:
         return max(right - size, 0), max(bottom - size, 0), min(left + size, width), min(top + size, height)
 
     def _extended(self, part: Part) -> Extent:
-        """Of all parts and one more, within the picture."""
+        """The box around all parts and one more, within the picture."""
         height, width = self._shape
         right, bottom = part.left + part.mask.shape[1], part.top + part.mask.shape[0]
         left, top, right, bottom = max(part.left, 0), max(part.top, 0), min(right, width), min(bottom, height)
@@ -152,16 +170,16 @@ class Arranger:
         return min(left, x), min(top, y), max(right, end_x), max(bottom, end_y)
 
     def _beyond_view(self, part: Part) -> tuple[str, str] | None:
-        """As `broken_rule`."""
+        """The broken rule where no view could hold the part and the others, as `broken_rule` has it."""
         if self._ground.picture is None:
-            return None
+            return None  # the ground is a view
         left, top, right, bottom = self._extended(part)
         if max(right - left, bottom - top) <= self._size:
             return None
         return f"view {self._size}", "it lies too far from the other parts; allow fewer parts, or use larger windows"
 
     def _add(self, part: Part) -> None:
-        below, inside = part.over(self._mask)
+        below, inside = part.over(self._mask)  # `below` is a view of the mask
         np.maximum(below, inside, out=below)
         if self._ground.picture is not None:
             self._extent = self._extended(part)
@@ -170,7 +188,7 @@ class Arranger:
 
 
 def broken_rule(mask: NDArray[np.uint8], part: Part, config: MaskConfig, ground: Ground) -> tuple[str, str] | None:
-    """(rule, what is wrong and what to do), or None where all are met."""
+    """The rule that a further part would break, with what is wrong and what to do; None where it breaks none."""
     _, inside = part.over(mask)
     if cv2.countNonZero(inside) < config.keep_inside * cv2.countNonZero(part.mask):
         return f"keep_inside {config.keep_inside:g}", "it hangs over the border; allow a lower share or smaller scales"

@@ -1,4 +1,4 @@
-"""Shapes in their places: what a mask is put together from, where it may go, and what refuses it."""
+"""What a mask is put together from: shapes in their places, the ground that they may go to, and its refusal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from infra.errors import DataError
 
 
 class PlacementError(DataError):
-    """A rule that no try met."""
+    """No try met a rule of placement."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Placement:
     Attributes:
         element: its id.
         source: where its shape is from.
-        left, top: of its box in the view, in px; negative where it hangs over the border.
+        left, top: corner of its box in the view, in px; negative where it hangs over the border.
+        angle_deg: its turn, counter-clockwise.
+        scale: 1 keeps its size.
         cut: (left, top, width, height) of the piece of the turned and scaled element that was taken, because the whole
             is larger than the view; None = all of it.
     """
@@ -44,7 +46,7 @@ class Part:
 
     Attributes:
         mask: [h, w] uint8 {0, 1}.
-        left, top: of its first pixel, in px; may hang over the border.
+        left, top: where the mask's first column and row lie, in px; negative where it hangs over the border.
     """
 
     mask: NDArray[np.uint8]
@@ -52,15 +54,20 @@ class Part:
     top: int
 
     def over(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What lies below the part within the picture (a view of it), and the part's own pixels there."""
+        """What lies below the part within the picture, and the part's own pixels there.
+
+        Both have the same shape, which is empty for a part beyond the border. The first shares the picture's memory, so
+        that writing into it changes the picture.
+        """
         height, width = self.mask.shape
+        # slices are cut at the far border by themselves; at the near one a negative start would count from the end
         top, left = max(self.top, 0), max(self.left, 0)
         below = picture[top : max(self.top + height, 0), left : max(self.left + width, 0)]
         y, x = top - self.top, left - self.left
         return below, self.mask[y : y + below.shape[0], x : x + below.shape[1]]
 
     def grown(self, distance_px: int) -> "Part":
-        """With all pixels nearer than a distance."""
+        """The part with all pixels that are nearer to it than a distance of 1 px or more."""
         margin = distance_px - 1
         wide = cv2.copyMakeBorder(self.mask, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=[0])
         return Part(cv2.dilate(wide, _disc(distance_px)).astype(np.uint8), self.left - margin, self.top - margin)
@@ -72,8 +79,8 @@ class PlacedMask:
 
     Attributes:
         mask: [H, W] uint8 {0, 1}, of the ground's size, never empty.
-        placements: of each part.
-        parts: the parts' shapes, in the same order.
+        placements: where each part went.
+        parts: the parts themselves, in the same order; not cut at the border.
     """
 
     mask: NDArray[np.uint8]
@@ -103,10 +110,11 @@ EVERYWHERE = Ground()
 
 
 def unmet(element: str, source: str, rule: str, advice: str, config: MaskConfig) -> PlacementError:
-    """No try met a rule.
+    """The error that says that no try met a rule.
 
     Args:
-        element, source: its id, and where its shape is from.
+        element, source: the element's id, and where its shape is from.
+        rule: the rule, by its key and value.
         advice: what is wrong and what to do.
     """
     return PlacementError(
@@ -116,6 +124,6 @@ def unmet(element: str, source: str, rule: str, advice: str, config: MaskConfig)
 
 @cache
 def _disc(radius_px: int) -> NDArray[np.uint8]:
-    """Pixels nearer to the centre than the radius."""
+    """[2 * radius - 1, 2 * radius - 1] uint8, 1 where a pixel is nearer to the centre than the radius."""
     rows, columns = np.indices((2 * radius_px - 1, 2 * radius_px - 1)) - (radius_px - 1)
     return (rows**2 + columns**2 < radius_px**2).astype(np.uint8)

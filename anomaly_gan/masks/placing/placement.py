@@ -33,9 +33,9 @@ def place(
         config: pose, ranges, number of parts and rules.
         rng: the only source of chance.
         ground: where parts may go.
-        like_real: combine as many parts as real masks have, instead of `min_parts` to `max_parts` alike: in training,
-            so that the number of parts does not tell a discriminator which images are generated. Fewer than drawn
-            where there are fewer anchors, but at least `min_parts`.
+        like_real: draw the number of parts from those of real masks, instead of evenly from `min_parts` to `max_parts`:
+            in training, so that the number of parts does not show a discriminator which images are generated. There
+            are fewer parts where there are fewer anchors, but at least `min_parts`.
 
     Raises:
         PlacementError: `config.tries` tries broke a rule, or an element of fixed pose is larger than the view; the
@@ -45,12 +45,14 @@ def place(
     elements = pool.prior_elements if config.pool == "prior_only" else pool.elements
     if not elements:
         raise DataError(f"mask pool: has no element of class {pool.class_name} for masks.pool {config.pool}; add some")
+    # one entry for each real mask, so a number of parts comes up as often as in real masks
     counts = pool.part_counts if like_real else range(config.min_parts, config.max_parts + 1)
     count = min(max(counts[int(rng.integers(len(counts)))], config.min_parts), config.max_parts)
     if ground.anchors is not None:
         count = max(min(count, len(ground.anchors)), config.min_parts)
     limits = area_limits(pool, config)
     draw = partial(choose_element, elements, count, limits, config, rng)
+    # parts overlap and hang over the border, so the area is known only when all of them are placed
     for _ in range(config.tries):
         placed = Arranger(size, config, ground, rng).arrange(draw, count)
         if limits is None or limits[0] <= cv2.countNonZero(placed.mask) <= limits[1]:

@@ -1,4 +1,4 @@
-"""What a normal picture gets: the view of it, and the mask in it, the most rational of some."""
+"""Plans what a normal picture gets: a view of it, and a mask in the view, the most rational of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +18,15 @@ from anomaly_gan.samples.views import cut_window, take_view
 from infra.errors import DataError
 
 MAX_CANDIDATES = 64
+"""Most masks that compete for one picture, however high the rationality: each costs a placement."""
 PROPOSED_EVERY = 4
-"""Of so many masks that compete, one is proposed from real ones; the others lie anywhere."""
+"""One of this many competing masks is proposed from real ones, the others lie anywhere.
+
+Random masks alone reached the rim of a picture too seldom, and two proposed ones of four too often (ADR 12).
+"""
 
 ALLOWED, ANCHORS = "allowed", "anchors"
-"""Names of what is known of a normal picture, while the view is cut out of it."""
+"""Names under which regions and anchors of a normal picture travel as masks while the view is cut out of it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class PlannedMask:
 
 
 class MaskPlanner:
-    """Plans masks of one pool; a description of each picture is kept."""
+    """Plans masks of one pool; it keeps a description of each picture, which takes long to compute."""
 
     def __init__(self, pool: MaskPool, view: ViewConfig, config: MaskConfig) -> None:
         """Raises:
@@ -100,6 +104,7 @@ class MaskPlanner:
         context, ground = self._context(normal), self._ground(normal)
         best: tuple[float, PlacedMask] | None = None
         for number in range(self._candidates(rng)):
+            # the second of every four: a mask that has no competitor lies anywhere
             is_proposed = number % PROPOSED_EVERY == 1
             placed = self._placed(normal.key, ground, self._proposer(context) if is_proposed else None, rng, like_real)
             score = learnt.score(context, placed.parts)
@@ -109,7 +114,7 @@ class MaskPlanner:
         return _cut_view(normal, self._view, *best, rng)
 
     def _proposer(self, context: PictureContext) -> Proposer | None:
-        """None = nothing was learnt."""
+        """Proposes places like those of real parts; None where no real parts are known."""
         learnt = self._pool.rationality
         assert learnt is not None
         turns = self._config.angle_min, self._config.angle_max
@@ -121,8 +126,10 @@ class MaskPlanner:
         """One mask in a whole picture; where a rule of the picture's own refuses one, others are tried."""
         is_ruled = ground.allowed is not None or ground.anchors is not None
         ground = replace(ground, proposer=proposer)
+        # a mask that is to lie as real ones do has as many parts as they have
         like_real = like_real or proposer is not None
         refused: PlacementError | None = None
+        # another element may fit a region or an anchor; where the picture rules nothing, the config's rules refuse
         for _ in range(self._config.tries if is_ruled else 1):
             try:
                 return place(self._pool, self._view.size, self._config, rng, ground=ground, like_real=like_real)
@@ -131,12 +138,13 @@ class MaskPlanner:
         raise PlacementError(f"picture {key}: {refused}") from refused
 
     def _ground(self, normal: Sample) -> Ground:
-        """What is known of a whole picture."""
+        """Where parts may go in a whole picture."""
         height, width = normal.image.shape[:2]
         anchors = _centres(self._pool, normal) if self._anchored else None
         return Ground(self._allowed(normal), anchors, (height, width))
 
     def _candidates(self, rng: np.random.Generator) -> int:
+        """How many masks compete; the fraction of 1 / (1 - rationality) is rounded up as often as it says."""
         missed = max(1 - self._config.rationality, 1 / MAX_CANDIDATES)
         return int(1 / missed + rng.random())
 
@@ -147,12 +155,13 @@ class MaskPlanner:
         return allowed
 
     def _prepared(self, normal: Sample) -> Sample:
-        """The picture with what is known of it as masks, so that windows are cut out of all alike."""
+        """The picture with its region and its anchors as masks, so that a window cuts all of them in the same way."""
         known: dict[str, NDArray[np.uint8]] = {}
         allowed = self._allowed(normal)
         if allowed is not None:
             known[ALLOWED] = allowed
         if self._anchored:
+            # one pixel for each anchor
             known[ANCHORS] = np.zeros(normal.image.shape[:2], np.uint8)
             for x, y in _centres(self._pool, normal):
                 known[ANCHORS][y, x] = 1
@@ -160,11 +169,12 @@ class MaskPlanner:
 
     def _candidate(self, prepared: Sample, rng: np.random.Generator, like_real: bool) -> tuple[Sample, PlacedMask]:
         """One random view and mask; where a window has no room, other windows are tried."""
+        # a window with an anchor, or else with an allowed pixel: most windows of a large picture have neither
         around = next((name for name in (ANCHORS, ALLOWED) if name in prepared.masks), None)
         refused: PlacementError | None = None
         for _ in range(self._config.tries if around and self._view.kind == "window" else 1):
             view = take_view(prepared, self._view, rng, around)
-            plain = Sample(view.key, view.image, meta=view.meta)
+            plain = Sample(view.key, view.image, meta=view.meta)  # region and anchors are no anomalies
             try:
                 ground = _ground(prepared, view)
                 return plain, place(self._pool, self._view.size, self._config, rng, ground=ground, like_real=like_real)
@@ -191,6 +201,7 @@ def _cut_view(
     left = _start_before(x, x + columns, width, view.size, rng)
     top = _start_before(y, y + rows, height, view.size, rng)
     image = cut_window(normal.image, top, left, view.size)
+    # [size, size]; where the picture is smaller than the window, its mirrored rest stays outside the mask
     mask = np.zeros((view.size, view.size), np.uint8)
     seen = placed.mask[top : top + view.size, left : left + view.size]
     mask[: seen.shape[0], : seen.shape[1]] = seen
@@ -211,7 +222,7 @@ def _centres(pool: MaskPool, normal: Sample) -> list[tuple[int, int]]:
 
 
 def _ground(prepared: Sample, view: Sample) -> Ground:
-    """What is known of the view; a mask that has no pixel in it was left out of it."""
+    """Where parts may go in the view. A region or anchors without a pixel in the view were left out of its masks."""
     empty = np.zeros(view.image.shape[:2], np.uint8)
     allowed = view.masks.get(ALLOWED, empty) if ALLOWED in prepared.masks else None
     if ANCHORS not in prepared.masks:

@@ -84,7 +84,7 @@ def random_pixel(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int
 
 
 def random_pixel_of_region(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
-    """As `random_pixel`, fast for a large mask of which much is 1: guesses first."""
+    """What `random_pixel` gives, but faster for a large mask of which much is 1, because it guesses first."""
     for _ in range(GUESSES):
         row, column = divmod(int(rng.integers(mask.size)), mask.shape[1])
         if mask[row, column]:

@@ -58,12 +58,12 @@ class Element:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the PNG."""
+        """SHA-256 of the PNG."""
         return hashlib.sha256(self.png).hexdigest()
 
     @cached_property
     def id(self) -> str:
-        """From source, place and shape alone, so that it stays the same whatever else a pool holds."""
+        """Made of source, place and shape alone, so that it stays the same whatever else a pool holds."""
         origin = "expert" if self.is_expert else "prior"
         origin_text = f"{self.source} {self.left} {self.top} {self.sha256}"
         return f"{origin}-{hashlib.sha256(origin_text.encode()).hexdigest()[:10]}"
@@ -110,7 +110,7 @@ class MaskPool:
 
     @cached_property
     def prior_elements(self) -> tuple[Element, ...]:
-        """Those of annotated abnormal images alone."""
+        """The elements of annotated abnormal images, without those that experts drew."""
         return tuple(element for element in self.elements if not element.is_expert)
 
     def allowed(self, sample: Sample) -> NDArray[np.uint8] | None:

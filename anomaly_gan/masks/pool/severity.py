@@ -12,7 +12,7 @@ from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import Sample
 
 GAP_PX, RING_PX = 2, 8
-"""The surroundings of a mask begin and end so far from it: the anomaly's own soft edge is neither."""
+"""Distances at which the surroundings of a mask begin and end; the anomaly's own soft edge lies before them."""
 
 MAX_GAIN = 3.0
 LEAST_CHANGE = 1.0
@@ -36,7 +36,7 @@ class Severity(Record):
     contrast: Edges
 
     def limits(self, measure: Literal["area_px", "contrast"], which: Bin) -> tuple[float, float]:
-        """Least and largest value of a third; of `any`, those of all."""
+        """Least and largest value of a third; those of all images for `any`."""
         edges: Edges = getattr(self, measure)
         if which == "any":
             return edges[0], edges[-1]
@@ -44,7 +44,7 @@ class Severity(Record):
         return edges[number], edges[number + 1]
 
     def third(self, measure: Literal["area_px", "contrast"], value: float) -> Bin:
-        """In which third a value lies; beyond the real ones it counts as the nearest."""
+        """The third in which a value lies; beyond the real ones it counts as the nearest."""
         edges: Edges = getattr(self, measure)
         return BINS[int(np.searchsorted(edges[1:3], value, side="right"))]
 

@@ -14,7 +14,7 @@ import numpy as np
 from infra.errors import DataError
 
 DECIMALS = 9
-"""Results are rounded to as many, so that ratings of equal mean tie whatever the order of the sum."""
+"""Decimals of every result, so that ratings of equal mean tie whatever the order of the sum."""
 
 
 class Triangle(NamedTuple):
@@ -78,7 +78,7 @@ def vertex_distance(first: Triangle, second: Triangle) -> float:
 
 
 def agreement(ratings: Sequence[Triangle], weights: Sequence[float]) -> float:
-    """1 - weighted mean distance of the ratings from their weighted mean: 1 = all alike, as a single one is."""
+    """1 - weighted mean distance of the ratings from their weighted mean: 1 = all are equal, as a single one is."""
     mean = weighted_mean(ratings, weights)
     return round(1 - _mean([vertex_distance(rating, mean) for rating in ratings], weights), DECIMALS)
 
@@ -91,7 +91,7 @@ def kendall_w(scores: Sequence[Sequence[float]]) -> float | None:
 
     Returns:
         0 = no concordance of the rankings, 1 = the same ranking; None for fewer than 2 experts or 2 masks, or where
-        no expert tells any masks apart.
+        no expert rates any two masks differently.
     """
     from scipy.stats import rankdata  # here: a second that reading a pool need not take
 

@@ -82,7 +82,7 @@ def score_masks(
     Args:
         masks: id -> class of every expert mask of the pool.
         ratings: one or more tables together.
-        experts: None where all are alike.
+        experts: None where all have the same weight and are senior.
         top: share of each class's masks, in (0, 1].
         approval: least centroid of a senior expert's rating, in [0, 1].
         min_ratings: fewest ratings of an admitted mask, 1 to the number of experts; None = half of them.
@@ -188,7 +188,7 @@ class _Rule:
 
 
 def _apart(low: float, high: float) -> tuple[str, str]:
-    """Both with two decimals, or with as many more as tell them apart."""
+    """Both numbers with two decimals, or with as many more as it takes to see the difference."""
     return next(pair for digits in count(2) if len(set(pair := (f"{low:.{digits}f}", f"{high:.{digits}f}"))) == 2)
 
 

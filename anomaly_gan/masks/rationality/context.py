@@ -1,4 +1,4 @@
-"""What tells one place of a picture from another: border, grain and brightness around a part, never below it."""
+"""What distinguishes places of a picture: border, grain and brightness around a part, never below it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +14,7 @@ soft edge and shadow lie there; the next strip of the same width is the part's s
 MIN_MARGIN_PX = 3
 MIN_SURROUNDINGS_PX = 8
 NEAR = 0.03
-"""Distances well below this share of the picture's scale count as alike."""
+"""Distances well below this share of the picture's scale count as equal."""
 
 DARK_PERCENTILE = 10
 MAX_DARKNESS = 4.0
@@ -32,7 +32,7 @@ FEATURES = (
     "dark",  # 10th percentile of the brightness around, in robust deviations from the picture's median
 )
 PLACE = frozenset({"edge", "along", "across", "outside", "x", "y", "dark"})
-"""Those that tell where a part lies; the others tell what it is like."""
+"""Features that say where a part lies; the others say what it is like."""
 
 
 class PlacedPart(Protocol):
@@ -101,7 +101,7 @@ def _gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _median(values: NDArray[np.generic], counts: NDArray[np.intp]) -> float:
-    """Of values that occur so often; 0 where there are none."""
+    """The median of values, given how often each occurs; 0 where there are none."""
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(counts[order])
     if not upto[-1]:
@@ -191,7 +191,7 @@ def _surroundings(context: PictureContext, cut: NDArray[np.uint8], left: int, to
 
 
 def _percentile(levels: NDArray[np.uint8], percent: float) -> float:
-    """As `np.percentile`, which is slow for few values."""
+    """What `np.percentile` gives, which is slow for few values."""
     rank = (levels.size - 1) * percent / 100
     first = int(rank)
     low, high = np.partition(levels, (first, min(first + 1, levels.size - 1)))[[first, min(first + 1, levels.size - 1)]]

@@ -1,4 +1,4 @@
-"""How the real parts of a class lie, and proposals for new ones that lie alike: ours."""
+"""How the real parts of a class lie, and proposals for new ones that lie in the same way (ours)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from anomaly_gan.masks.rationality.context import PictureContext, PlacedPart
 from anomaly_gan.records import Record
 
 MAX_HABITS = 1000
-"""Kept of a class, spread evenly; more say little that is new."""
+"""Most habits kept of a class, spread evenly over its parts; more say little that is new."""
 
 OWN = 0.5
-"""Share of proposals in which an element lies as it did itself; in the others as another real part."""
+"""Share of proposals in which an element lies as it did itself; in the others it lies as another real part did."""
 
 TURN_DEVIATION_DEG = 4.0
 POSITION_DEVIATION = 0.08
-"""Of the normal distributions around what was seen; a part that touches a border stays there."""
+"""Standard deviations around what was seen; a part that touches a border stays there."""
 
 TOUCH_PX = 3
-"""A real mask so near to a border was drawn to touch it."""
+"""A real mask that is at most this near to a border was drawn to touch it."""
 
 
 class Habit(Record):
@@ -67,7 +67,7 @@ class RealPart:
 
 
 def learn_habits(real: Sequence[RealPart]) -> Habits:
-    """From the parts of all real masks of a class."""
+    """Learn how the parts of all real masks of a class lie."""
     axes = np.array([axis_deg(one.part.mask) for one in real])
     weights = np.array([_elongation(one.part.mask) for one in real])
     grains = np.array([grain_deg(one.context) for one in real])
@@ -97,7 +97,7 @@ def _share(before: int, room: int) -> float:
 
 
 def _agreement(angles_deg: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """0 = all directions alike, 1 = one direction; a turn by 180 degrees is none."""
+    """How far directions agree: 0 = they are spread evenly, 1 = all are the same; half a turn changes none."""
     return float(np.abs((weights * np.exp(2j * np.deg2rad(angles_deg))).sum()) / max(float(weights.sum()), 1e-9))
 
 
@@ -108,7 +108,7 @@ def axis_deg(mask: NDArray[np.uint8]) -> float:
 
 
 def _elongation(mask: NDArray[np.uint8]) -> float:
-    """0 = round, 1 = a line."""
+    """How long a shape is: 0 = round, 1 = a line."""
     moments = cv2.moments(mask, binaryImage=True)
     across = np.hypot(moments["mu20"] - moments["mu02"], 2 * moments["mu11"])
     return float(across / max(moments["mu20"] + moments["mu02"], 1e-9))
@@ -153,7 +153,10 @@ class Proposer:
     turns: tuple[float, float]
 
     def propose(self, element: str, mask: NDArray[np.uint8], rng: np.random.Generator) -> Proposal:
-        """Alike a real part: the element itself where it is one, or any other; half of them turned upside down."""
+        """How an element might lie: as it lay itself where it is a real part, or as any other real part did.
+
+        Half of the proposals are turned upside down.
+        """
         own = self.habits.of_element.get(element)
         habit = self.habits.parts[int(rng.integers(len(self.habits.parts)))]
         if own is not None and rng.random() < OWN:

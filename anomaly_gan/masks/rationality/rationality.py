@@ -42,7 +42,7 @@ class Rationality(Record):
             as it is used.
         knows_place: `auc` is above chance by more than three standard errors over the groups, or is None. Otherwise the
             score leaves the place alone: nothing shows that the class prefers one.
-        habits: how the real parts lay; new ones are proposed alike.
+        habits: how the real parts lay; new ones are proposed to lie in the same way.
     """
 
     class_name: str

@@ -12,7 +12,7 @@ from infra.cluster.ray_program import ensure_token, ray_program
 from infra.errors import ClusterError, UsageError
 
 STDERR = 2
-"""Its file descriptor."""
+"""File descriptor of stderr."""
 
 # (command, environment, folder to run it in) -> exit code
 Runner = Callable[[Sequence[str], Mapping[str, str], Path], int]
@@ -24,7 +24,7 @@ def run_streaming(command: Sequence[str], environment: Mapping[str, str], folder
 
 
 def run_aside(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> int:
-    """As `run_streaming`, with the output on stderr: stdout is left to a program that reads ours."""
+    """Run a command as `run_streaming` does, but with its output on stderr; stdout holds our own output alone."""
     return subprocess.run(command, env=environment, cwd=folder, stdout=STDERR, check=False).returncode
 
 
@@ -74,14 +74,14 @@ def cluster_down(path: Path, *, yes: bool, runner: Runner = run_streaming) -> No
 
 
 def _check_local_paths(cluster: ClusterFile) -> None:
-    """Ray would notice only after the head node runs, with a bare assertion."""
+    """Refuse a missing local file; Ray would notice only after the head node runs, with a bare assertion."""
     for local in cluster.local_paths:
         if not local.exists():
             raise UsageError(f"{cluster.path}: {local}: no such file or folder; put it there or correct its line")
 
 
 def _check_programs(cluster: ClusterFile) -> None:
-    """Ray would notice only after the head node runs, and then try again for many minutes."""
+    """Refuse a missing program; Ray would notice only after the head node runs, and then try for many minutes."""
     proxy = shlex.split(cluster.raw.get("auth", {}).get("ssh_proxy_command", ""))
     for program in ("ssh", "rsync", *proxy[:1]):
         if shutil.which(program) is None:

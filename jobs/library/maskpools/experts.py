@@ -13,13 +13,13 @@ from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree
 
-LEAST_TOLD = 0.01
-"""Share of a polygon that is cut off with a warning; less is a slip of the mouse."""
+LEAST_REPORTED = 0.01
+"""Least share cut off a polygon that is warned of; less is a slip of the mouse."""
 
 
 @dataclass
 class DrawnElements:
-    """By class, and warnings of one sentence each."""
+    """Drawn elements by class, and warnings of one sentence each."""
 
     elements: dict[str, list[Element]]
     warnings: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ def read_experts(folders: Sequence[str], dataset: DatasetIndex, settings: Settin
                 raise DataError(
                     f"{where}: covers {area} px at the data set's scale, a shape needs {MIN_ELEMENT_PX}; draw it larger"
                 )
-            if drawn.outside >= LEAST_TOLD:
+            if drawn.outside >= LEAST_REPORTED:
                 found.warnings.append(
                     f"{where}: {drawn.outside:.0%} of it lies outside its picture and was cut off; draw it inside"
                 )

@@ -37,7 +37,7 @@ class Places:
 def read_places(
     dataset: DatasetIndex, allowed: str | None, forbidden: str | None, anchors: str | None, settings: Settings
 ) -> Places:
-    """Read all of it; see `maskpool_build.PoolSources`.
+    """Read regions and anchors; see `jobs.library.maskpools.build.PoolSources`.
 
     Raises:
         NotFoundError: nothing is at a path.
@@ -52,7 +52,7 @@ def read_places(
 def _region_of_all(
     allowed: str | None, forbidden: str | None, dataset: DatasetIndex, settings: Settings
 ) -> Mask | None:
-    """Allowed and not forbidden; None where neither is one picture."""
+    """The region of every picture: allowed and not forbidden; None where neither is given as one picture."""
     region: Mask | None = None
     for path, is_allowed in ((allowed, True), (forbidden, False)):
         if path is None or not is_picture(path):
@@ -70,7 +70,7 @@ def _region_of_all(
 def _regions_of_each(
     allowed: str | None, forbidden: str | None, base: Mask | None, pictures: Pictures, settings: Settings
 ) -> dict[str, Mask]:
-    """Of the pictures that a folder holds regions of, within the region of all."""
+    """The regions of single pictures that a folder holds, each within the region of all pictures."""
     regions: dict[str, Mask] = {}
     for path, is_allowed in ((allowed, True), (forbidden, False)):
         if path is None or is_picture(path):

@@ -14,7 +14,7 @@ from infra.yaml_file import read_yaml
 from jobs.library.maskpools.places import Places
 
 DEFAULT_RATIONALITY = 0.8
-"""Of a class whose place is known: each placement is the best of five."""
+"""Rationality for a class whose places are known: each placement is the best of five."""
 
 
 def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -44,7 +44,7 @@ def read_rules(file: Path | None, classes: Collection[str]) -> dict[str, dict[st
 
 
 def rules_for(class_name: str, given: Mapping[str, Any], places: Places, learnt: Rationality | None) -> MaskConfig:
-    """What a file says, over what suits the class: anchored elements are fixed, places that were proved are used."""
+    """What a file says, over what suits the class: anchored elements are fixed, and proved places are used."""
     proved = learnt is not None and learnt.auc is not None and learnt.knows_place
     suited: dict[str, Any] = {"rationality": DEFAULT_RATIONALITY if proved else 0.0}
     if _is_anchored(class_name, places):
@@ -58,25 +58,25 @@ def _is_anchored(class_name: str, places: Places) -> bool:
 
 def warnings_of(class_name: str, rules: MaskConfig, places: Places, learnt: Rationality | None) -> list[str]:
     """What a user may not expect of a class, one sentence each."""
-    told = []
+    sentences = []
     if learnt is None:
-        told.append(
+        sentences.append(
             f"it has no training mask of {MIN_ELEMENT_PX} px or more, so that nothing was learnt of its places,"
             " areas and contrasts; its drawn masks are placed by the rules alone"
         )
     elif learnt.auc is None:
-        told.append(
+        sentences.append(
             "its training pictures are one group, so that what was learnt of its places could not be checked and is not"
             " used; import more groups, or set rationality in --rules"
         )
     is_anchored = _is_anchored(class_name, places)
     if rules.pose == "fixed" and not is_anchored:
-        told.append(
+        sentences.append(
             "its pose is fixed but it has no anchors, so that its elements stand anywhere in their region; give"
             " --anchors, or set pose: free in --rules"
         )
     if rules.pose == "free" and is_anchored:
-        told.append(
+        sentences.append(
             "its anchors are not used, because --rules say pose: free; set pose: fixed, or leave the anchors out"
         )
-    return [f"class {class_name}: {sentence}" for sentence in told]
+    return [f"class {class_name}: {sentence}" for sentence in sentences]

@@ -36,7 +36,7 @@ FRAME, REGION = (200, 200, 200), (110, 160, 110)
 """Colours of windows, and of regions and anchors."""
 TILE_PX = 192
 ELEMENT_PX = 144
-"""Wide enough for the id of an expert mask below it."""
+"""Side of a tile; wide enough for the id of an expert mask below it."""
 SHAPE_PX = 128
 COLUMNS = 8
 ORIGINS: tuple[Literal["prior", "expert"], ...] = ("prior", "expert")
@@ -76,7 +76,7 @@ def draw_elements(storage: Storage, index: MaskPoolIndex, *, per_class: int) -> 
 
 
 def _element_tile(entry: ElementEntry, mask: Mask, color: Color) -> Tile:
-    """An expert's bears its id, by which it is rated."""
+    """The tile of an element; an expert's has its id below it, by which it is rated."""
     label = entry.id if entry.origin == "expert" else f"{entry.class_name}, {entry.area_px} px"
     return label, _shape(mask, ELEMENT_PX, color if entry.admitted else LEFT_OUT)
 
@@ -132,7 +132,7 @@ def _on_picture(normal: Sample, entry: ElementEntry, mask: Mask, color: Color) -
 
 
 def _within(start: int, last: int) -> int:
-    """The start itself, moved to 0..last; 0 where there is no room."""
+    """A start moved into 0..last; 0 where there is no room."""
     return max(min(start, last), 0)
 
 

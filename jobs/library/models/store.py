@@ -23,7 +23,7 @@ from jobs.record.status import job_key
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNKNOWN = "unknown"
-"""In the record of a model that was trained elsewhere."""
+"""What the record of a model says of its training where it was trained elsewhere."""
 
 
 def publish_model(storage: Storage, job_id: str) -> None:
@@ -105,9 +105,9 @@ def newest_model(storage: Storage, class_name: str, dataset: str | None) -> str:
     found = [
         entry.model_id
         for entry in list_models(storage)
-        if (told := json.loads(entry.description))["class_name"] == class_name
-        and told["record"]["job_id"] == entry.model_id
-        and wanted in ("", told["record"]["dataset"], told["record"]["dataset"].partition("@")[0])
+        if (description := json.loads(entry.description))["class_name"] == class_name
+        and description["record"]["job_id"] == entry.model_id
+        and wanted in ("", description["record"]["dataset"], description["record"]["dataset"].partition("@")[0])
     ]
     if not found:
         where = "" if dataset is None else f" trained on {dataset}"
