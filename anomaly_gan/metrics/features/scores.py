@@ -11,7 +11,7 @@ from anomaly_gan.metrics.features.features import FEATURES
 from anomaly_gan.metrics.features.network import Features, FeatureSource
 from anomaly_gan.metrics.frechet import frechet_distance
 from anomaly_gan.metrics.kernel import MIN_KID_ROWS, kid
-from anomaly_gan.metrics.neighbours import density_coverage, precision_recall
+from anomaly_gan.metrics.neighbours import neighbour_scores
 from anomaly_gan.records import Record
 from infra.errors import DataError
 
@@ -20,7 +20,8 @@ DENSITY_K = 5
 ROWS_PER_NEIGHBOUR = 4
 """k is at most the smaller set's size over this: else a ball holds its whole set, and everything is in a ball."""
 
-SCORES = ("kid", "frechet", "precision", "recall", "density", "coverage")
+NEIGHBOUR_SCORES = ("precision", "recall", "density", "coverage")
+SCORES = ("kid", "frechet", *NEIGHBOUR_SCORES)
 
 
 class FeatureScores(FeatureSource):
@@ -193,20 +194,13 @@ def _frechet(real: Features, generated: Features, missing: dict[str, str]) -> di
 def _neighbours(real: Features, generated: Features, part: int, seed: int, missing: dict[str, str]) -> dict[str, Any]:
     if part < ROWS_PER_NEIGHBOUR:
         reason = f"needs {ROWS_PER_NEIGHBOUR} or more pictures of each set, {_counts(real, generated)}"
-        missing.update(dict.fromkeys(("precision", "recall", "density", "coverage"), reason))
+        missing.update(dict.fromkeys(NEIGHBOUR_SCORES, reason))
         return {}
     precision_k, density_k = (min(k, part // ROWS_PER_NEIGHBOUR) for k in (PRECISION_K, DENSITY_K))
     pairs = _pairs(real.values, generated.values, part, np.random.default_rng(seed))
-    near = [precision_recall(*pair, k=precision_k) for pair in pairs]
-    dense = [density_coverage(*pair, k=density_k) for pair in pairs]
-    return {
-        "precision": fmean(each.precision for each in near),
-        "recall": fmean(each.recall for each in near),
-        "precision_k": precision_k,
-        "density": fmean(each.density for each in dense),
-        "coverage": fmean(each.coverage for each in dense),
-        "density_k": density_k,
-    }
+    found = [neighbour_scores(*pair, precision_k=precision_k, density_k=density_k) for pair in pairs]
+    means = {score: fmean(getattr(one, score) for one in found) for score in NEIGHBOUR_SCORES}
+    return {**means, "precision_k": precision_k, "density_k": density_k}
 
 
 Rows = NDArray[np.float64]

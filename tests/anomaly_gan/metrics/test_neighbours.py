@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from anomaly_gan.metrics import neighbours
-from anomaly_gan.metrics.neighbours import density_coverage, precision_recall
+from anomaly_gan.metrics.neighbours import NeighbourScores, neighbour_scores
 from infra.errors import DataError
 
 Rows = NDArray[np.float64]
@@ -34,48 +34,44 @@ def test_scores_are_those_of_loops_over_all_pairs(
 ) -> None:
     monkeypatch.setattr(neighbours, "BLOCK", block)
     x, y = drawn(real, 0), drawn(generated, 1, 0.7)
-    near = precision_recall(x, y, k)
-    assert near.precision == pytest.approx(np.mean([balls_around(point, x, k) > 0 for point in y]))
-    assert near.recall == pytest.approx(np.mean([balls_around(point, y, k) > 0 for point in x]))
-    dense = density_coverage(x, y, k)
-    assert dense.density == pytest.approx(sum(balls_around(point, x, k) for point in y) / (k * generated))
-    covered = [any(distance(x[i], point) <= radius(x, i, k) for point in y) for i in range(real)]
-    assert dense.coverage == pytest.approx(np.mean(covered))
-    assert 0 < near.precision < 1 or 0 < near.recall < 1
+    found = neighbour_scores(x, y, k, k + 1)
+    assert found.precision == pytest.approx(np.mean([balls_around(point, x, k) > 0 for point in y]))
+    assert found.recall == pytest.approx(np.mean([balls_around(point, y, k) > 0 for point in x]))
+    assert found.density == pytest.approx(sum(balls_around(point, x, k + 1) for point in y) / ((k + 1) * generated))
+    covered = [any(distance(x[i], point) <= radius(x, i, k + 1) for point in y) for i in range(real)]
+    assert found.coverage == pytest.approx(np.mean(covered))
+    assert 0 < found.precision < 1 or 0 < found.recall < 1
 
 
 def test_a_case_counted_by_hand() -> None:
     """Balls of k = 1 on a line: [-1, 1], [0, 2], [-6, 0] are real; [-.5, 1.5], [.5, 2.5], [1.5, 16.5] generated."""
     real, generated = np.array([[0.0], [1.0], [-3.0]]), np.array([[0.5], [1.5], [9.0]])
-    near = precision_recall(real, generated, 1)
-    assert (near.precision, near.recall) == pytest.approx((2 / 3, 2 / 3))
-    dense = density_coverage(real, generated, 1)
-    assert (dense.density, dense.coverage) == pytest.approx(((2 + 1 + 0) / 3, 2 / 3))
+    expected = NeighbourScores(precision=2 / 3, recall=2 / 3, density=(2 + 1 + 0) / 3, coverage=2 / 3)
+    assert neighbour_scores(real, generated, 1, 1) == expected
 
 
 def test_a_set_and_itself_are_alike_in_everything() -> None:
     rows = drawn(30, 0) + 100
-    assert precision_recall(rows, rows) == neighbours.PrecisionRecall(1, 1)
-    dense = density_coverage(rows, rows)
-    assert dense.coverage == 1 and dense.density == pytest.approx(1.2)  # k neighbours and itself, over k = 5
+    # Density: the rows around each are its k neighbours and itself, over k = 5.
+    assert neighbour_scores(rows, rows) == NeighbourScores(precision=1, recall=1, density=1.2, coverage=1)
 
 
 def test_few_kinds_of_good_pictures_have_precision_and_no_recall() -> None:
     real = np.concatenate([drawn(30, 0), drawn(30, 1, 40)])
     one_kind = drawn(60, 2)
-    near, dense = precision_recall(real, one_kind), density_coverage(real, one_kind)
-    assert near.precision > 0.7 and near.recall <= 0.5
-    assert dense.density > 0.7 and dense.coverage <= 0.5
+    found = neighbour_scores(real, one_kind)
+    assert found.precision > 0.7 and found.recall <= 0.5
+    assert found.density > 0.7 and found.coverage <= 0.5
 
 
 def test_copies_of_repeated_rows_are_in_their_balls_of_no_size() -> None:
     real = np.repeat(drawn(3, 0) * 1e3, 4, axis=0)
-    assert precision_recall(real, real[::4].repeat(2, axis=0), 1).precision == 1
+    assert neighbour_scores(real, real[::4].repeat(2, axis=0), 1, 1).precision == 1
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (8, 5)])
 def test_sets_that_cannot_be_compared_are_refused_with_their_shapes(shape: tuple[int, int]) -> None:
     message = rf"neighbours: needs two sets of more than 3 equal features, got \(8, 4\), \({shape[0]}, {shape[1]}\)"
-    for scores in (precision_recall, density_coverage):
+    for ks in ((3, 1), (1, 3)):
         with pytest.raises(DataError, match=message):
-            scores(drawn(8, 0), np.zeros(shape), 3)
+            neighbour_scores(drawn(8, 0), np.zeros(shape), *ks)

@@ -6,15 +6,14 @@ import pytest
 from numpy.typing import NDArray
 
 from anomaly_gan.metrics.features.network import FeatureNetwork, Features, FeatureSource, load_features
-from anomaly_gan.metrics.features.scores import SCORES, FeatureScores, feature_scores, real_floor
+from anomaly_gan.metrics.features.scores import NEIGHBOUR_SCORES, SCORES, FeatureScores, feature_scores, real_floor
 from anomaly_gan.metrics.frechet import frechet_distance
 from anomaly_gan.metrics.kernel import kid
-from anomaly_gan.metrics.neighbours import density_coverage, precision_recall
+from anomaly_gan.metrics.neighbours import neighbour_scores
 from infra.errors import DataError
 
 Picture = NDArray[np.uint8]
 SIDE = 96
-NEIGHBOURS = ("precision", "recall", "density", "coverage")
 
 
 def source(network: str = "lite0", sha256: str = "0" * 64) -> FeatureSource:
@@ -31,13 +30,12 @@ def drawn(count: int, seed: int, shift: float = 0.0, network: str = "lite0") -> 
 def test_each_score_is_that_of_its_own_file() -> None:
     real, generated = drawn(30, 0), drawn(30, 1, 0.5)
     scores = feature_scores(real, generated, seed=3)
-    near = precision_recall(real.values, generated.values)
-    dense = density_coverage(real.values, generated.values)
+    near = neighbour_scores(real.values, generated.values)
     distance = kid(real.values, generated.values, seed=3)
     assert (scores.kid, scores.kid_deviation, scores.kid_subset) == (distance.mean, distance.deviation, 15)
     assert scores.frechet == frechet_distance(real.values, generated.values)
     assert (scores.precision, scores.recall, scores.precision_k) == (near.precision, near.recall, 3)
-    assert (scores.density, scores.coverage, scores.density_k) == pytest.approx((dense.density, dense.coverage, 5))
+    assert (scores.density, scores.coverage, scores.density_k) == pytest.approx((near.density, near.coverage, 5))
     assert (scores.real, scores.generated, scores.compared, scores.missing) == (30, 30, 30, {})
 
 
@@ -75,9 +73,10 @@ def test_sets_of_different_sizes_are_compared_in_equal_parts() -> None:
     few = [feature_scores(real, drawn(20, seed, 0.8), seed=0) for seed in range(1, 21)]
     many = feature_scores(real, drawn(400, 1, 0.8), seed=0)
     assert (many.compared, many.generated) == (20, 400)
-    for score in NEIGHBOURS:
+    for score in NEIGHBOUR_SCORES:
         assert getattr(many, score) == pytest.approx(np.mean([getattr(one, score) for one in few]), abs=0.08)
-    assert density_coverage(real.values, drawn(400, 1, 0.8).values).coverage > many.coverage + 0.1  # type: ignore[operator]
+    unequal = neighbour_scores(real.values, drawn(400, 1, 0.8).values)
+    assert many.coverage is not None and unequal.coverage > many.coverage + 0.1
 
 
 def test_parts_of_both_sets_may_be_smaller() -> None:
