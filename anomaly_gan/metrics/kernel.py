@@ -9,6 +9,8 @@ from infra.errors import DataError
 
 SUBSETS = 100
 MAX_SUBSET = 1000
+WHOLE_ROWS = 2000
+"""The kernel's values of all pairs of up to so many rows are in memory at once, 32 MB a matrix."""
 MIN_KID_ROWS = 4
 """Halves of fewer are no sets of two."""
 
@@ -54,12 +56,13 @@ def kid(
     if smaller < max(size, MIN_KID_ROWS):
         raise DataError(f"KID: needs {max(size, MIN_KID_ROWS)} or more of each set, got {len(real)}, {len(generated)}")
     rng = np.random.default_rng(seed)
-    distances = [
-        kernel_distance(
-            real[rng.choice(len(real), size, replace=False)], generated[rng.choice(len(generated), size, replace=False)]
-        )
-        for _ in range(subsets)
-    ]
+    drawn = [[rng.choice(len(rows), size, replace=False) for rows in (real, generated)] for _ in range(subsets)]
+    if max(len(real), len(generated)) <= WHOLE_ROWS:
+        # Every value is computed once: a hundred small products take longer than one, most of all with many threads.
+        rr, gg, rg = _kernel(real, real), _kernel(generated, generated), _kernel(real, generated)
+        distances = [_distance(rr[np.ix_(i, i)], gg[np.ix_(j, j)], rg[np.ix_(i, j)]) for i, j in drawn]
+    else:
+        distances = [kernel_distance(real[i], generated[j]) for i, j in drawn]
     return KernelInceptionDistance(float(np.mean(distances)), float(np.std(distances)), size)
 
 
@@ -79,14 +82,7 @@ def kernel_distance(real: NDArray[np.float64], generated: NDArray[np.float64]) -
         raise DataError(
             f"kernel distance: needs two sets of 2 or more equal features, got {real.shape}, {generated.shape}"
         )
-    within_real = _kernel(real, real)
-    within_generated = _kernel(generated, generated)
-    m, n = len(real), len(generated)
-    return float(
-        (within_real.sum() - np.trace(within_real)) / (m * (m - 1))
-        + (within_generated.sum() - np.trace(within_generated)) / (n * (n - 1))
-        - 2 * _kernel(real, generated).mean()
-    )
+    return _distance(_kernel(real, real), _kernel(generated, generated), _kernel(real, generated))
 
 
 def spread(features: NDArray[np.float64]) -> float:
@@ -94,6 +90,18 @@ def spread(features: NDArray[np.float64]) -> float:
     squares = np.sum(features**2, axis=1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * features @ features.T, 0))
     return float(distances.sum() / (len(features) * (len(features) - 1)))
+
+
+def _distance(
+    within_real: NDArray[np.float64], within_generated: NDArray[np.float64], between: NDArray[np.float64]
+) -> float:
+    """Of the kernel's values: [M, M], [N, N] and [M, N]."""
+    m, n = between.shape
+    return float(
+        (within_real.sum() - np.trace(within_real)) / (m * (m - 1))
+        + (within_generated.sum() - np.trace(within_generated)) / (n * (n - 1))
+        - 2 * between.mean()
+    )
 
 
 def _kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

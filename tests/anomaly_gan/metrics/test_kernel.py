@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from anomaly_gan.metrics import kernel
 from anomaly_gan.metrics.kernel import kernel_distance, kid, spread
 from infra.errors import DataError
 
@@ -15,14 +16,14 @@ def drawn(count: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
 
 
 def test_kernel_distance_is_the_unbiased_double_sum_of_the_cubic_kernel() -> None:
-    def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    def cubic(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
         return float((x @ y / 5 + 1) ** 3)
 
     real, fake = drawn(4, 0), drawn(3, 1)
     wanted = (
-        sum(kernel(real[i], real[j]) for i in range(4) for j in range(4) if i != j) / 12
-        + sum(kernel(fake[i], fake[j]) for i in range(3) for j in range(3) if i != j) / 6
-        - 2 * sum(kernel(x, y) for x in real for y in fake) / 12
+        sum(cubic(real[i], real[j]) for i in range(4) for j in range(4) if i != j) / 12
+        + sum(cubic(fake[i], fake[j]) for i in range(3) for j in range(3) if i != j) / 6
+        - 2 * sum(cubic(x, y) for x in real for y in fake) / 12
     )
     assert kernel_distance(real, fake) == pytest.approx(wanted)
 
@@ -79,7 +80,11 @@ def test_kid_is_that_of_torchmetrics() -> None:
     assert ours.deviation == pytest.approx(float(deviation), abs=1e-6)
 
 
-def test_kid_is_mean_and_deviation_of_the_kernel_distances_of_random_subsets() -> None:
+@pytest.mark.parametrize("whole_rows", [29, 30])
+def test_kid_is_mean_and_deviation_of_the_kernel_distances_of_random_subsets(
+    whole_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "WHOLE_ROWS", whole_rows)
     real, generated = drawn(30, 0), drawn(20, 1, 0.5)
     rng = np.random.default_rng(7)
     distances = []
