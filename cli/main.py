@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import cluster, data, demo, jobs, masks, models, results
+from cli import weights as weights_commands
 from cli.bench.app import app as bench
 from cli.options import set_everywhere
 from cli.submit.app import app as submit
@@ -42,6 +43,7 @@ app.add_typer(submit, name="submit", help="Start train, tune, generate and evalu
 app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")
 app.add_typer(models.app, name="models", help="List trained models; import the authors' released weights.")
+app.add_typer(weights_commands.app, name="weights", help="List, verify and add files of pretrained networks.")
 app.add_typer(cluster.app, name="cluster", help="Start, reach and stop clusters.")
 app.add_typer(bench, name="bench", help="Measure this machine.")
 app.command("demo")(demo.demo)

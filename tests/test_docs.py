@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from anomaly_gan.networks.weights import WEIGHTS
 from jobs.kinds import KINDS
 from jobs.spec.resolve import known_keys
 from tests.support.helpers import ROOT
@@ -78,3 +79,13 @@ def test_every_module_that_a_page_names_is_there_with_what_it_names_of_it(page: 
             found = re.findall(r"\w+", names)
             missing += [f"{path}: {name}" for name in found if not re.search(rf"(def|class) {name}\b", held)]
     assert missing == []
+
+
+def test_the_page_of_the_store_lists_every_file_of_weights() -> None:
+    text = (ROOT / "docs" / "store.md").read_text()
+    for name, entry in WEIGHTS.items():
+        if entry.package is None:
+            digests = " or ".join(f"`{digits}`" for digits in entry.digests)
+            assert f"| `{name}` | `{entry.file}` | {digests} |" in text
+        else:
+            assert entry.package in text

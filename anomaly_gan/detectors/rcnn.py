@@ -21,6 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.networks.aware import IMAGENET_MEAN, IMAGENET_STD
 from anomaly_gan.networks.pretrained import pick, read_state
+from anomaly_gan.networks.weights import WEIGHTS
 from infra.errors import NotFoundError
 
 CHANNELS = 128
@@ -98,7 +99,7 @@ def _body(config: DetectorConfig, norm: Callable[[int], nn.Module]) -> tuple[nn.
 
 
 def _load(body: nn.Module, config: DetectorConfig, weights_folder: Path | None) -> None:
-    name = f"{config.backbone.removesuffix('_fpn')}.pth"
+    name = WEIGHTS[config.backbone.removesuffix("_fpn")].file
     if weights_folder is None:
         raise NotFoundError(f"detector.weights: file needs {name}, and no weights folder is set; use random")
     path = weights_folder / name

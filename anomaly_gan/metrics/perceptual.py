@@ -4,7 +4,6 @@
 among the generated images, higher is more diverse.
 """
 
-import hashlib
 import itertools
 import warnings
 from collections.abc import Sequence
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anomaly_gan.networks.pretrained import pick, read_state
+from anomaly_gan.networks.weights import WEIGHTS, file_digest
 from anomaly_gan.samples.sample import to_planes
 from anomaly_gan.samples.tensors import to_model_range
 from infra.errors import DataError
 
-WEIGHTS_FILE = "alexnet.pth"
+WEIGHTS_FILE = WEIGHTS["alexnet"].file
 """torchvision's AlexNet state dict; only its features.* are read."""
 
 MIN_SIDE_PX = 32
@@ -92,7 +92,7 @@ def load_lpips(weights_folder: Path | None, device: str = "cpu") -> LpipsModel |
     names = {key: f"features.{key.split('.', 1)[1]}" for key in backbone}
     picked = pick(state, {names[key]: tensor for key, tensor in backbone.items()}, str(path))
     network.net.load_state_dict({key: picked[name] for key, name in names.items()})
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     network.eval().requires_grad_(False).to(device)
     return LpipsModel(network, f"AlexNet {digest[:8]}", torch.device(device))
 

@@ -58,6 +58,7 @@ def test_there_is_a_command_for_everything() -> None:
         *("submit train", "submit tune", "submit generate", "submit evaluate"),
         *("jobs list", "jobs status", "jobs logs", "jobs wait", "jobs cancel"),
         *("results show", "results pull", "models list", "demo"),
+        *(f"weights {name}" for name in ("list", "verify", "add")),
         *(f"cluster {name}" for name in ("start", "status", "stop", "dashboard", "up", "down")),
     }
 
