@@ -1,8 +1,8 @@
 """Does one arm do better than another? From the counts of paired cells to a word, never without its interval.
 
-A cell is a detector of one arm, trained from one seed, with the counts of every test picture. Two things could have come
-out otherwise: the seeds, and the test pictures. Pictures of one group show the same part, so whole groups are drawn
-again. The two variances add up:
+A cell is a detector of one arm, trained from one seed, with the counts of every test picture. Two things could have
+come out otherwise: the seeds, and the test pictures. Pictures of one group show the same part, so whole groups are
+drawn again. The two variances add up:
 
     variance of the mean = (deviation between seeds)^2 / seeds + (deviation over redrawn test groups)^2
 
@@ -127,9 +127,9 @@ def draw_groups(
         raise DataError(f"none of the {len(pictures)} test pictures is anomalous; a verdict needs at least one")
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamplings, len(anomalous)), np.int64)
-    for kind in (anomalous > 0, anomalous == 0):
-        count = int(kind.sum())
-        drawn[:, kind] = rng.multinomial(count, np.full(count, 1 / max(count, 1)), resamplings)
+    for kind in np.flatnonzero(anomalous > 0), np.flatnonzero(anomalous == 0):
+        if len(kind):
+            drawn[:, kind] = rng.multinomial(len(kind), np.full(len(kind), 1 / len(kind)), resamplings)
     return GroupDraws(
         weights=drawn[:, group_of],
         groups=int(np.count_nonzero(anomalous)),

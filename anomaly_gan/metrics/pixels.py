@@ -91,11 +91,12 @@ def count_picture(score_map: NDArray[np.float32], mask: NDArray[np.uint8]) -> Pi
     positives = np.bincount(found, minlength=BINS)
     parts, labels = cv2.connectedComponents(mask, connectivity=8)
     part_of = labels[inside]
-    share = 1 / np.bincount(part_of, minlength=parts).clip(min=1)  # of one pixel in its part; label 0 is outside
+    part_sizes = np.bincount(part_of, minlength=parts)
+    share: NDArray[np.float64] = 1.0 / part_sizes[part_of]  # of each pixel in the mask, of its part
     return PictureCounts(
         positives=positives,
         negatives=np.bincount(bins.ravel(), minlength=BINS) - positives,
-        overlap=np.bincount(found, weights=share[part_of], minlength=BINS),
+        overlap=np.bincount(found, weights=share, minlength=BINS).astype(np.float64),
         parts=parts - 1,
         score=highest,
     )
@@ -111,15 +112,15 @@ def pixel_scores(counts: Sequence[PictureCounts]) -> PixelScores:
     if not instances:
         raise DataError(f"none of the {len(counts)} test pictures is anomalous; scores of pixels need at least one")
     # From here on the highest bin comes first: element k belongs to the threshold (BINS - 1 - k) / BINS.
-    positives = sum(each.positives for each in counts)[::-1]
-    negatives = sum(each.negatives for each in counts)[::-1]
+    positives = np.sum([each.positives for each in counts], axis=0)[::-1]
+    negatives = np.sum([each.negatives for each in counts], axis=0)[::-1]
     hits, alarms = positives.cumsum(), negatives.cumsum()
     f1 = 2 * hits / (hits + alarms + hits[-1])
     best = int(f1.argmax())
     scores = np.array([each.score for each in counts])
     anomalous = np.array([each.is_anomalous for each in counts])
     has_normal = bool(alarms[-1])
-    overlap = sum(each.overlap for each in counts)[::-1].cumsum() / instances
+    overlap = np.sum([each.overlap for each in counts], axis=0)[::-1].cumsum() / instances
     return PixelScores(
         pixel_ap=float(resampled_ap(counts, np.ones((1, len(counts))))[0]),
         pixel_auroc=_auroc(positives, negatives) if has_normal else None,
