@@ -29,8 +29,8 @@ Numbers = NDArray[np.float64] | NDArray[np.int64] | float
 RESAMPLINGS = 2000
 SURE = 0.975  # both ends of a 95 % interval
 POWER = 0.8  # chance with which what `enough` asks for decides it
-MOST_SEEDS = 1000
-MOST_GROUPS = 10_000
+MOST_SEEDS = 200
+MOST_GROUPS = 2000
 LEAST_FREEDOM = 1e-3  # of groups of which one has nearly all anomalous pixels: the interval is as wide as can be
 
 
@@ -245,22 +245,17 @@ def _enough(interval: Interval, effective_groups: float) -> str:
     more_seeds = np.arange(had_seeds + 1, MOST_SEEDS + 1)
     more_groups = np.arange(had_groups + 1, MOST_GROUPS + 1)
     times = np.arange(2, MOST_SEEDS)
-    seeds = _first(more_seeds, _decides(interval, effective_groups, more_seeds, had_groups))
-    groups = _first(more_groups, _decides(interval, effective_groups, had_seeds, more_groups))
-    both = _first(times, _decides(interval, effective_groups, times * had_seeds, times * had_groups))
-    with_groups = f"about {groups} test groups with anomalies instead of {had_groups}"
-    if seeds and groups:
-        return (
-            f"About {seeds} seeds instead of {had_seeds}, or {with_groups}, would decide it, if the difference stayed."
-        )
-    if seeds:
+    # Never both: were either part small enough to be left alone, the other would have decided it already.
+    if seeds := _first(more_seeds, _decides(interval, effective_groups, more_seeds, had_groups)):
         return f"About {seeds} seeds instead of {had_seeds} would decide it, if the difference stayed."
-    if groups:
-        return f"No number of seeds decides it; more test pictures are needed: {with_groups}, if the difference stayed."
-    if both:
-        return (
-            f"No number of seeds decides it; more test pictures are needed: about {both * had_groups} test groups with "
-            f"anomalies instead of {had_groups}, and {both * had_seeds} seeds, if the difference stayed."
+    sentence = "No number of seeds decides it; more test pictures are needed: about {} test groups with anomalies {}."
+    if groups := _first(more_groups, _decides(interval, effective_groups, had_seeds, more_groups)):
+        return sentence.format(groups, f"instead of {had_groups}, if the difference stayed")
+    if both := _first(times, _decides(interval, effective_groups, times * had_seeds, times * had_groups)):
+        seeds = both * had_seeds
+        return sentence.format(
+            both * had_groups,
+            f"instead of {had_groups}, and {seeds} seeds instead of {had_seeds}, if the difference stayed",
         )
     return "The difference is too small beside its spread to be decided by any number of seeds and test pictures."
 

@@ -52,8 +52,8 @@ def simulate(
     arm on its own, so that a study of no effect has a difference by chance alone.
     """
     rng = np.random.default_rng(seed)
-    pixels = np.exp(rng.normal(6, 0.7, groups)).round() + 20
-    both = 0.55 + rng.normal(0, 0.1, groups) + rng.normal(0, 0.03, (seeds, 1))  # [S, groups]
+    pixels = np.exp(rng.normal(6, 0.5, groups)).round() + 20
+    both = 0.5 + rng.normal(0, 0.1, groups) + rng.normal(0, 0.03, (seeds, 1))  # [S, groups]
     arms: list[Cells] = []
     for better in (0.0, effect):
         quality = both + better + rng.normal(0, by_group, groups) + rng.normal(0, by_seed, (seeds, 1))
@@ -109,8 +109,8 @@ def test_two_seeds_are_never_surer_than_their_own_spread() -> None:
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("groups", [8, 20])
 def test_without_a_difference_a_word_is_rarely_given(seeds: int, groups: int) -> None:
-    words = [judged(*simulate(run, seeds, groups)).word for run in range(200)]
-    assert 200 - words.count("undecided") <= 0.07 * 200
+    words = [judged(*simulate(run, seeds, groups)).word for run in range(150)]
+    assert 150 - words.count("undecided") <= 0.07 * 150
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -244,22 +244,12 @@ def test_enough_asks_for_pictures_where_the_groups_spread_is_larger_than_the_dif
     assert not power(0.03, 0.001, 3, 0.04 * (10 / groups / 0.85) ** 0.5, groups)
 
 
-def test_enough_names_either_way_where_both_lead_there() -> None:
-    verdict = against_zero([0.09, 0.11, 0.10, 0.06, 0.14], by_group=0.036, groups=8)
-    assert verdict.enough is not None
-    assert re.fullmatch(
-        r"About \d+ seeds instead of 5, or about \d+ test groups with anomalies instead of 8, would decide it, "
-        r"if the difference stayed\.",
-        verdict.enough,
-    )
-
-
 def test_enough_asks_for_seeds_and_pictures_where_neither_alone_decides_it() -> None:
     verdict = against_zero([0.02, 0.10, -0.03], by_group=0.04)
     assert verdict.enough is not None
     assert re.fullmatch(
         r"No number of seeds decides it; more test pictures are needed: about \d+ test groups with anomalies "
-        r"instead of 10, and \d+ seeds, if the difference stayed\.",
+        r"instead of 10, and \d+ seeds instead of 3, if the difference stayed\.",
         verdict.enough,
     )
 
