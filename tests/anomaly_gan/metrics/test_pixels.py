@@ -156,6 +156,12 @@ def test_a_resampling_without_anomaly_has_no_ap() -> None:
     assert np.isnan(resampled_ap(COUNTS[:1], np.ones((2, 1)))).all()
 
 
+def test_a_score_of_one_belongs_to_the_highest_bin() -> None:
+    counts = count_picture(np.array([[1, 0]], np.float32), np.array([[1, 0]], np.uint8))
+    assert counts.positives.shape == counts.negatives.shape == counts.overlap.shape == (BINS,)
+    assert (counts.positives[-1], counts.negatives[0], counts.overlap[-1]) == (1, 1, 1)
+
+
 def test_pictures_without_any_anomaly_are_refused() -> None:
     with pytest.raises(DataError, match="none of the 2 test pictures is anomalous"):
         scored(([[0.5]], [[0]]), ([[0.1]], [[0]]))
