@@ -13,8 +13,8 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
 def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> ResolvedSpec[EvaluateSpec]:
     """As `jobs.kinds.complete`."""
+    resolved = _fill_in_detector(resolved)
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
-    find_detector(spec.detector.name)
     load_manifest(storage, spec.generated)
     made_by = load_spec_of(GenerateSpec, storage, spec.generated, f"generated: job {spec.generated}")
     if made_by.added:
@@ -34,3 +34,10 @@ def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> Resolved
             f" otherwise, so that its test images taught the model; use {model.record['dataset']}"
         )
     return resolved.changed({"dataset": wanted}, "data set")
+
+
+def _fill_in_detector(resolved: ResolvedSpec[EvaluateSpec]) -> ResolvedSpec[EvaluateSpec]:
+    """What the detector has otherwise than Mask R-CNN, where the user says nothing."""
+    name = resolved.spec.detector.name
+    defaults = {f"detector.{key}": value for key, value in find_detector(name).defaults.items()}
+    return resolved.filled_in(defaults, f"detector {name}")
