@@ -49,7 +49,7 @@ class Segmenter(nn.Module):
         self.downs = nn.ModuleList(_block(before, after) for before, after in pairwise((3, *WIDTHS)))
         self.ups = nn.ModuleList(_block(fine + coarse, fine) for fine, coarse in reversed([*pairwise(WIDTHS)]))
         self.head = nn.Conv2d(WIDTHS[0], num_classes, 1)
-        nn.init.constant_(self.head.bias, math.log(PRIOR / (1 - PRIOR)))
+        nn.init.constant_(self.head.get_parameter("bias"), math.log(PRIOR / (1 - PRIOR)))
         self.to(memory_format=torch.channels_last)  # on CPUs a step takes a quarter less
 
     def forward(
@@ -111,7 +111,7 @@ def _layer(before: int, after: int) -> list[nn.Module]:
 
 
 def _rounded_up(side: int) -> int:
-    return -(-side // MULTIPLE) * MULTIPLE
+    return math.ceil(side / MULTIPLE) * MULTIPLE
 
 
 def _padded(planes: Tensor, height: int, width: int) -> Tensor:

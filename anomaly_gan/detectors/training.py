@@ -91,8 +91,8 @@ def _maps(found: dict[str, Tensor], num_classes: int) -> Tensor:
         return found["maps"]
     soft = found["masks"][:, 0] * found["scores"][:, None, None]
     maps = soft.new_zeros((num_classes, *soft.shape[1:]))
-    for label in found["labels"].unique().tolist():
-        maps[label - 1] = soft[found["labels"] == label].amax(0)
+    for label, mask in zip(found["labels"].tolist(), soft, strict=True):
+        torch.maximum(maps[label - 1], mask, out=maps[label - 1])
     return maps
 
 

@@ -109,5 +109,5 @@ def test_a_map_has_one_plane_of_probabilities_per_class_at_the_size_of_the_image
     frame = Sample("a", np.random.default_rng(0).integers(0, 255, (75, 90), dtype=np.uint8))
     (found,) = predict(build_detector(3, tiny(name)), [frame], ["hole", "crack", "dent"], has_masks=True)
     assert found.maps is not None
-    assert (found.maps.shape, found.maps.dtype) == ((3, 75, 90), np.float32)
+    assert found.maps.shape == (3, 75, 90) and found.maps.dtype == np.float32
     assert found.maps.min() >= 0 and found.maps.max() <= 1
