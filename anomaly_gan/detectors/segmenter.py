@@ -28,8 +28,8 @@ GROUP = 8
 PRIOR = 0.01
 """Probability that an untrained network gives a pixel: about the share of anomalous ones, so that it has nothing to
 unlearn."""
-SMOOTHING_PX = 50.0
-"""Added above and below in the Dice ratio, so that its term is small and smooth for a class with few pixels or none."""
+CROSS_ENTROPY_WEIGHT = 5.0
+"""Against a Dice term of weight 1: a mean over all pixels is small where one in a hundred is anomalous."""
 THRESHOLD = 0.5
 """Pixels of at least this probability form the parts."""
 MAX_PARTS = 100
@@ -90,12 +90,22 @@ class Segmenter(nn.Module):
         logits = self._logits(torch.stack([_padded(image[None], height, width)[0] for image in images]))
         wanted = [_wanted(target, self.head.out_channels) for target in targets]
         truth = torch.stack([_padded(planes[None], height, width)[0] for planes in wanted])
-        both = (logits.sigmoid() * truth).sum((0, 2, 3))
-        either = logits.sigmoid().sum((0, 2, 3)) + truth.sum((0, 2, 3))
         return {
-            "cross_entropy": functional.binary_cross_entropy_with_logits(logits, truth),
-            "dice": (1 - (2 * both + SMOOTHING_PX) / (either + SMOOTHING_PX)).mean(),
+            "cross_entropy": CROSS_ENTROPY_WEIGHT * functional.binary_cross_entropy_with_logits(logits, truth),
+            "dice": _dice_loss(logits.sigmoid(), truth),
         }
+
+
+def _dice_loss(maps: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the classes that the batch has, 0 where it has none; both [N, K, H, W], summed over the batch.
+
+    A class without a pixel in the batch has no part in it: its ratio is 0 whatever is predicted. Cross entropy alone
+    teaches what normal pictures are.
+    """
+    annotated = truth.sum((0, 2, 3))  # [K]
+    overlap = (2 * (maps * truth).sum((0, 2, 3)) + 1) / (maps.sum((0, 2, 3)) + annotated + 1)
+    present = annotated > 0
+    return ((1 - overlap) * present).sum() / present.sum().clamp(min=1)
 
 
 def _block(before: int, after: int) -> nn.Sequential:
