@@ -1,6 +1,8 @@
 """The list of detectors that an evaluation can train; each is imported only when it is built."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from anomaly_gan.lists import find
 
@@ -13,16 +15,27 @@ class Detector:
         title: how a report names it.
         builder: "module:function" that takes what `build_detector` takes and gives the network.
         has_masks: it finds masks, not boxes alone; else mask AP and mIoU are not measured.
+        has_backbone: it reads the knobs `backbone` and `weights`.
+        defaults: dotted key below `detector` -> the value that it takes where the user gives none.
     """
 
     title: str
     builder: str
     has_masks: bool
+    has_backbone: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 DETECTORS: dict[str, Detector] = {
     "mask_rcnn": Detector("Mask R-CNN", "anomaly_gan.detectors.mask_rcnn:build", has_masks=True),
     "faster_rcnn": Detector("Faster R-CNN", "anomaly_gan.detectors.faster_rcnn:build", has_masks=False),
+    "segmenter": Detector(
+        "Segmenter",
+        "anomaly_gan.detectors.segmenter:build",
+        has_masks=True,
+        has_backbone=False,
+        defaults={"steps": 300, "batch_size": 8, "warmup_steps": 20},
+    ),
 }
 """Name in the spec -> detector."""
 

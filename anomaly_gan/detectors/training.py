@@ -64,9 +64,15 @@ def train_detector(
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, samples: Sequence[Sample], *, has_masks: bool, device: str = "cpu"
+    model: nn.Module, samples: Sequence[Sample], classes: Sequence[str], *, has_masks: bool, device: str = "cpu"
 ) -> Iterator[Detections]:
-    """Yield what the detector finds in each sample, at the image's own size, best first; low scores included."""
+    """Yield what the detector finds in each sample, at the image's own size, best first; low scores included.
+
+    Args:
+        samples: of any sizes; whole frames may be larger than what the detector was trained on.
+        classes: names of labels 1..K.
+        has_masks: the detector finds masks, and so has maps; see `Detector`.
+    """
     model.to(device).eval()
     for sample in samples:
         found = model([to_image(sample).to(device)])[0]
@@ -75,7 +81,19 @@ def predict(
             labels=found["labels"].cpu().numpy(),
             masks=(found["masks"][:, 0] >= MASK_PROBABILITY).to(torch.uint8).cpu().numpy() if has_masks else None,
             scores=found["scores"].cpu().numpy(),
+            maps=_maps(found, len(classes)).cpu().numpy() if has_masks else None,
         )
+
+
+def _maps(found: dict[str, Tensor], num_classes: int) -> Tensor:
+    """[K, H, W] 0..1: the detector's own, else at each pixel the largest score times soft mask of a class."""
+    if "maps" in found:
+        return found["maps"]
+    soft = found["masks"][:, 0] * found["scores"][:, None, None]
+    maps = soft.new_zeros((num_classes, *soft.shape[1:]))
+    for label, mask in zip(found["labels"].tolist(), soft, strict=True):
+        torch.maximum(maps[label - 1], mask, out=maps[label - 1])
+    return maps
 
 
 def _step(

@@ -122,7 +122,7 @@ def _run_arm(
         on_progress(ArmProgress(arm, report.step, report.steps, report.loss))
     targets = [to_instances(sample, classes) for sample in real_test]
     has_masks = find_detector(config.name).has_masks
-    found = list(predict(model, real_test, has_masks=has_masks, device=device))
+    found = list(predict(model, real_test, classes, has_masks=has_masks, device=device))
     return ArmResult(
         arm=arm,
         real_images=len(real_train),

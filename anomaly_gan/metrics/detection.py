@@ -38,12 +38,15 @@ class Detections:
         labels: as those of `Instances`.
         masks: as those of `Instances`; None where the detector finds boxes alone.
         scores: [n] float32, 0..1.
+        maps: [K, H, W] float32, 0..1: the probability that a pixel is of class k + 1; None where the detector finds
+            boxes alone.
     """
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     masks: NDArray[np.uint8] | None
     scores: NDArray[np.float32]
+    maps: NDArray[np.float32] | None = None
 
 
 class ClassScores(Record):

@@ -1,6 +1,8 @@
 """An evaluate job's spec and the store: the data set's version, and whether it fits the images that are evaluated."""
 
 from anomaly_gan.detectors.detectors import find_detector
+from anomaly_gan.evaluation.arms import find_arm
+from anomaly_gan.metrics.features.features import find_features
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
@@ -13,8 +15,11 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
 def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> ResolvedSpec[EvaluateSpec]:
     """An evaluate job's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
+    resolved = _fill_in_detector(resolved)
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
-    find_detector(spec.detector.name)
+    find_features(spec.features)
+    for arm in spec.arms:
+        find_arm(arm)
     load_manifest(storage, spec.generated)
     made_by = load_spec_of(GenerateSpec, storage, spec.generated, f"generated: job {spec.generated}")
     if made_by.added:
@@ -34,3 +39,10 @@ def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> Resolved
             f" otherwise, so that its test images taught the model; use {model.record['dataset']}"
         )
     return resolved.changed({"dataset": wanted}, "data set")
+
+
+def _fill_in_detector(resolved: ResolvedSpec[EvaluateSpec]) -> ResolvedSpec[EvaluateSpec]:
+    """What the detector has otherwise than Mask R-CNN, where the user says nothing."""
+    name = resolved.spec.detector.name
+    defaults = {f"detector.{key}": value for key, value in find_detector(name).defaults.items()}
+    return resolved.filled_in(defaults, f"detector {name}")

@@ -50,6 +50,10 @@ class ResolvedSpec(Generic[Spec]):
             raise UsageError(f"{source}: {where}: {first['msg'].removeprefix('Value error, ')}") from err
         return ResolvedSpec(spec, {**self.sources, **dict.fromkeys(changes, source)})
 
+    def filled_in(self, defaults: Mapping[str, Any], source: str) -> "ResolvedSpec[Spec]":
+        """The same with those of these values whose key has no source yet; arguments and errors as `changed`."""
+        return self.changed({key: value for key, value in defaults.items() if key not in self.sources}, source)
+
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Tree:
     """Nested mappings as dotted keys; an empty mapping has none."""

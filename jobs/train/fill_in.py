@@ -61,5 +61,4 @@ def _fill_in_method(resolved: ResolvedSpec[Spec]) -> ResolvedSpec[Spec]:
     """Values that the method has in place of Anomaly-GAN's, where neither the user nor a preset gives any."""
     name = resolved.spec.train.method
     defaults = {f"train.{key}": value for key, value in find_method(name).defaults.items()}
-    missing = {key: value for key, value in defaults.items() if key not in resolved.sources}
-    return resolved.changed(missing, f"method {name}") if missing else resolved
+    return resolved.filled_in(defaults, f"method {name}")

@@ -16,10 +16,25 @@ from tests.support.builders_detectors import bright_square, tiny
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(
-        UsageError, match=r"^detector\.name: unknown detector, got 'yolo'; use one of mask_rcnn, faster_rcnn$"
-    ):
+    known = "mask_rcnn, faster_rcnn, segmenter"
+    with pytest.raises(UsageError, match=rf"^detector\.name: unknown detector, got 'yolo'; use one of {known}$"):
         build_detector(1, tiny("yolo"))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_seed_decides_the_first_weights_and_leaves_the_global_random_state_alone(name: str) -> None:
+    before = torch.random.get_rng_state()
+    first, again = build_detector(1, tiny(name)).state_dict(), build_detector(1, tiny(name)).state_dict()
+    other = build_detector(1, tiny(name, seed=1)).state_dict()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    drawn = [key for key in first if first[key].ndim == 4]
+    assert drawn and not any(torch.equal(first[key], other[key]) for key in drawn)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_defaults_of_a_detector_are_knobs_in_their_bounds(name: str) -> None:
+    DetectorConfig.model_validate({"name": name, **DETECTORS[name].defaults})
 
 
 class ToyDetector(nn.Module):

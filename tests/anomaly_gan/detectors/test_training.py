@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision.ops import masks_to_boxes
 
 from anomaly_gan.detectors.build import build_detector
@@ -56,7 +57,7 @@ def test_a_detector_learns_to_find_bright_squares(name: str) -> None:
     model = build_detector(1, config)
     losses = [report.loss for report in train_detector(model, train, ["hole"], config)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
-    found = list(predict(model, test, has_masks=find_detector(name).has_masks))
+    found = list(predict(model, test, ["hole"], has_masks=find_detector(name).has_masks))
     scores = detection_scores(found, [to_instances(each, ["hole"]) for each in test], ["hole"])
     assert (scores.box_ap50 if scores.mask_ap50 is None else scores.mask_ap50) > 0.7
 
@@ -69,15 +70,44 @@ def test_training_without_samples_is_refused() -> None:
 @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_fpn", "resnet50_fpn"])
 def test_predictions_have_the_size_of_the_image_and_known_labels(backbone: str) -> None:
     model = build_detector(2, tiny("mask_rcnn", backbone=backbone))
-    (found,) = predict(model, [bright_square("a", size=72)], has_masks=True)
+    (found,) = predict(model, [bright_square("a", size=72)], ["hole", "crack"], has_masks=True)
     assert found.masks is not None and found.masks.shape[1:] == (72, 72)
     assert len(found.boxes) == len(found.labels) == len(found.scores) == len(found.masks)
     assert set(found.labels.tolist()) <= {1, 2}
 
 
 def test_a_detector_of_boxes_predicts_no_masks() -> None:
-    (found,) = predict(build_detector(2, tiny("faster_rcnn")), [bright_square("a", size=72)], has_masks=False)
-    assert found.masks is None
+    model = build_detector(2, tiny("faster_rcnn"))
+    (found,) = predict(model, [bright_square("a", size=72)], ["hole", "crack"], has_masks=False)
+    assert found.masks is None and found.maps is None
     assert len(found.boxes) == len(found.labels) == len(found.scores) > 0
     assert set(found.labels.tolist()) <= {1, 2}
     assert found.boxes.min() >= 0 and found.boxes.max() <= 72
+
+
+class Finder(nn.Module):
+    """Finds two overlapping parts of class 1 and one of class 3 in an image of 2 x 3 pixels."""
+
+    def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        soft = torch.tensor([[[1.0, 0.5, 0], [0, 0, 0]], [[0.2, 1, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 1]]])
+        scores, labels = torch.tensor([0.8, 0.6, 0.1]), torch.tensor([1, 1, 3])
+        return [{"boxes": torch.zeros(3, 4), "labels": labels, "scores": scores, "masks": soft[:, None]}]
+
+
+def test_the_map_of_a_class_is_the_largest_score_times_mask_of_its_detections() -> None:
+    small = Sample("a", np.zeros((2, 3), np.uint8))
+    (found,) = predict(Finder(), [small], ["hole", "crack", "dent"], has_masks=True)
+    assert found.maps is not None and found.maps.dtype == np.float32
+    expected = np.zeros((3, 2, 3), np.float32)
+    expected[0, 0, :2] = 0.8, 0.6
+    expected[2, 1, 2] = 0.1
+    assert found.maps == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", [name for name, detector in DETECTORS.items() if detector.has_masks])
+def test_a_map_has_one_plane_of_probabilities_per_class_at_the_size_of_the_image(name: str) -> None:
+    frame = Sample("a", np.random.default_rng(0).integers(0, 255, (75, 90), dtype=np.uint8))
+    (found,) = predict(build_detector(3, tiny(name)), [frame], ["hole", "crack", "dent"], has_masks=True)
+    assert found.maps is not None
+    assert found.maps.shape == (3, 75, 90) and found.maps.dtype == np.float32
+    assert found.maps.min() >= 0 and found.maps.max() <= 1

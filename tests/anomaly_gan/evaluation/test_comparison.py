@@ -36,7 +36,7 @@ def test_both_arms_run_the_same_steps_and_end_with_their_scores_and_counts(name:
     assert DetectorComparison.model_validate_json(result.model_dump_json()) == result
 
 
-@pytest.mark.parametrize(("name", "measured"), [("mask_rcnn", True), ("faster_rcnn", False)])
+@pytest.mark.parametrize(("name", "measured"), [("mask_rcnn", True), ("faster_rcnn", False), ("segmenter", True)])
 def test_scores_of_masks_are_none_and_never_0_where_the_detector_finds_boxes_alone(name: str, measured: bool) -> None:
     config = tiny(name)
     result = compare_detectors(

@@ -140,6 +140,11 @@ def test_the_headline_warns_when_scores_disagree_and_when_nothing_was_learned() 
     assert any("next to nothing" in caveat for caveat in headline(comparison(0.0, 0.01)).caveats)
 
 
+def test_a_detector_without_a_backbone_is_shown_without_one(full: ReportData) -> None:
+    page = render_report(replace(full, detectors=comparison(0.2, 0.3, detector="segmenter")))
+    assert "<p>Segmenter trained on" in page and "backbone" not in page
+
+
 def test_a_detector_of_boxes_is_judged_by_box_ap_and_its_page_shows_no_score_of_masks(full: ReportData) -> None:
     compared = comparison(0.2, 0.3, detector="faster_rcnn")
     said = headline(compared)

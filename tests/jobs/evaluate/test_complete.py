@@ -2,6 +2,8 @@
 
 import pytest
 
+from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
 from infra.errors import NotFoundError, UsageError
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
@@ -26,6 +28,18 @@ def test_evaluation_with_an_unknown_detector_is_refused_with_the_known_ones() ->
     put_dataset(storage)
     with pytest.raises(UsageError, match=r"^detector\.name: unknown detector, got 'yolo'; use one of mask_rcnn, "):
         completed(storage, EvaluateSpec, detector__name="yolo")
+
+
+def test_a_detector_brings_what_it_has_otherwise_and_a_value_that_was_asked_for_stays() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage, model=put_model(storage))
+    resolved = completed(storage, EvaluateSpec, detector__name="segmenter", detector__steps=7)
+    detector, defaults = resolved.spec.detector, find_detector("segmenter").defaults
+    assert (detector.batch_size, detector.steps) == (defaults["batch_size"], 7) != (4, defaults["steps"])
+    assert resolved.sources["detector.batch_size"] == "detector segmenter"
+    assert resolved.sources["detector.steps"] == "flag"
+    assert completed(storage, EvaluateSpec).spec.detector == DetectorConfig()
 
 
 def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:
