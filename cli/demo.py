@@ -11,7 +11,7 @@ from cli.output import emit, note, progress
 DEMO_CLASS = "paper_scrap"
 TRAIN_IMAGES = 640
 GENERATED = 32
-DETECTOR_STEPS = 80
+DETECTOR_STEPS = 150
 
 
 def demo(

@@ -139,6 +139,8 @@ def _list_bounds(field: FieldInfo) -> str:
     items = get_args(field.annotation)
     if issubclass(get_origin(items[0]) or items[0], BaseModel):
         return f"list of `{{{', '.join(items[0].model_fields)}}}`"
+    if items[0] is str:
+        return "list of names"
     if Ellipsis not in items:
         return f"list of {len(items)} whole numbers"
     least = next(m.min_length for m in field.metadata if isinstance(m, annotated_types.MinLen))

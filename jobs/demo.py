@@ -83,8 +83,6 @@ def run_demo(plan: DemoPlan, *, keep_cluster: bool, on_progress: Callable[[Stage
             "generated": generated,
             "measured_images": plan.generated,
             "detector.steps": plan.detector_steps,
-            "detector.batch_size": 4,
-            "detector.warmup_steps": 10,
             "resources.cpus_per_worker": 2,
         }
         evaluation = _run_job(EvaluateSpec, flags, settings, on_progress)

@@ -16,7 +16,7 @@ def _listed() -> str:
 class DetectorConfig(Config):
     """The detector and its training; both arms of a comparison use the same one."""
 
-    name: str = Field(default="mask_rcnn", description=f"detector to train: {_listed()}")
+    name: str = Field(default="segmenter", description=f"detector to train: {_listed()}")
     backbone: Literal["mobilenet_v3_large_fpn", "resnet50_fpn"] = Field(
         default="mobilenet_v3_large_fpn", description="feature network; mobilenet_v3_large_fpn is the one for CPUs"
     )

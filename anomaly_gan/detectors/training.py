@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -19,6 +21,21 @@ MASK_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True)
+class Stream:
+    """Pictures that fill a share of all that a detector is shown.
+
+    Attributes:
+        name: with the seed it decides their order, whatever else is shown.
+        share: 0..1; those of all streams add up to 1.
+        samples: shown in passes, each in a new order.
+    """
+
+    name: str
+    share: float
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True)
 class DetectorReport:
     """One optimiser step is done: `step` of `steps`, 1 first; `loss` is the sum of the detector's terms."""
 
@@ -29,22 +46,23 @@ class DetectorReport:
 
 def train_detector(
     model: nn.Module,
-    samples: Sequence[Sample],
+    streams: Sequence[Stream],
     classes: Sequence[str],
     config: DetectorConfig,
     device: str = "cpu",
 ) -> Iterator[DetectorReport]:
     """Train in place, yielding after every step; the same seed gives the same weights on the same CPU.
 
-    Every pass over the samples is shuffled anew, each image turned by one of the eight flips and rotations.
+    Each image is turned by one of the eight flips and rotations.
 
     Raises:
-        DataError: there are no samples.
+        DataError: a stream has no samples.
         TrainingError: the loss is not finite.
     """
-    if not samples:
-        raise DataError("detector: no training images")
-    annotated = [to_instances(sample, classes) for sample in samples]
+    for stream in streams:
+        if not stream.samples:
+            raise DataError(f"detector: no {stream.name} training images")
+    annotated = [[to_instances(sample, classes) for sample in stream.samples] for stream in streams]
     model.to(device).train()
     optimiser = torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
@@ -52,12 +70,14 @@ def train_detector(
         weight_decay=config.weight_decay,
     )
     rng = np.random.default_rng(config.seed)
-    order = _endless_order(len(samples), rng)
+    drawn = draws(streams, config.seed)
     for step in range(1, config.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _schedule(step, config)
-        chosen = [next(order) for _ in range(config.batch_size)]
-        batch = [turned(to_image(samples[i]), to_target(annotated[i]), int(rng.integers(8))) for i in chosen]
+        batch = [
+            turned(to_image(streams[k].samples[i]), to_target(annotated[k][i]), int(rng.integers(8)))
+            for k, i in islice(drawn, config.batch_size)
+        ]
         loss = _step(model, optimiser, batch, config, step, device)
         yield DetectorReport(step, config.steps, loss)
 
@@ -132,7 +152,23 @@ def _schedule(step: int, config: DetectorConfig) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-def _endless_order(count: int, rng: np.random.Generator) -> Iterator[int]:
+def draws(streams: Sequence[Stream], seed: int) -> Iterator[tuple[int, int]]:
+    """(stream, sample) of one image after the other, without end.
+
+    Streams take turns as their shares say: after any number of images each has had its share, to less than one image.
+    A stream's own order depends on the seed and its name alone, so that arms which share it see it alike.
+    """
+    orders = [_endless_order(len(stream.samples), seed, stream.name) for stream in streams]
+    owed = [0.0] * len(streams)
+    while True:
+        owed = [debt + stream.share for debt, stream in zip(owed, streams, strict=True)]
+        chosen = max(range(len(streams)), key=owed.__getitem__)
+        owed[chosen] -= 1
+        yield chosen, next(orders[chosen])
+
+
+def _endless_order(count: int, seed: int, name: str) -> Iterator[int]:
+    rng = np.random.default_rng([seed, crc32(name.encode())])
     while True:
         yield from rng.permutation(count).tolist()
 

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, for pages that load nothing."""
+"""Line charts and intervals as inline SVG, for pages that load nothing."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -52,6 +52,41 @@ def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
         parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>')
         parts.append(_legend_entry(i, name, color))
+    return "".join([*parts, "</svg>"])
+
+
+def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float | None = None) -> str:
+    """A dot and its interval for each row, on one axis.
+
+    Args:
+        rows: name -> (mean, low, high).
+        zero: where a line marks no difference; None = nowhere.
+
+    Returns:
+        An <svg> element; names and labels are escaped.
+    """
+    values = [value for row in rows.values() for value in row] + ([] if zero is None else [zero])
+    ticks = _ticks(min(values), max(values))
+    left, height = 150, TOP + 30 * len(rows)
+
+    def place(x: float) -> float:
+        return left + (x - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - left - RIGHT)
+
+    parts = [f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height + BOTTOM}" aria-label="{escape(x_label)}">']
+    for tick in ticks:
+        x = place(tick)
+        parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height + 16}" text-anchor="middle">{_number(tick)}</text>')
+    if zero is not None:
+        x = place(zero)
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}" stroke="#1d2429" stroke-width="1.2"/>')
+    for i, (name, (mean, low, high)) in enumerate(rows.items()):
+        y, color = TOP + 30 * i + 15, COLORS[i % len(COLORS)]
+        parts.append(f'<text class="axis" x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        ends = f'x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y}" y2="{y}"'
+        parts.append(f'<line {ends} stroke="{color}" stroke-width="2.5" stroke-linecap="round"/>')
+        parts.append(f'<circle cx="{place(mean):.1f}" cy="{y}" r="4.5" fill="{color}"/>')
+    parts.append(_label((left + WIDTH - RIGHT) / 2, height + BOTTOM - 8, x_label))
     return "".join([*parts, "</svg>"])
 
 

@@ -1,84 +1,84 @@
-"""The one sentence of an evaluation: did the generated images help, and how sure is that?"""
+"""The one sentence of an evaluation: do the generated images help, and how sure is that?"""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from statistics import fmean
 
-from anomaly_gan.evaluation.comparison import DetectorComparison
+from anomaly_gan.evaluation.arms import BASE
+from anomaly_gan.evaluation.comparison import Comparison, titles
+from anomaly_gan.evaluation.verdict import Verdict, Word
 
-CLEAR_POINTS = 2.0
-"""Smaller differences in AP, in points of 100, are within what another seed may give (ours)."""
+JUDGED = "generated"
+"""The arm that the sentence is about."""
 
 FEW_INSTANCES = 50
-"""Below it one anomaly found or missed moves the recall by more than a clear difference (ours)."""
+"""Below it one anomaly found or missed moves the recall by two points or more (ours)."""
 
-
-@dataclass(frozen=True)
-class Figure:
-    """One score of both arms, in points of 100."""
-
-    name: str
-    real: float
-    both: float
-
-    @property
-    def gain(self) -> float:
-        return self.both - self.real
+LEAST_PIXEL_AP = 0.1
+"""Below it in every arm, detectors find next to nothing (ours)."""
 
 
 @dataclass(frozen=True)
 class Headline:
-    """Verdict for the page's head, with what limits it."""
+    """What the page's head says.
 
-    verdict: Literal["gain", "loss", "no clear change"]
+    Attributes:
+        word: None where the detector has no anomaly maps, or the arm was not run, so that nothing is judged.
+        sentence: always with the interval, where there is a word.
+        caveats: what limits it, and what would decide it.
+    """
+
+    word: Word | None
     sentence: str
     caveats: tuple[str, ...]
-    figures: tuple[Figure, ...]
 
 
-def headline(comparison: DetectorComparison) -> Headline:
-    """Judge by mask AP, the strictest of the scores, or by box AP where the detector finds boxes alone."""
-    figures = tuple(_figures(comparison))
-    judged = figures[0]
-    caveats = _caveats(comparison, figures)
-    gain = judged.gain
-    added = comparison.real_and_generated.generated_images
-    change = f"{judged.name} by {abs(gain):.1f} points, from {judged.real:.1f} to {judged.both:.1f}"
-    if gain >= CLEAR_POINTS:
-        return Headline("gain", f"Adding {added} generated images raised {change}.", caveats, figures)
-    if gain <= -CLEAR_POINTS:
-        sentence = f"Adding {added} generated images lowered {change}: they did harm."
-        return Headline("loss", sentence, caveats, figures)
-    sentence = (
-        f"Adding {added} generated images made no clear difference: {judged.name} went from "
-        f"{judged.real:.1f} to {judged.both:.1f}, less than {CLEAR_POINTS:g} points."
+def headline(comparison: Comparison) -> Headline:
+    """Judge the generated images by the pixel AP of paired detectors, never without an interval."""
+    verdict = comparison.verdicts.get(JUDGED)
+    if verdict is None:
+        return Headline(None, _unjudged(comparison), tuple(_caveats(comparison)))
+    before, after = (100 * comparison.pixel_ap[arm].mean for arm in (BASE, JUDGED))
+    count = comparison.of_arm(JUDGED)[0].pictures[JUDGED]
+    change = (
+        f"pixel AP goes from {before:.1f} to {after:.1f}, {_points(verdict)};"
+        f" {verdict.seeds} seeds, {verdict.groups} groups of test pictures"
     )
-    return Headline("no clear change", sentence, caveats, figures)
-
-
-def _figures(comparison: DetectorComparison) -> Iterator[Figure]:
-    """What was measured of both arms, the score to judge by first."""
-    real, both = comparison.real.scores, comparison.real_and_generated.scores
-    measured = {
-        "mask AP": (real.mask_ap, both.mask_ap),
-        "box AP": (real.box_ap, both.box_ap),
-        "mIoU": (real.miou, both.miou),
+    said = {
+        "helps": f"Adding {count} generated images helps: {change}.",
+        "harms": f"Adding {count} generated images does harm: {change}.",
+        "undecided": f"Undecided whether adding {count} generated images helps: {change}.",
     }
-    for name, (before, after) in measured.items():
-        if before is not None and after is not None:
-            yield Figure(name, 100 * before, 100 * after)
+    return Headline(verdict.word, said[verdict.word], tuple(_caveats(comparison)))
 
 
-def _caveats(comparison: DetectorComparison, figures: tuple[Figure, ...]) -> tuple[str, ...]:
-    scores, both = comparison.real.scores, comparison.real_and_generated.scores
-    caveats = [f"One training run per arm (seed {comparison.config.seed}); another seed gives other numbers."]
+def _points(verdict: Verdict) -> str:
+    """The difference with its interval, in points of 100."""
+    return (
+        f"{100 * verdict.difference:+.1f} points (95 % interval {100 * verdict.low:+.1f} to {100 * verdict.high:+.1f})"
+    )
+
+
+def _unjudged(comparison: Comparison) -> str:
+    arms = [arm for arm in (BASE, JUDGED) if comparison.of_arm(arm)]
+    found = " and ".join(
+        f"{100 * fmean(cell.scores.box_ap for cell in comparison.of_arm(arm)):.1f} with {title}"
+        for arm, title in titles(arms).items()
+    )
+    if JUDGED not in arms:
+        return f"Not judged: no detector was trained with the generated images. Box AP is {found}."
+    return f"Not judged: this detector finds boxes alone, and the verdict needs its pixels. Box AP is {found}."
+
+
+def _caveats(comparison: Comparison) -> list[str]:
+    caveats, names = [], titles(comparison.arms)
+    for arm, verdict in comparison.verdicts.items():
+        if arm != JUDGED:
+            caveats.append(f"{names[arm]}: {verdict.word}, {_points(verdict)}.")
+        elif verdict.enough is not None:
+            caveats.append(verdict.enough)
+    scores = comparison.cells[0].scores
     if scores.instances < FEW_INSTANCES:
-        caveats.append(
-            f"The test set is small: {scores.instances} anomalies in {scores.images} images, so a single one "
-            f"found or missed moves the recall by {100 / scores.instances:.1f} points. Read the difference as a hint."
-        )
-    if len({figure.gain > 0 for figure in figures if abs(figure.gain) >= CLEAR_POINTS}) > 1:
-        caveats.append("The scores do not agree on the direction.")
-    if max(arm.box_ap50 if arm.mask_ap50 is None else arm.mask_ap50 for arm in (scores, both)) < 0.1:
-        caveats.append("Both detectors find next to nothing; train them for more steps before comparing them.")
-    return tuple(caveats)
+        caveats.append(f"The test set is small: {scores.instances} anomalies in {scores.images} pictures.")
+    if comparison.pixel_ap and max(each.mean for each in comparison.pixel_ap.values()) < LEAST_PIXEL_AP:
+        caveats.append("All detectors find next to nothing; train them for more steps before comparing them.")
+    return caveats

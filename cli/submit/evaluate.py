@@ -15,12 +15,22 @@ def evaluate(
     detector_steps: Annotated[
         int | None, typer.Option("--detector-steps", help="Optimiser steps of each detector.")
     ] = None,
+    arms: Annotated[
+        list[str], typer.Option("--arm", help="What detectors learn from, beside real pictures alone; repeatable.")
+    ] = [],  # noqa: B006
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Detectors trained for each arm.")] = None,
     *,
     options: SubmitOptions,
 ) -> None:
-    """Measure generated images, and what they do for a detector: real against real + generated.
+    """Measure generated images, and what they do for a detector: real against real + copy-paste and real + generated.
 
     agan submit evaluate --dataset tiles --generated generate-20260101-130000-cd34
     """
-    flags = {"dataset": dataset, "generated": generated, "detector.steps": detector_steps}
+    flags = {
+        "dataset": dataset,
+        "generated": generated,
+        "arms": arms or None,
+        "seeds": seeds,
+        "detector.steps": detector_steps,
+    }
     submit_jobs("evaluate", [flags], options)

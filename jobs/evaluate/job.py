@@ -1,6 +1,7 @@
-"""The evaluate job: image measures against an untrained generator, two detectors, one HTML report."""
+"""The evaluate job: image measures against an untrained generator, detectors on several arms, one HTML report."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,20 @@ import ray
 import torch
 
 from anomaly_gan.drawing.grids import sample_grid
-from anomaly_gan.evaluation.comparison import ArmProgress, DetectorComparison, compare_detectors
+from anomaly_gan.evaluation.arms import find_arm
+from anomaly_gan.evaluation.comparison import CellProgress, Comparison, Material, compare_arms
+from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likeness, painted_flat
 from anomaly_gan.evaluation.preview import to_row
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
+from anomaly_gan.metrics.features.network import load_features
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.evaluation import Absent, MeasureTable, render_report
-from anomaly_gan.samples.sample import encode_png
+from anomaly_gan.samples.sample import Sample, encode_png
 from jobs.evaluate.report_facts import report_data
-from jobs.evaluate.sets import DetectorData, load_detector_data
+from jobs.evaluate.sets import load_material
 from jobs.library.models.store import load_model
 from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext, context_from_plain, load_spec_of
@@ -51,17 +55,19 @@ def _work(raw: dict[str, Any]) -> None:
 
     trained, untrained = _measured_images(context, spec, made_by, snapshot, reporter)
     measures = MeasureTable(_summary(trained), _summary(untrained))
-    data = load_detector_data(context.storage, spec, snapshot)
-    lpips = _perceptual(context, data, device)
-    comparison = _compare(context, data, spec, device, reporter)
+    material = load_material(context.storage, spec, made_by, snapshot)
+    lpips = _perceptual(context, material, device)
+    likeness = _likeness(context, material, made_by, trained, untrained, device)
+    comparison = _compare(context, material, device, reporter)
 
     rows = [to_row(one) for one in trained[:GRID_ROWS]]
     outputs.write("grid.png", encode_png(sample_grid(rows)))
-    page = render_report(report_data(context, made_by.model, snapshot, rows, measures, lpips, comparison))
+    page = render_report(report_data(context, made_by.model, snapshot, rows, measures, likeness, lpips, comparison))
     outputs.write("report.html", page.encode())
     figures = {
         "measures": {"trained": measures.trained, "untrained": measures.untrained},
         "lpips": {"unavailable": lpips.reason} if isinstance(lpips, Absent) else [asdict(score) for score in lpips],
+        "likeness": likeness.model_dump(mode="json"),
         "detectors": comparison.model_dump(mode="json"),
     }
     outputs.write("evaluation.json", json.dumps(figures, indent=1).encode())
@@ -96,35 +102,57 @@ def _summary(images: list[Generated]) -> dict[str, Any]:
     return dict(summarise([MaskChange(**one.sample.meta["measures"]) for one in images]))
 
 
-def _perceptual(context: JobContext[EvaluateSpec], data: DetectorData, device: str) -> list[LpipsScore] | Absent:
-    folder = Path(context.settings.weights) if context.settings.weights else None
-    model = load_lpips(folder, device)
+def _perceptual(context: JobContext[EvaluateSpec], material: Material, device: str) -> list[LpipsScore] | Absent:
+    model = load_lpips(_weights_folder(context), device)
     if isinstance(model, Unavailable):
         return Absent(model.reason)
-    real = [sample.image for sample in data.real_train if not sample.is_normal]
-    generated = [sample.image for sample in data.generated]
+    real = [sample.image for sample in material.real]
+    generated = [sample.image for sample in material.added["generated"]]
     seed = context.spec.detector.seed
     return [lpips_real(model, generated, real, seed=seed), ic_lpips(model, generated, seed=seed)]
 
 
+def _likeness(
+    context: JobContext[EvaluateSpec],
+    material: Material,
+    made_by: GenerateSpec,
+    trained: Sequence[Generated],
+    untrained: Sequence[Generated],
+    device: str,
+) -> Likeness:
+    """Generated anomalies, real ones of the training split, and deliberate fakes, beside the test split's."""
+    network = load_features(context.spec.features, _weights_folder(context), device=device)
+    [name], real = material.classes, list({sample.key: sample for sample in material.real}.values())
+    sets: dict[str, Sequence[Sample]] = {
+        "real, training split": real,
+        **{key.replace("_", "-"): samples for key, samples in material.added.items()},
+        "untrained generator": [one.sample for one in untrained],
+        "flat painter": painted_flat(trained, mean_level(real, name), name, made_by.generation.feather_px),
+    }
+    return measure_likeness(network, material.test, sets, name, seed=context.spec.detector.seed)
+
+
 def _compare(
-    context: JobContext[EvaluateSpec], data: DetectorData, spec: EvaluateSpec, device: str, reporter: ProgressReporter
-) -> DetectorComparison:
-    def report(progress: ArmProgress) -> None:
-        done = progress.step + (0 if progress.arm == "real" else progress.steps)
-        values = {"detector_loss": progress.loss}
-        phase = f"detector on {progress.arm}"
-        reporter.update(phase, done, 2 * progress.steps, "steps", values=values)
-        if progress.step % 20 == 0:
+    context: JobContext[EvaluateSpec], material: Material, device: str, reporter: ProgressReporter
+) -> Comparison:
+    def report(progress: CellProgress) -> None:
+        done = (progress.cell - 1) * progress.steps + progress.step
+        phase = f"detector on {find_arm(progress.arm).title}, seed {progress.seed}"
+        reporter.update(phase, done, progress.cells * progress.steps, "steps", values={"detector_loss": progress.loss})
+        if progress.step % 20 == 0 or progress.step == progress.steps:
             print(f"{phase}: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
 
-    return compare_detectors(
-        real_train=data.real_train,
-        generated=data.generated,
-        real_test=data.real_test,
-        classes=data.classes,
-        config=spec.detector,
+    spec = context.spec
+    return compare_arms(
+        spec.arms,
+        spec.seeds,
+        material,
+        spec.detector,
         device=device,
-        weights_folder=Path(context.settings.weights) if context.settings.weights else None,
+        weights_folder=_weights_folder(context),
         on_progress=report,
     )
+
+
+def _weights_folder(context: JobContext[EvaluateSpec]) -> Path | None:
+    return Path(context.settings.weights) if context.settings.weights else None

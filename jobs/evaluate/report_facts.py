@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from anomaly_gan.drawing.grids import GridRow
-from anomaly_gan.evaluation.comparison import DetectorComparison
+from anomaly_gan.evaluation.comparison import Comparison
+from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.methods import find_method
 from anomaly_gan.metrics.perceptual import LpipsScore
@@ -26,8 +27,9 @@ def report_data(
     snapshot: Snapshot,
     rows: Sequence[GridRow],
     measures: MeasureTable,
+    likeness: Likeness,
     lpips: Sequence[LpipsScore] | Absent,
-    comparison: DetectorComparison,
+    comparison: Comparison,
 ) -> ReportData:
     spec = context.spec
     record = snapshot.record
@@ -48,6 +50,7 @@ def report_data(
         facts=facts,
         rows=rows,
         measures=measures,
+        likeness=likeness,
         lpips=lpips,
         detectors=comparison,
         charts=training_charts(context.storage, model_id, snapshot.config.method),

@@ -1,48 +1,83 @@
-"""The three sets of an evaluation, all seen through the model's view."""
+"""What an evaluation's detectors learn from and are tested on, out of the store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.evaluation.arms import find_arm
+from anomaly_gan.evaluation.comparison import Material
 from anomaly_gan.generation.snapshot import Snapshot
+from anomaly_gan.rivals.copy_paste import CopyPaste
 from anomaly_gan.samples.sample import Sample, decode_sample
 from anomaly_gan.samples.views import take_view
 from infra.storage.protocol import Storage
 from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.library.datasets.store import load_index, load_samples
-from jobs.spec.specs import EvaluateSpec
+from jobs.library.training_split import load_training_split
+from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
-TRAIN_STREAM, TEST_STREAM, GENERATED_STREAM = 1, 2, 3
+TRAIN_STREAM, GENERATED_STREAM, NORMAL_STREAM = 1, 2, 3
 
-
-@dataclass(frozen=True)
-class DetectorData:
-    """The three sets; the real ones hold as many normal views as abnormal ones, where there are enough."""
-
-    real_train: list[Sample]
-    generated: list[Sample]
-    real_test: list[Sample]
-    classes: tuple[str, ...]
+MOST_NORMALS = 200
+"""Normal training pictures that views are taken of; more take memory and show little that is new."""
 
 
-def load_detector_data(storage: Storage, spec: EvaluateSpec, snapshot: Snapshot) -> DetectorData:
-    """Real views of both splits, and of the generated samples those that are kept, or all where none is."""
-    index = load_index(storage, spec.dataset)
-    name, seed = snapshot.class_name, spec.detector.seed
-    windows = spec.windows_per_image if snapshot.view.kind == "window" else 1
+def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, snapshot: Snapshot) -> Material:
+    """Views of the training split and of what was made of it, and the whole pictures of the test split.
+
+    Args:
+        made_by: the generate job whose images are evaluated.
+        snapshot: the model of that job.
+
+    Raises:
+        NotFoundError: a data set or mask pool that is not there.
+        DataError: one is broken.
+    """
+    index, name, view = load_index(storage, spec.dataset), snapshot.class_name, snapshot.view
+    windows = spec.windows_per_image if view.kind == "window" else 1
+    seed = spec.detector.seed
     train = load_samples(storage, index, split="train", classes=[name], normal=True)
-    test = load_samples(storage, index, split="test", classes=[name], normal=True)
-    return DetectorData(
-        _views(train, name, snapshot.view, windows, [seed, TRAIN_STREAM]),
-        [
-            take_view(sample, snapshot.view, np.random.default_rng([seed, GENERATED_STREAM, number]), name)
-            for number, sample in enumerate(_kept(storage, spec.generated))
-        ],
-        _views(test, name, snapshot.view, 1, [seed, TEST_STREAM]),
-        (name,),
+    abnormals = [sample for sample in train if name in sample.masks]
+    normals = _some([sample for sample in train if sample.is_normal], MOST_NORMALS, seed)
+    generated = [
+        take_view(sample, view, np.random.default_rng([seed, GENERATED_STREAM, number]), name)
+        for number, sample in enumerate(_kept(storage, spec.generated))
+    ]
+    added: dict[str, Sequence[Sample]] = {"generated": generated}
+    if any(find_arm(arm).added == "copy_paste" for arm in spec.arms):
+        added["copy_paste"] = _copy_pasted(storage, spec, made_by, snapshot, len(generated))
+    test = _test_pictures(load_samples(storage, index, split="test", classes=[name], normal=True), name, spec)
+    return Material(
+        normals=_views(normals, None, view, windows, [seed, NORMAL_STREAM]),
+        real=_views(abnormals, name, view, windows, [seed, TRAIN_STREAM]),
+        added=added,
+        test=test,
+        groups=[str(sample.meta.get("group", sample.key)) for sample in test],
+        classes=(name,),
     )
+
+
+def _test_pictures(samples: Sequence[Sample], name: str, spec: EvaluateSpec) -> list[Sample]:
+    """Every anomalous picture, whole, and the normal ones, at most as many as the spec says."""
+    normals = [sample for sample in samples if sample.is_normal]
+    return [
+        *(sample for sample in samples if name in sample.masks),
+        *_some(normals, spec.test_normals, spec.detector.seed),
+    ]
+
+
+def _copy_pasted(
+    storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, snapshot: Snapshot, count: int
+) -> list[Sample]:
+    """As many pictures as were generated, placed by the same rules where the data set is the model's."""
+    is_same = spec.dataset == snapshot.record["dataset"]
+    split = load_training_split(storage, spec.dataset, snapshot.class_name, made_by.mask_pool if is_same else None)
+    rules = {"pool": "prior_only", **({} if is_same else {"rationality": 0.0})}
+    masks = made_by.masks.model_copy(update=rules)
+    plan = split.plan(snapshot.view, masks, made_by.generation.model_copy(update={"output": "view"}))
+    painter = CopyPaste(plan, split.abnormals)
+    return [painter.make(index) for index in range(count)]
 
 
 def _kept(storage: Storage, job_id: str) -> list[Sample]:
@@ -58,12 +93,20 @@ def _kept(storage: Storage, job_id: str) -> list[Sample]:
     return kept or samples
 
 
-def _views(samples: Sequence[Sample], name: str, view: ViewConfig, windows: int, seed: list[int]) -> list[Sample]:
-    abnormal = [sample for sample in samples if name in sample.masks]
-    normal = [sample for sample in samples if sample.is_normal][: len(abnormal)]
-    views = []
-    for number, sample in enumerate([*abnormal, *normal]):
-        for window in range(windows):
-            rng = np.random.default_rng([*seed, number, window])
-            views.append(take_view(sample, view, rng, None if sample.is_normal else name))
-    return views
+def _some(samples: Sequence[Sample], most: int, seed: int) -> list[Sample]:
+    """At most so many, chosen by chance, in their order."""
+    if len(samples) <= most:
+        return list(samples)
+    chosen = np.random.default_rng([seed, NORMAL_STREAM]).choice(len(samples), most, replace=False)
+    return [samples[i] for i in sorted(chosen)]
+
+
+def _views(
+    samples: Sequence[Sample], name: str | None, view: ViewConfig, windows: int, seed: list[int]
+) -> list[Sample]:
+    """Views of each picture, those of anomalous ones around an anomaly of the class `name`."""
+    return [
+        take_view(sample, view, np.random.default_rng([*seed, number, window]), name)
+        for number, sample in enumerate(samples)
+        for window in range(windows)
+    ]

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from anomaly_gan.config import Config, GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.evaluation.arms import ARMS
+from anomaly_gan.metrics.features.features import FEATURES
 
 SCHEMA_VERSION = 1
 TRIAL_DRIVER_CPUS = 0.1
@@ -133,7 +135,7 @@ class GenerateSpec(JobSpec):
 
 
 class EvaluateSpec(JobSpec):
-    """Measures generated images, and trains one detector without and one with them."""
+    """Measures generated images, and trains detectors without and with them: a cell for each arm and seed."""
 
     kind: Literal["evaluate"] = "evaluate"
     dataset: str = Field(description="NAME or NAME@version")
@@ -146,6 +148,17 @@ class EvaluateSpec(JobSpec):
     )
     windows_per_image: int = Field(
         default=4, ge=1, le=100, description="windows cut from each real training image, where the model sees windows"
+    )
+    test_normals: int = Field(
+        default=100, ge=1, le=100_000, description="most normal pictures of the test split that detectors are tested on"
+    )
+    arms: tuple[str, ...] = Field(
+        default=("real", "copy_paste", "generated"),
+        description=f"what detectors learn from, each compared with real: {', '.join(ARMS)}",
+    )
+    seeds: int = Field(default=3, ge=1, le=100, description="detectors trained for each arm, in pairs across the arms")
+    features: str = Field(
+        default="lite0", description=f"network by whose features crops are compared: {', '.join(FEATURES)}"
     )
     detector: DetectorConfig = DetectorConfig()
     resources: Resources = Resources()

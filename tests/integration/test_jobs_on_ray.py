@@ -188,10 +188,10 @@ def test_the_same_generate_job_again_gives_the_same_bytes(suite: Suite, model: s
     assert first == second
 
 
-def test_an_evaluation_reports_measures_and_both_detectors(suite: Suite, dataset: str, generated: str) -> None:
+def test_an_evaluation_reports_measures_likeness_and_every_arm(suite: Suite, dataset: str, generated: str) -> None:
     job_id = suite.submit(
         "evaluate",
-        *("--dataset", dataset, "--generated", generated, "--detector-steps", "2"),
+        *("--dataset", dataset, "--generated", generated, "--seeds", "2", "--detector-steps", "2"),
         *("--set", "measured_images=4", "--set", "detector.batch_size=2"),
     )
     suite.wait(job_id)
@@ -200,9 +200,14 @@ def test_an_evaluation_reports_measures_and_both_detectors(suite: Suite, dataset
     assert "untrained" in page
     figures = json.loads((suite.folder / "evaluation" / "evaluation.json").read_text())
     assert set(figures["measures"]["trained"]) >= {"mask_hit", "in_mask_change", "background_mae_pasted"}
-    for arm in ("real", "real_and_generated"):
-        scores = figures["detectors"][arm]["scores"]
-        assert all(0 <= scores[name] <= 1 for name in ("box_ap", "mask_ap", "miou"))
+    assert {"generated", "copy-paste", "flat painter"} <= figures["likeness"]["sets"].keys()
+    cells = figures["detectors"]["cells"]
+    arms = ("real", "copy_paste", "generated")
+    assert [(cell["arm"], cell["seed"]) for cell in cells] == [(arm, seed) for seed in (0, 1) for arm in arms]
+    assert all(0 <= cell["pixels"]["pixel_ap"] <= 1 and 0 <= cell["scores"]["mask_ap"] <= 1 for cell in cells)
+    verdicts = figures["detectors"]["verdicts"]
+    assert all(verdicts[arm]["low"] <= verdicts[arm]["difference"] <= verdicts[arm]["high"] for arm in arms[1:])
+    assert f'<section class="headline {verdicts["generated"]["word"]}">' in page
     assert "alexnet.pth" in figures["lpips"]["unavailable"]
 
 

@@ -23,20 +23,42 @@ def transform(shape: NDArray[np.uint8], angle_deg: float, scale: float) -> NDArr
         [h', w'] uint8 {0, 1} of area * scale**2 pixels, rounded, at least 1; fewer only where strong reduction leaves
         none to choose.
     """
+    _, turned, (left, top, width, height) = _turned(shape, angle_deg, scale)
+    return turned[top : top + height, left : left + width]
+
+
+def turned_box(
+    shape: NDArray[np.uint8], angle_deg: float, scale: float
+) -> tuple[NDArray[np.float64], tuple[int, int, int, int]]:
+    """How `transform` moves pixels, for those who move others along.
+
+    Returns:
+        The [2, 3] affine matrix from the shape's pixels to those of a canvas, and the (left, top, width, height) that
+        the result of `transform` has on that canvas.
+    """
+    turn, _, box = _turned(shape, angle_deg, scale)
+    return turn, box
+
+
+def _turned(
+    shape: NDArray[np.uint8], angle_deg: float, scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.uint8], tuple[int, int, int, int]]:
+    """(matrix, the turned shape on a canvas that holds every corner, its box there)."""
     height, width = shape.shape
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale)
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, scale).astype(np.float64)
     side = int(np.ceil(np.hypot(height, width) * scale)) + 2
     turn[0, 2] += (side - width) // 2  # half a pixel would add a row and a column
     turn[1, 2] += (side - height) // 2
     cover = cv2.warpAffine(shape * np.uint8(255), turn, (side, side), flags=cv2.INTER_LINEAR).astype(np.uint8)
-    if not cover.any():  # an outline that slips between the samples of a strong reduction
-        return np.ones((1, 1), np.uint8)
     count = max(1, round(cv2.countNonZero(shape) * scale**2))
-    if cv2.countNonZero(cover) < count:  # a side whose border slips between the samples
+    covered = cv2.countNonZero(cover)
+    if not covered:  # an outline that slips between the samples of a strong reduction
+        cover[side // 2, side // 2] = 255
+    elif covered < count:  # a side whose border slips between the samples
         cover = _widened(cover)
     turned = _most_covered(cover, count)
-    left, top, width, height = cv2.boundingRect(turned)
-    return turned[top : top + height, left : left + width]
+    left, top, width, height = map(int, cv2.boundingRect(turned))
+    return turn, turned, (left, top, width, height)
 
 
 def _widened(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:

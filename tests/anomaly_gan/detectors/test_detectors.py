@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,8 +10,9 @@ from torch import nn
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS, Detector
-from anomaly_gan.evaluation.comparison import compare_detectors
+from anomaly_gan.evaluation.comparison import Material, compare_arms
 from anomaly_gan.reports.evaluation import ReportData, render_report
+from anomaly_gan.samples.sample import Sample
 from infra.errors import UsageError
 from tests.support.builders_detectors import bright_square, tiny
 
@@ -59,13 +61,16 @@ def build_toy(num_classes: int, config: DetectorConfig, weights_folder: Path | N
 
 def test_a_toy_detector_is_added_through_the_list_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DETECTORS, "toy", Detector("Toy", f"{__name__}:build_toy", has_masks=False))
-    result = compare_detectors(
-        real_train=[bright_square("a")],
-        generated=[bright_square("b", top=30)],
-        real_test=[bright_square("c", top=16, left=16, side=32)],
-        classes=["hole"],
-        config=tiny("toy", steps=3),
+    shown = Material(
+        normals=[Sample("n", np.full((64, 64), 80, np.uint8))],
+        real=[bright_square("a")],
+        added={},
+        test=[bright_square("c", top=16, left=16, side=32)],
+        groups=["p"],
+        classes=("hole",),
     )
-    assert result.real.losses[0] > result.real.losses[-1]
-    assert (result.real.scores.box_ap, result.real.scores.mask_ap, result.real.scores.miou) == (1, None, None)
+    result = compare_arms(["real"], 1, shown, tiny("toy", steps=3))
+    [cell] = result.cells
+    assert cell.losses[0] > cell.losses[-1]
+    assert (cell.scores.box_ap, cell.scores.mask_ap, cell.scores.miou, cell.pixels) == (1, None, None, None)
     assert "<p>Toy (" in render_report(ReportData("toys", {}, detectors=result))

@@ -10,7 +10,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
 from infra.errors import NotFoundError
-from tests.support.builders_detectors import TINY, bright_square, tiny
+from tests.support.builders_detectors import bright_square, tiny
 
 BOTH = pytest.mark.parametrize("name", ["mask_rcnn", "faster_rcnn"])
 
@@ -33,7 +33,7 @@ def test_both_detectors_share_backbone_and_box_head() -> None:
 
 
 def test_backbone_weights_come_from_the_weights_folder_or_the_missing_file_is_named(tmp_path: Path) -> None:
-    config = TINY.model_copy(update={"weights": "file"})
+    config = tiny("mask_rcnn", weights="file")
     with pytest.raises(NotFoundError, match=r"mobilenet_v3_large\.pth, and no weights folder"):
         build_detector(1, config)
     with pytest.raises(NotFoundError, match=r"mobilenet_v3_large\.pth: no such weights file"):

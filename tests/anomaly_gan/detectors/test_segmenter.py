@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.segmenter import MULTIPLE, Segmenter
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
-from anomaly_gan.detectors.training import predict, train_detector
+from anomaly_gan.detectors.training import Stream, predict, train_detector
 from anomaly_gan.metrics.detection import detection_scores
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders_detectors import bright_square, tiny
@@ -117,7 +117,7 @@ def test_a_network_trained_on_windows_finds_the_anomaly_of_a_larger_frame() -> N
     config = tiny("segmenter", steps=30, learning_rate=3e-3, warmup_steps=5)
     model = build_detector(1, config)
     windows = [bright_square(f"{i}", top=8 + 30 * i, left=90 - 30 * i, size=128) for i in range(3)]
-    for _ in train_detector(model, windows, ["hole"], config):
+    for _ in train_detector(model, [Stream("all", 1.0, windows)], ["hole"], config):
         pass
     frame = grey("f", 300, 260)
     frame.image[200:220, 150:170] = 200
@@ -152,7 +152,7 @@ def test_it_learns_8_small_pictures_by_heart() -> None:
         pictures.append(Sample(square.key, image, {kind: square.masks["hole"]}))
     config = tiny("segmenter", steps=80, batch_size=4, learning_rate=3e-3, warmup_steps=10)
     model = build_detector(2, config)
-    for _ in train_detector(model, pictures, CLASSES, config):
+    for _ in train_detector(model, [Stream("all", 1.0, pictures)], CLASSES, config):
         pass
     found = list(predict(model, pictures, CLASSES, has_masks=True))
     scores = detection_scores(found, [to_instances(each, CLASSES) for each in pictures], CLASSES)

@@ -1,5 +1,8 @@
 """Training and prediction, the same for every listed detector."""
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torchvision.ops import masks_to_boxes
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.detectors import DETECTORS, find_detector
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
-from anomaly_gan.detectors.training import predict, train_detector, turned
+from anomaly_gan.detectors.training import Stream, draws, predict, train_detector, turned
 from anomaly_gan.metrics.detection import detection_scores
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
@@ -41,7 +44,10 @@ def test_training_is_reproducible_also_with_normal_images(name: str) -> None:
     samples = [bright_square("a"), bright_square("b", top=30, left=20), Sample("n", np.full((64, 64), 80, np.uint8))]
     config = tiny(name, steps=4)
     first, again = (
-        [report.loss for report in train_detector(build_detector(1, config), samples, ["hole"], config)]
+        [
+            report.loss
+            for report in train_detector(build_detector(1, config), [Stream("all", 1.0, samples)], ["hole"], config)
+        ]
         for _ in range(2)
     )
     assert first == again
@@ -55,16 +61,37 @@ def test_a_detector_learns_to_find_bright_squares(name: str) -> None:
     test = [bright_square("t", top=24, left=14), bright_square("u", top=8, left=30)]
     config = tiny(name, steps=60, learning_rate=1e-3, warmup_steps=10, box_samples=32, rpn_proposals=64)
     model = build_detector(1, config)
-    losses = [report.loss for report in train_detector(model, train, ["hole"], config)]
+    losses = [report.loss for report in train_detector(model, [Stream("all", 1.0, train)], ["hole"], config)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     found = list(predict(model, test, ["hole"], has_masks=find_detector(name).has_masks))
     scores = detection_scores(found, [to_instances(each, ["hole"]) for each in test], ["hole"])
     assert (scores.box_ap50 if scores.mask_ap50 is None else scores.mask_ap50) > 0.7
 
 
-def test_training_without_samples_is_refused() -> None:
-    with pytest.raises(DataError, match="no training images"):
-        next(train_detector(build_detector(1, TINY), [], ["hole"], TINY))
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.25, 0.25), (0.5, 0.3, 0.2)])
+def test_after_any_number_of_images_each_stream_has_had_its_share_to_less_than_one_image(
+    shares: tuple[float, ...],
+) -> None:
+    streams = [Stream(f"s{i}", share, [bright_square("a")] * 3) for i, share in enumerate(shares)]
+    counts = np.zeros(len(shares))
+    for number, (stream, _) in enumerate(islice(draws(streams, 0), 200), start=1):
+        counts[stream] += 1
+        assert (abs(counts - number * np.array(shares)) < 1).all()
+
+
+def test_a_stream_is_seen_in_the_same_order_whatever_else_is_shown() -> None:
+    first, second = Stream("real", 0.5, [bright_square("a")] * 7), Stream("more", 0.25, [bright_square("b")] * 5)
+    alone = [i for k, i in islice(draws([replace(first, share=1.0)], 3), 20)]
+    mixed = [i for k, i in islice(draws([second, replace(first, share=0.75)], 3), 60) if k == 1]
+    assert mixed[:20] == alone
+    assert sorted(alone[:7]) == list(range(7))
+    assert [i for _, i in islice(draws([replace(first, share=1.0)], 4), 20)] != alone
+
+
+def test_a_stream_without_pictures_is_refused_by_its_name() -> None:
+    streams = [Stream("normal", 0.5, [bright_square("a")]), Stream("generated", 0.5, [])]
+    with pytest.raises(DataError, match="detector: no generated training images"):
+        next(train_detector(build_detector(1, TINY), streams, ["hole"], TINY))
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_fpn", "resnet50_fpn"])

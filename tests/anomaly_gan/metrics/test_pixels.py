@@ -99,15 +99,6 @@ def test_scores_between_the_bins_lose_less_than_a_thousandth() -> None:
     assert scores.pixel_auroc == pytest.approx(float(BinaryAUROC()(found, truth)), abs=1e-4)
 
 
-def test_ap_and_auroc_are_those_of_scikit_learn() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    scores = pixel_scores(COUNTS)
-    assert scores.pixel_ap == pytest.approx(metrics.average_precision_score(TRUTH, SCORES))
-    assert scores.pixel_auroc == pytest.approx(metrics.roc_auc_score(TRUTH, SCORES))
-    anomalous, worst = zip(*((mask.any(), score_map.max()) for score_map, mask in PICTURES), strict=True)
-    assert scores.image_auroc == pytest.approx(metrics.roc_auc_score(anomalous, worst))
-
-
 def test_f1_and_pro_are_those_of_all_thresholds_tried_on_the_pixels() -> None:
     thresholds = np.unique(SCORES)[::-1]
     parts = [  # scores of the pixels of each part

@@ -2,18 +2,23 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
-from anomaly_gan.drawing.charts import line_chart
+from anomaly_gan.drawing.charts import interval_chart, line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
-from anomaly_gan.evaluation.comparison import Arm, ArmResult, DetectorComparison
+from anomaly_gan.evaluation.comparison import CellResult, Comparison
+from anomaly_gan.evaluation.likeness import Likeness
+from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
+from anomaly_gan.metrics.features.scores import SCORES, FeatureFloor, FeatureScores, MeanAndDeviation
 from anomaly_gan.metrics.mask_change import measure, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore
+from anomaly_gan.metrics.pixels import PixelScores
 from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting, render_report
 from anomaly_gan.reports.headline import headline
 
@@ -26,37 +31,67 @@ def row(size: int = 32) -> GridRow:
     return GridRow(normal, mask, raw, raw, caption="gen-000000")
 
 
-def comparison(
-    real_ap: float, both_ap: float, instances: int = 200, miou: float = 0.5, detector: str = "mask_rcnn"
-) -> DetectorComparison:
-    def arm(name: Arm, generated: int, ap: float, iou: float) -> ArmResult:
-        of_masks = {"mask_ap": ap, "mask_ap50": ap} if DETECTORS[detector].has_masks else {}
-        each = ClassScores(box_ap=ap, box_ap50=ap, **of_masks, iou=iou if of_masks else None, instances=instances)
-        scores = DetectionScores(
-            box_ap=ap,
-            box_ap50=ap,
-            **of_masks,
-            miou=iou if of_masks else None,
-            per_class={"hole": each, "crack": each},
-            images=20,
-            instances=instances,
-        )
-        return ArmResult(
-            arm=name,
-            real_images=30,
-            generated_images=generated,
-            steps=10,
-            images_shown=40,
+def comparison(word: Word = "helps", difference: float = 0.1, detector: str = "segmenter") -> Comparison:
+    """Two arms of two seeds; without maps where the detector has none."""
+    has_masks = DETECTORS[detector].has_masks
+
+    def cell(arm: str, seed: int, ap: float) -> CellResult:
+        of_masks = {"mask_ap": ap, "mask_ap50": ap, "miou": ap} if has_masks else {}
+        each = ClassScores(box_ap=ap, box_ap50=ap, instances=20)
+        pixels = PixelScores(
+            pixel_ap=ap, pixel_auroc=ap, f1_max=ap, threshold=0.5, pro=ap, image_auroc=None,
+            pictures=20, anomalous_pictures=10, instances=20,
+        )  # fmt: skip
+        return CellResult(
+            arm=arm,
+            seed=seed,
+            shown={"normal": 20, "real": 20} if arm == "real" else {"normal": 20, "real": 10, "generated": 10},
+            pictures={"normal": 5, "real": 5, **({} if arm == "real" else {"generated": 96})},
             losses=(1.0,),
-            scores=scores,
+            scores=DetectionScores(
+                box_ap=ap, box_ap50=ap, **of_masks, per_class={"hole": each}, images=20, instances=20
+            ),
+            pixels=pixels if has_masks else None,
         )
 
-    return DetectorComparison(
-        real=arm("real", 0, real_ap, 0.5),
-        real_and_generated=arm("real+generated", 100, both_ap, miou),
-        classes=("hole", "crack"),
+    half = 0.05 if word != "undecided" else 0.3
+    spread: dict[str, Any] = {"seeds": 2, "groups": 8, "seed_deviation": 0.01, "group_deviation": 0.02}
+    real, made = 0.4, 0.4 + difference
+    arms = (("real", real), ("generated", made))
+    verdict = Verdict(
+        word=word,
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        enough="Five seeds would decide it." if word == "undecided" else None,
+        **spread,
+    )
+    intervals = {arm: Interval(mean=ap, low=ap - 0.1, high=ap + 0.1, **spread) for arm, ap in arms}
+    return Comparison(
+        cells=tuple(cell(arm, seed, ap) for seed in (0, 1) for arm, ap in arms),
+        pixel_ap=intervals if has_masks else {},
+        verdicts={"generated": verdict} if has_masks else {},
+        classes=("hole",),
         config=DetectorConfig(name=detector),
     )
+
+
+def likeness() -> Likeness:
+    source: dict[str, Any] = {"network": "lite0", "sha256": "5793" * 16, "input": "resized"}
+    scores = FeatureScores(
+        **source, kid=0.25, kid_deviation=0.1, kid_subset=3, frechet_name="frechet", precision=0.5, recall=0.75,
+        density=1.0, coverage=0.875, compared=3, missing={"frechet": "too few"}, real=9, generated=3,
+    )  # fmt: skip
+    floor = FeatureFloor(
+        **source,
+        scores={name: None if name == "frechet" else MeanAndDeviation(mean=0.5, deviation=0.25) for name in SCORES},
+        frechet_name="frechet",
+        missing={"frechet": "too few"},
+        compared=4,
+        real=9,
+        halvings=10,
+    )
+    return Likeness(sets={"generated": scores}, floor=floor)
 
 
 @pytest.fixture
@@ -68,8 +103,9 @@ def full() -> ReportData:
         facts={"job": "evaluate-1", "data set": "tiles@abc"},
         rows=[picture, picture],
         measures=MeasureTable(summarise([change]), summarise([change])),
+        likeness=likeness(),
         lpips=[LpipsScore("lpips_real", 0.42, 6, 3, 2, "AlexNet 7be5be79")],
-        detectors=comparison(0.2, 0.3),
+        detectors=comparison(),
         charts=[Chart("Losses", {"loss_cycle": [(1, 2.0), (2, 1.0)]})],
         settings=[Setting("train.loss.lambda_1", "0.3", "default")],
         provenance={"torch": "2.14.1"},
@@ -86,16 +122,23 @@ def test_the_page_requests_nothing(full: ReportData) -> None:
 def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
     page = render_report(full)
     assert page.count("<img") == 2 * len(row_pictures(row()))
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3  # the curves, the arms' pixel AP, their differences
     for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
         assert text in page
     assert "Not in this report" not in page
 
 
+def test_the_features_of_sets_stand_below_those_of_halves_of_the_real_ones(full: ReportData) -> None:
+    rows = re.findall(r"<tr><td><b>(.*?)</b></td>(.*?)</tr>", render_report(full), re.S)
+    cells = {name: re.findall(r">([^<]+)</td>", values) for name, values in rows}
+    assert cells["halves of the real ones"] == ["4 : 5", "0.5 ± 0.25", "–", *["0.5 ± 0.25"] * 4]
+    assert cells["generated"] == ["9 : 3", "0.25", "–", "0.5", "0.75", "1", "0.875"]
+
+
 def test_every_section_left_away_says_why() -> None:
     page = render_report(ReportData(title="Empty", facts={}, lpips=Absent("LPIPS needs alexnet.pth")))
     assert "Not in this report: LPIPS needs alexnet.pth." in page
-    assert page.count("Not in this report") == 6
+    assert page.count("Not in this report") == 7
     assert "<img" not in page
 
 
@@ -113,52 +156,70 @@ def test_text_is_escaped_everywhere(full: ReportData) -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "both", "verdict", "words"),
+    ("word", "difference", "sentence"),
     [
-        (0.20, 0.30, "gain", "raised mask AP by 10.0 points, from 20.0 to 30.0"),
-        (0.30, 0.20, "loss", "lowered mask AP by 10.0 points, from 30.0 to 20.0: they did harm"),
-        (0.30, 0.31, "no clear change", "made no clear difference"),
-        (0.30, 0.29, "no clear change", "made no clear difference"),
+        ("helps", 0.1, "Adding 96 generated images helps: pixel AP goes from 40.0 to 50.0, +10.0 points (95 % interval"
+         " +5.0 to +15.0); 2 seeds, 8 groups of test pictures."),
+        ("harms", -0.1, "Adding 96 generated images does harm: pixel AP goes from 40.0 to 30.0, -10.0 points (95 %"
+         " interval -15.0 to -5.0); 2 seeds, 8 groups of test pictures."),
+        ("undecided", 0.1, "Undecided whether adding 96 generated images helps: pixel AP goes from 40.0 to 50.0, +10.0"
+         " points (95 % interval -20.0 to +40.0); 2 seeds, 8 groups of test pictures."),
     ],
-)
-def test_the_headline_calls_a_gain_a_loss_and_a_draw_by_name(
-    real: float, both: float, verdict: str, words: str
-) -> None:
-    said = headline(comparison(real, both))
-    assert said.verdict == verdict
-    assert words in said.sentence
+)  # fmt: skip
+def test_the_headline_says_the_word_with_its_interval(word: Word, difference: float, sentence: str) -> None:
+    said = headline(comparison(word, difference))
+    assert (said.word, said.sentence) == (word, sentence)
 
 
-def test_the_headline_warns_of_a_small_test_set_and_of_a_single_seed() -> None:
-    assert any("4 anomalies in 20 images" in caveat for caveat in headline(comparison(0.2, 0.4, 4)).caveats)
-    assert not any("small" in caveat for caveat in headline(comparison(0.2, 0.4)).caveats)
-    assert any("One training run per arm (seed 0)" in caveat for caveat in headline(comparison(0.2, 0.4)).caveats)
+def test_the_page_is_coloured_by_the_word_alone(full: ReportData) -> None:
+    for word in ("helps", "harms", "undecided"):
+        page = render_report(replace(full, detectors=comparison(word)))
+        assert f'<section class="headline {word}">' in page
+    assert '<section class="headline ">' in render_report(replace(full, detectors=comparison(detector="faster_rcnn")))
 
 
-def test_the_headline_warns_when_scores_disagree_and_when_nothing_was_learned() -> None:
-    assert any("do not agree" in caveat for caveat in headline(comparison(0.2, 0.4, miou=0.3)).caveats)
-    assert any("next to nothing" in caveat for caveat in headline(comparison(0.0, 0.01)).caveats)
+def test_an_undecided_headline_says_what_would_decide_it_and_warns_of_a_small_test_set() -> None:
+    caveats = headline(comparison("undecided")).caveats
+    assert "Five seeds would decide it." in caveats
+    assert "The test set is small: 20 anomalies in 20 pictures." in caveats
 
 
 def test_a_detector_without_a_backbone_is_shown_without_one(full: ReportData) -> None:
-    page = render_report(replace(full, detectors=comparison(0.2, 0.3, detector="segmenter")))
-    assert "<p>Segmenter trained on" in page and "backbone" not in page
+    page = render_report(full)
+    assert "<p>Segmenter, trained for" in page and "backbone" not in page
 
 
-def test_a_detector_of_boxes_is_judged_by_box_ap_and_its_page_shows_no_score_of_masks(full: ReportData) -> None:
-    compared = comparison(0.2, 0.3, detector="faster_rcnn")
+def test_a_detector_of_boxes_is_not_judged_and_its_page_shows_no_score_of_masks(full: ReportData) -> None:
+    compared = comparison(detector="faster_rcnn")
     said = headline(compared)
-    assert [figure.name for figure in said.figures] == ["box AP"]
-    assert said.sentence == "Adding 100 generated images raised box AP by 10.0 points, from 20.0 to 30.0."
-    assert any("next to nothing" in caveat for caveat in headline(comparison(0, 0, detector="faster_rcnn")).caveats)
+    assert said.word is None
+    assert said.sentence == (
+        "Not judged: this detector finds boxes alone, and the verdict needs its pixels. Box AP is 40.0 with real and"
+        " 50.0 with real + generated."
+    )
     boxes, masks = render_report(replace(full, detectors=compared)), render_report(full)
-    assert "Faster R-CNN (mobilenet" in boxes and "Mask R-CNN" not in boxes
-    assert "Mask AP and mIoU are not measured: this detector finds boxes, no masks." in boxes
-    assert "not measured" not in masks
-    for heading in ("mask AP</th>", "mask AP50</th>", "mIoU</th>"):
+    assert "Faster R-CNN (mobilenet" in boxes
+    assert "this detector finds boxes alone" in boxes and "this detector finds boxes alone" not in masks
+    for heading in ("pixel AP</th>", "mask AP</th>", "mask AP50</th>", "mIoU</th>"):
         assert heading in masks and heading not in boxes
-    rows = [re.findall(r"<td", row) for row in re.findall(r"<tr.*?</tr>", boxes.split("Does a detector")[1], re.S)]
-    assert [len(cells) for cells in rows[1:7]] == [5] * 6  # class, arm, box AP, box AP50, test anomalies
+
+
+def test_the_table_gives_mean_and_deviation_over_the_seeds(full: ReportData) -> None:
+    varied = comparison()
+    cells = [
+        cell.model_copy(update={"scores": cell.scores.model_copy(update={"box_ap": 0.2 + 0.1 * cell.seed})})
+        for cell in varied.cells
+    ]
+    page = render_report(replace(full, detectors=varied.model_copy(update={"cells": tuple(cells)})))
+    assert "25.0 ± 7.1" in page
+    assert "20 normal, 10 real, 10 generated" in page
+
+
+def test_intervals_are_drawn_as_dots_on_lines_with_the_line_of_no_difference() -> None:
+    svg = interval_chart({"a": (0.0, -10.0, 10.0), "<b>": (5.0, 4.0, 6.0)}, "points", zero=0.0)
+    assert svg.count("<circle") == 2 and svg.count("stroke-linecap") == 2 and "&lt;b&gt;" in svg
+    [zero] = re.findall(r'<line x1="([\d.]+)"[^>]*stroke="#1d2429"', svg)
+    assert f'cx="{zero}"' in svg
 
 
 def test_the_grid_has_one_row_per_image_and_the_clean_result_beside_the_outlined_one() -> None:

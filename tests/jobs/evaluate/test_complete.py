@@ -34,12 +34,14 @@ def test_a_detector_brings_what_it_has_otherwise_and_a_value_that_was_asked_for_
     storage = MemoryStorage()
     put_dataset(storage)
     put_generated(storage, model=put_model(storage))
-    resolved = completed(storage, EvaluateSpec, detector__name="segmenter", detector__steps=7)
+    resolved = completed(storage, EvaluateSpec, detector__steps=7)
     detector, defaults = resolved.spec.detector, find_detector("segmenter").defaults
     assert (detector.batch_size, detector.steps) == (defaults["batch_size"], 7) != (4, defaults["steps"])
     assert resolved.sources["detector.batch_size"] == "detector segmenter"
     assert resolved.sources["detector.steps"] == "flag"
-    assert completed(storage, EvaluateSpec).spec.detector == DetectorConfig()
+    assert completed(storage, EvaluateSpec, detector__name="mask_rcnn").spec.detector == DetectorConfig(
+        name="mask_rcnn"
+    )
 
 
 def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:

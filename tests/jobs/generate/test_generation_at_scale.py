@@ -16,7 +16,7 @@ from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.evaluate.sets import load_detector_data
+from jobs.evaluate.sets import load_material
 from jobs.generate.forecast import TRIED, forecast
 from jobs.generate.job import publish
 from jobs.generate.published import SHARD_PREFIX
@@ -116,10 +116,11 @@ def test_without_the_gate_nothing_is_judged(storage: LocalStorage) -> None:
 def test_a_detector_learns_from_what_is_kept(
     storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(storage, spec_of(generation={"quality": {"gate": False}}))
+    made_by = spec_of(generation={"quality": {"gate": False}})
+    run(storage, made_by)
     snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
-    asked = EvaluateSpec(dataset="tiles", generated="generate-1")
-    assert len(load_detector_data(storage, asked, snapshot).generated) == COUNT
+    asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
+    assert len(load_material(storage, asked, made_by, snapshot).added["generated"]) == COUNT
 
     def judged(key: str, members: dict[str, bytes]) -> Sample:
         sample = decode_sample(key, members)
@@ -127,9 +128,9 @@ def test_a_detector_learns_from_what_is_kept(
 
     monkeypatch.setattr("jobs.evaluate.sets.decode_sample", judged)
     kept = {1, 4}
-    assert {one.meta["index"] for one in load_detector_data(storage, asked, snapshot).generated} == kept
+    assert {one.meta["index"] for one in load_material(storage, asked, made_by, snapshot).added["generated"]} == kept
     kept = set()
-    assert len(load_detector_data(storage, asked, snapshot).generated) == COUNT
+    assert len(load_material(storage, asked, made_by, snapshot).added["generated"]) == COUNT
     told = f"warning: the quality gate keeps none of {COUNT} images of job generate-1; all are used"
     assert told in capsys.readouterr().out
 
@@ -138,13 +139,15 @@ def test_a_detector_sees_frames_through_the_models_view(tmp_path_factory: pytest
     storage = LocalStorage(tmp_path_factory.mktemp("frames"))
     put_dataset(storage, resolution=128)
     put_model(storage, window=True)
-    samples = run(storage, spec_of(generation={"output": "frame", "quality": {"gate": False}}))
+    made_by = spec_of(generation={"output": "frame", "quality": {"gate": False}})
+    samples = run(storage, made_by)
     assert all(sample.image.shape == sample.masks["crack"].shape == (128, 128) for sample in samples)
     for sample in samples:
         left, top, width, height = sample.meta["boxes"][0]
         assert sample.masks["crack"][top : top + height, left : left + width].any()
     snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
-    seen = load_detector_data(storage, EvaluateSpec(dataset="tiles", generated="generate-1"), snapshot).generated
+    asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
+    seen = load_material(storage, asked, made_by, snapshot).added["generated"]
     assert all(one.image.shape == (RESOLUTION, RESOLUTION) and one.masks["crack"].any() for one in seen)
 
 

@@ -1,0 +1,112 @@
+"""Do the anomalies look like real ones? Sets of crops beside the real anomalies of the test split, by features."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anomaly_gan.generation.generate import Generated
+from anomaly_gan.generation.paste import paste
+from anomaly_gan.metrics.features.network import FeatureNetwork
+from anomaly_gan.metrics.features.scores import FeatureFloor, FeatureScores, feature_scores, real_floor
+from anomaly_gan.records import Record
+from anomaly_gan.samples.instances import instance_masks
+from anomaly_gan.samples.sample import Sample
+from infra.errors import DataError
+
+MARGIN = 0.25
+"""Context on each side of a crop, in sides of the anomaly's box."""
+
+LEAST_SIDE_PX = 32
+"""Smaller anomalies are seen with more of what is around them."""
+
+MIN_ANOMALY_PX = 4
+"""A part of fewer pixels is a speck."""
+
+
+class Likeness(Record):
+    """Scores of crops against those of the test split's anomalies.
+
+    Attributes:
+        sets: what was compared -> its scores; real training anomalies and deliberate fakes among them, so that a score
+            can be read.
+        floor: of halves of the test split's anomalies; None where they are of a single group.
+    """
+
+    sets: dict[str, FeatureScores]
+    floor: FeatureFloor | None
+
+
+def anomaly_crops(sample: Sample, class_name: str) -> list[NDArray[np.uint8]]:
+    """A square crop around each anomaly of a class, at native scale, [S, S] or [S, S, 3].
+
+    At the picture's border a crop is moved inside; a picture that is smaller is taken whole.
+    """
+    crops: list[NDArray[np.uint8]] = []
+    shape = sample.image.shape
+    if class_name not in sample.masks:
+        return crops
+    for mask in instance_masks(sample, class_name):
+        if cv2.countNonZero(mask) < MIN_ANOMALY_PX:
+            continue
+        left, top, width, height = cv2.boundingRect(mask)
+        side = max(round(max(width, height) * (1 + 2 * MARGIN)), LEAST_SIDE_PX)
+        y, x = (
+            min(max(start + length // 2 - side // 2, 0), max(limit - side, 0))
+            for start, length, limit in ((top, height, shape[0]), (left, width, shape[1]))
+        )
+        crops.append(sample.image[y : y + side, x : x + side])
+    return crops
+
+
+def painted_flat(made: Sequence[Generated], level: float, class_name: str, feather_px: int) -> list[Sample]:
+    """The same normal pictures and masks, with one grey level in every mask: no measure may take it for an anomaly."""
+    return [
+        Sample(
+            one.sample.key,
+            paste(one.normal, np.full_like(one.normal, round(level)), one.mask, feather_px),
+            {class_name: one.mask},
+        )
+        for one in made
+    ]
+
+
+def mean_level(samples: Sequence[Sample], class_name: str) -> float:
+    """Mean grey level 0..255 of the pixels of all anomalies of a class."""
+    pixels = [sample.image[sample.masks[class_name] > 0].ravel() for sample in samples]
+    return float(np.concatenate(pixels).mean())
+
+
+def measure_likeness(
+    network: FeatureNetwork, test: Sequence[Sample], sets: Mapping[str, Sequence[Sample]], class_name: str, *, seed: int
+) -> Likeness:
+    """Compare sets of pictures with the test split, anomaly by anomaly.
+
+    Args:
+        test: real pictures, whole; those without the class are left out.
+        sets: name -> pictures with masks of the class.
+        seed: of the subsets and halves.
+
+    Raises:
+        DataError: a set has no anomaly of the class.
+    """
+    annotated = [sample for sample in test if class_name in sample.masks]
+    of_picture = [anomaly_crops(sample, class_name) for sample in annotated]
+    crops = [crop for found in of_picture for crop in found]
+    groups = [
+        str(sample.meta.get("group", sample.key))
+        for sample, found in zip(annotated, of_picture, strict=True)
+        for _ in found
+    ]
+    if not crops:
+        raise DataError(f"likeness: the test pictures have no anomaly of {class_name}")
+    real = network.of(crops)
+    scores = {}
+    for name, samples in sets.items():
+        of_set = [crop for sample in samples for crop in anomaly_crops(sample, class_name)]
+        if not of_set:
+            raise DataError(f"likeness: the {len(samples)} pictures of {name} have no anomaly of {class_name}")
+        scores[name] = feature_scores(real, network.of(of_set), seed=seed)
+    has_halves = len(set(groups)) > 1
+    return Likeness(sets=scores, floor=real_floor(real, seed=seed, groups=groups) if has_halves else None)

@@ -1,0 +1,84 @@
+"""What an evaluation's detectors learn from and are tested on."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from anomaly_gan.evaluation.comparison import Material
+from anomaly_gan.samples.sample import Sample
+from infra.settings import Settings
+from infra.storage.local import LocalStorage
+from jobs.evaluate.sets import load_material
+from jobs.generate.job import publish
+from jobs.generate.shard_maker import ShardMaker
+from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.models.store import load_model
+from jobs.record.context import JobContext
+from jobs.spec.specs import EvaluateSpec, GenerateSpec
+from jobs.tasks.commits import open_plan
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
+
+COUNT = 3
+GENERATED = GenerateSpec.model_validate(
+    {"model": TRAIN_JOB, "count": COUNT, "generation": {"quality": {"gate": False}}}
+)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
+    """A data set, a model, and a generate job of three images."""
+    made = LocalStorage(Path(tmp_path_factory.mktemp("store")))
+    put_dataset(made)
+    put_model(made)
+    context = JobContext("generate-1", GENERATED, Settings(store=made.uri), made)
+    maker = ShardMaker(context)
+    open_plan(made, "generate-1", maker.tasks)
+    publish(context, [maker.make(task)[0] for task in range(maker.tasks.tasks)])
+    return made
+
+
+def material(storage: LocalStorage, **changes: object) -> Material:
+    dataset = load_model(storage, TRAIN_JOB, torch.device("cpu")).record["dataset"]
+    spec = EvaluateSpec.model_validate({"dataset": dataset, "generated": "generate-1", **changes})
+    return load_material(storage, spec, GENERATED, load_model(storage, TRAIN_JOB, torch.device("cpu")))
+
+
+def split_of(storage: LocalStorage, split: Literal["train", "test"]) -> dict[str, Sample]:
+    samples = load_samples(storage, load_index(storage, "tiles"), split=split, classes=["crack"], normal=True)
+    return {sample.key: sample for sample in samples}
+
+
+def test_no_picture_that_a_detector_learns_from_is_one_that_it_is_tested_on(storage: LocalStorage) -> None:
+    found, train, test = material(storage), split_of(storage, "train"), split_of(storage, "test")
+    assert {sample.key for sample in (*found.normals, *found.real)} <= train.keys()
+    assert {sample.key for sample in found.test} == test.keys()
+    assert not train.keys() & test.keys()
+
+
+def test_detectors_are_tested_on_whole_pictures_with_all_their_normal_ones(storage: LocalStorage) -> None:
+    found, test = material(storage), split_of(storage, "test")
+    assert all(np.array_equal(sample.image, test[sample.key].image) for sample in found.test)
+    assert sum(sample.is_normal for sample in found.test) == sum(sample.is_normal for sample in test.values()) > 0
+    assert found.groups == [str(sample.meta["group"]) for sample in found.test]
+
+
+def test_more_normal_test_pictures_than_asked_for_are_left_out_the_same_way_every_time(storage: LocalStorage) -> None:
+    few, again = (material(storage, test_normals=1).test for _ in range(2))
+    assert sum(sample.is_normal for sample in few) == 1
+    assert [sample.key for sample in few] == [sample.key for sample in again]
+    assert any("crack" in sample.masks for sample in few)
+
+
+def test_learning_pictures_are_normal_real_generated_and_copy_pasted(storage: LocalStorage) -> None:
+    found = material(storage)
+    assert all(sample.is_normal for sample in found.normals)
+    assert all(sample.masks["crack"].any() for sample in found.real)
+    assert {name: len(samples) for name, samples in found.added.items()} == {"generated": COUNT, "copy_paste": COUNT}
+    assert all(sample.masks["crack"].any() for samples in found.added.values() for sample in samples)
+
+
+def test_copy_paste_is_made_only_for_an_arm_that_shows_it(storage: LocalStorage) -> None:
+    assert material(storage, arms=["generated"]).added.keys() == {"generated"}
