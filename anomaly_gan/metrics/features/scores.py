@@ -128,7 +128,8 @@ def real_floor(real: Features, *, seed: int, halvings: int = 10, groups: Sequenc
         seed: of the halvings.
         halvings: how many, at least 1.
         groups: of each picture; pictures of a group, such as those of one object, stay in one half. Without it nearly
-            equal pictures come to lie in both halves, and the floor is lower than new pictures could reach.
+            equal pictures come to lie in both halves, and the floor is lower than pictures of a new object could
+            reach: on the magnetic tiles a kernel distance of 0 in place of .05.
 
     Raises:
         DataError: fewer than 2 pictures or groups.
