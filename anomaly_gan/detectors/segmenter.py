@@ -21,7 +21,7 @@ from anomaly_gan.detectors.targets import MIN_INSTANCE_PX
 
 WIDTHS = (16, 32, 64, 128)
 """Channels at strides 1, 2, 4 and 8."""
-MULTIPLE = 2 ** (len(WIDTHS) - 1)
+MULTIPLE = 1 << (len(WIDTHS) - 1)
 """Sides that the network can halve so often without a rest; other pictures are padded up to one."""
 GROUP = 8
 """Channels of a group of the norm, which takes no statistics over a batch."""
