@@ -69,14 +69,22 @@ def test_losses_of_a_hand_computed_case() -> None:
 def test_the_loss_falls_where_the_map_is_true_for_the_class_that_is_annotated() -> None:
     square = bright_square("a")
     right = torch.full((2, 64, 64), 0.01)
-    right[0][torch.from_numpy(square.masks["hole"]) > 0] = 0.99
-    true, swapped = (losses(Drawn(maps), [square]) for maps in (right, right.flip(0)))
+    right[1][torch.from_numpy(square.masks["hole"]) > 0] = 0.99
+    true, swapped = (losses(Drawn(maps), [square], ["crack", "hole"]) for maps in (right, right.flip(0)))
     assert all(true[name] < 0.2 * swapped[name] for name in true)
 
 
 def test_pictures_of_a_batch_may_differ_in_size() -> None:
     terms = losses(segmenter(), [bright_square("a", size=64), grey("b", 50, 90)], ["hole"])
     assert all(term.isfinite() for term in terms.values())
+
+
+def test_the_map_of_a_picture_of_any_size_is_cut_from_that_of_the_picture_continued_to_the_multiple() -> None:
+    model = segmenter().eval()
+    picture = to_image(grey("a", 61, 51))
+    continued = torch.nn.functional.pad(picture, (0, 56 - 51, 0, 64 - 61), mode="replicate")
+    (cut,), (whole,) = model([picture]), model([continued])
+    assert torch.allclose(cut["maps"], whole["maps"][:, :61, :51], rtol=1e-5, atol=0)
 
 
 def test_a_prediction_of_a_picture_does_not_depend_on_the_others_in_its_call() -> None:
