@@ -27,6 +27,7 @@ CONVERSION = re.compile(r"127\.5|[/*] \(?255\b|(image|crop|pixels) \+ 1\) / 2|\*
 OTHERS = {
     "anomaly_gan/networks/aware.py": "VGG-16 wants ImageNet's range",
     "anomaly_gan/detectors/targets.py": "the detectors want 0..1",
+    "anomaly_gan/metrics/features/features.py": "each feature network has a range of its own",
     "anomaly_gan/generation/light.py": "exposure is a power of a share of white",
     "anomaly_gan/drawing/grids.py": "the picture of a change, as bright as can be",
     "anomaly_gan/render/anomalies.py": "a cover's opacity",
