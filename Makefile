@@ -8,7 +8,7 @@ SITE := $(VENV)/lib/python3*/site-packages
 .PHONY: help install demo test test-slow check lock clean
 
 help:
-	@echo "make demo     the whole suite on rendered images, ends in a report (about 5 minutes after installation)"
+	@echo "make demo     the whole suite on rendered images, ends in a report (about 4 minutes after installation)"
 	@echo "make test     the tests that take less than half a minute each"
 	@echo "make test-slow  the others: the walkthrough, the demo, the search, a detector, stopped workers, two ranks"
 	@echo "make check    ruff, mypy --strict, import directions"
