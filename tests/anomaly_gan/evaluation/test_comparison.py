@@ -122,6 +122,11 @@ def test_the_word_follows_what_the_detectors_find_and_comes_with_its_interval(fa
     assert result.pixel_ap[BASE].mean == pytest.approx(mean)
 
 
+def test_a_detector_that_marks_the_annotated_pixels_and_no_others_scores_1(fake: FakeTraining) -> None:
+    fake.skill = {"real": 1.0}
+    assert [cell.pixels.pixel_ap for cell in compared([], seeds=2).cells if cell.pixels] == [1.0, 1.0]
+
+
 def test_generated_images_that_change_nothing_leave_it_undecided(fake: FakeTraining) -> None:
     fake.skill = {}
     assert compared(["generated"]).verdicts["generated"].word == "undecided"
