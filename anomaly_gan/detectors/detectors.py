@@ -34,7 +34,7 @@ DETECTORS: dict[str, Detector] = {
         "anomaly_gan.detectors.segmenter:build",
         has_masks=True,
         has_backbone=False,
-        defaults={"steps": 600, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 20},
+        defaults={"steps": 400, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 20},
     ),
 }
 """Name in the spec -> detector."""
