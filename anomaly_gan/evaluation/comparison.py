@@ -17,7 +17,7 @@ from anomaly_gan.detectors.targets import to_instances
 from anomaly_gan.detectors.training import Stream, predict, train_detector
 from anomaly_gan.evaluation.arms import ARMS, BASE, NORMAL_SHARE, Arm, find_arm
 from anomaly_gan.evaluation.verdict import Interval, Verdict, draw_groups, interval_of_mean, judge, score_arm
-from anomaly_gan.metrics.detection import Detections, DetectionScores, detection_scores
+from anomaly_gan.metrics.detection import DetectionCounter, Detections, DetectionScores
 from anomaly_gan.metrics.pixels import PictureCounts, PixelScores, count_picture, pixel_scores
 from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import Sample
@@ -75,7 +75,7 @@ class CellResult(Record):
     Attributes:
         shown: name of a stream -> its images among all that were shown.
         pictures: name of a stream -> how many different pictures it has.
-        pixels: of its anomaly maps, mean over classes; None where the detector finds boxes alone.
+        pixels: of its anomaly maps, all classes as one; None where the detector finds boxes alone.
     """
 
     arm: str
@@ -202,14 +202,12 @@ def _run_cell(
         losses.append(done.loss)
         report(done.step, done.loss)
     has_masks = find_detector(config.name).has_masks
-    found, counts = [], []
-    for sample, each in zip(
-        material.test, predict(model, material.test, classes, has_masks=has_masks, device=device), strict=True
-    ):
+    counter, counts = DetectionCounter(classes, config.score_threshold), []
+    found = predict(model, material.test, classes, has_masks=has_masks, device=device)
+    for sample, each in zip(material.test, found, strict=True):
+        counter.add(each, to_instances(sample, classes))
         if each.maps is not None:
             counts.append(_count(each, sample, classes))
-        found.append(_without_maps(each))
-    targets = [to_instances(sample, classes) for sample in material.test]
     total = config.steps * config.batch_size
     cell = CellResult(
         arm=arm,
@@ -217,7 +215,7 @@ def _run_cell(
         shown={stream.name: round(total * stream.share) for stream in shown},
         pictures={stream.name: len(stream.samples) for stream in shown},
         losses=tuple(losses),
-        scores=detection_scores(found, targets, classes, config.score_threshold),
+        scores=counter.scores(),
         pixels=pixel_scores(counts) if counts else None,
     )
     return cell, counts
@@ -231,11 +229,6 @@ def _count(found: Detections, sample: Sample, classes: Sequence[str]) -> Picture
         if name in sample.masks:
             mask |= sample.masks[name]
     return count_picture(found.maps.max(0), mask)
-
-
-def _without_maps(found: Detections) -> Detections:
-    """Maps of whole frames are large, and counted already."""
-    return Detections(found.boxes, found.labels, found.masks, found.scores)
 
 
 def titles(arms: Sequence[str]) -> dict[str, str]:

@@ -66,7 +66,7 @@ class DetectionScores(Record):
     Attributes:
         box_ap: COCO average precision, mean over IoU 0.50:0.05:0.95, 101 recall points, 100 detections.
         mask_ap: the same of masks; None, as all scores of masks, where the detector finds boxes alone.
-        miou: mean of the classes' IoU, see `pixel_iou`.
+        miou: mean of the classes' IoU, see `DetectionCounter`.
         images: test images; with `instances` the size of the evidence.
     """
 
@@ -80,118 +80,92 @@ class DetectionScores(Record):
     instances: int
 
 
-def detection_scores(
-    predictions: Sequence[Detections],
-    targets: Sequence[Instances],
-    classes: Sequence[str],
-    score_threshold: float = 0.5,
-) -> DetectionScores:
-    """Score predictions against annotations, image by image in the same order.
+class DetectionCounter:
+    """Takes one image after the other, and keeps of its masks what the scores need: whole frames are large."""
 
-    Args:
-        predictions: one `Detections` per image; keep low scores, AP needs them.
-        targets: one `Instances` per image.
-        classes: names of labels 1..K.
-        score_threshold: detections below it do not count as predicted pixels in the IoU; AP ignores it.
+    def __init__(self, classes: Sequence[str], score_threshold: float = 0.5) -> None:
+        """
+        Args:
+            classes: names of labels 1..K.
+            score_threshold: detections below it do not count as predicted pixels in the IoU; AP takes all of them.
+        """
+        self._classes, self._threshold = classes, score_threshold
+        self._images: list[dict[str, int]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._found: list[dict[str, Any]] = []
+        self._has_masks = True
+        self._intersection, self._union = np.zeros(len(classes)), np.zeros(len(classes))
 
-    Raises:
-        DataError: numbers of images differ, or the targets hold no instance at all.
-    """
-    if len(predictions) != len(targets):
-        raise DataError(f"detections of {len(predictions)} images for {len(targets)} annotated images")
-    counts = np.bincount(np.concatenate([[0], *(each.labels for each in targets)]), minlength=len(classes) + 1)[1:]
-    if not counts.any():
-        raise DataError("the test images have no annotated anomaly; detection scores need at least one")
-    columns = _class_scores(predictions, targets, classes, score_threshold)
-    present = counts > 0
-    means = {column: fmean(values[present]) for column, values in columns.items()}
-    per_class = {
-        name: ClassScores(
-            **{column: float(values[i]) if present[i] else None for column, values in columns.items()},
-            instances=int(counts[i]),
-        )
-        for i, name in enumerate(classes)
-    }
-    return DetectionScores(
-        miou=means.pop("iou", None),
-        **means,
-        per_class=per_class,
-        images=len(targets),
-        instances=int(counts.sum()),
-    )
+    def add(self, found: Detections, truth: Instances) -> None:
+        """Count what was found in an image, and what is annotated in it."""
+        image = len(self._images)
+        height, width = truth.masks.shape[1:]
+        self._images.append({"id": image, "height": height, "width": width})
+        for record in _records(image, truth):
+            self._annotations.append({**record, "id": len(self._annotations) + 1, "iscrowd": 0})
+        for record, score in zip(_records(image, found), found.scores, strict=True):
+            self._found.append({**record, "score": float(score)})
+        if found.masks is None:
+            self._has_masks = False
+        else:
+            self._count_pixels(found, found.masks, truth)
 
+    def _count_pixels(self, found: Detections, masks: NDArray[np.uint8], truth: Instances) -> None:
+        """For the IoU of every class over the pixels of the whole test set (paper, Eq. 11, taken class by class).
 
-def _class_scores(
-    predictions: Sequence[Detections], targets: Sequence[Instances], classes: Sequence[str], score_threshold: float
-) -> dict[str, NDArray[np.float64]]:
-    """Score -> [K]; those of masks are missing where the detector finds boxes alone."""
-    truth, found = _coco(predictions, targets, classes)
-    box_ap, box_ap50 = _average_precision(truth, found, "bbox")
-    if any(each.masks is None for each in predictions):
-        return {"box_ap": box_ap, "box_ap50": box_ap50}
-    mask_ap, mask_ap50 = _average_precision(truth, found, "segm")
-    return {
-        "box_ap": box_ap,
-        "box_ap50": box_ap50,
-        "mask_ap": mask_ap,
-        "mask_ap50": mask_ap50,
-        "iou": pixel_iou(predictions, targets, len(classes), score_threshold),
-    }
-
-
-def pixel_iou(
-    predictions: Sequence[Detections], targets: Sequence[Instances], n_classes: int, score_threshold: float
-) -> NDArray[np.float64]:
-    """IoU of every class over the pixels of the whole test set (paper, Eq. 11, taken class by class).
-
-    All predictions have masks.
-
-    P_ij counts pixels of class i predicted as j; class i scores P_ii / (sum_j P_ij + sum_j P_ji - P_ii), with
-    both sums over all test images. A pixel is predicted as the class of the highest-scoring detection of at
-    least `score_threshold` that covers it, else as background. The background has no IoU of its own (ours:
-    at 99 % of the pixels it would lift every mean towards 1/2), its confusions count in the classes'.
-
-    Returns:
-        [K], 0..1; 0 for a class that is neither annotated nor predicted.
-    """
-    intersection = np.zeros(n_classes)
-    union = np.zeros(n_classes)
-    for found, truth in zip(predictions, targets, strict=True):
-        assert found.masks is not None
+        P_ij counts pixels of class i predicted as j; class i scores P_ii / (sum_j P_ij + sum_j P_ji - P_ii), with
+        both sums over all test images. A pixel is predicted as the class of the highest-scoring detection of at
+        least the threshold that covers it, else as background. The background has no IoU of its own (ours: at 99 %
+        of the pixels it would lift every mean towards 1/2), its confusions count in the classes'.
+        """
         predicted = np.zeros(truth.masks.shape[1:], np.int64)
         for i in np.argsort(found.scores, kind="stable"):
-            if found.scores[i] >= score_threshold:
-                predicted[found.masks[i] > 0] = found.labels[i]
-        for label in range(1, n_classes + 1):
+            if found.scores[i] >= self._threshold:
+                predicted[masks[i] > 0] = found.labels[i]
+        for label in range(1, len(self._classes) + 1):
             annotated = truth.masks[truth.labels == label].any(axis=0)
-            intersection[label - 1] += np.count_nonzero(annotated & (predicted == label))
-            union[label - 1] += np.count_nonzero(annotated | (predicted == label))
-    return np.divide(intersection, union, out=np.zeros(n_classes), where=union > 0)
+            self._intersection[label - 1] += np.count_nonzero(annotated & (predicted == label))
+            self._union[label - 1] += np.count_nonzero(annotated | (predicted == label))
 
+    def scores(self) -> DetectionScores:
+        """The scores of all images so far.
 
-def _coco(predictions: Sequence[Detections], targets: Sequence[Instances], classes: Sequence[str]) -> tuple[COCO, COCO]:
-    annotations = [
-        {**each, "id": number, "iscrowd": 0}
-        for number, each in enumerate(
-            (each for image, truth in enumerate(targets) for each in _records(image, truth)), start=1
-        )
-    ]
-    truth = COCO(
-        {
-            "images": [
-                {"id": image, "height": each.masks.shape[1], "width": each.masks.shape[2]}
-                for image, each in enumerate(targets)
-            ],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(classes, start=1)],
-            "annotations": annotations,
+        Raises:
+            DataError: none of them has an annotated instance.
+        """
+        labels = [record["category_id"] for record in self._annotations]
+        counts = np.bincount([0, *labels], minlength=len(self._classes) + 1)[1:]
+        if not counts.any():
+            raise DataError("the test images have no annotated anomaly; detection scores need at least one")
+        columns = self._class_scores()
+        present = counts > 0
+        means = {column: fmean(values[present]) for column, values in columns.items()}
+        per_class = {
+            name: ClassScores(
+                **{column: float(values[i]) if present[i] else None for column, values in columns.items()},
+                instances=int(counts[i]),
+            )
+            for i, name in enumerate(self._classes)
         }
-    )
-    found = [
-        {**record, "score": float(score)}
-        for image, each in enumerate(predictions)
-        for record, score in zip(_records(image, each), each.scores, strict=True)
-    ]
-    return truth, truth.loadRes(found)
+        return DetectionScores(
+            miou=means.pop("iou", None),
+            **means,
+            per_class=per_class,
+            images=len(self._images),
+            instances=int(counts.sum()),
+        )
+
+    def _class_scores(self) -> dict[str, NDArray[np.float64]]:
+        """Score -> [K]; those of masks are missing where the detector finds boxes alone."""
+        categories = [{"id": label, "name": name} for label, name in enumerate(self._classes, start=1)]
+        truth = COCO({"images": self._images, "categories": categories, "annotations": self._annotations})
+        found = truth.loadRes(self._found)
+        box_ap, box_ap50 = _average_precision(truth, found, "bbox")
+        if not self._has_masks:
+            return {"box_ap": box_ap, "box_ap50": box_ap50}
+        mask_ap, mask_ap50 = _average_precision(truth, found, "segm")
+        iou = np.divide(self._intersection, self._union, out=np.zeros_like(self._union), where=self._union > 0)
+        return {"box_ap": box_ap, "box_ap50": box_ap50, "mask_ap": mask_ap, "mask_ap50": mask_ap50, "iou": iou}
 
 
 def _records(image: int, instances: Instances | Detections) -> list[dict[str, Any]]:

@@ -1,8 +1,11 @@
 """Small detectors, and pictures on which they learn."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.metrics.detection import DetectionCounter, Detections, DetectionScores, Instances
 from anomaly_gan.samples.sample import Sample
 
 TINY = DetectorConfig(
@@ -26,3 +29,16 @@ def bright_square(key: str, top: int = 10, left: int = 12, side: int = 16, size:
     mask = np.zeros((size, size), np.uint8)
     mask[top : top + side, left : left + side] = 1
     return Sample(key, image + mask * np.uint8(120), {"hole": mask})
+
+
+def detection_scores(
+    predictions: Sequence[Detections],
+    targets: Sequence[Instances],
+    classes: Sequence[str],
+    score_threshold: float = 0.5,
+) -> DetectionScores:
+    """Scores of all images at once."""
+    counter = DetectionCounter(classes, score_threshold)
+    for found, truth in zip(predictions, targets, strict=True):
+        counter.add(found, truth)
+    return counter.scores()

@@ -13,10 +13,9 @@ from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.detectors import DETECTORS, find_detector
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
 from anomaly_gan.detectors.training import Stream, draws, predict, train_detector, turned
-from anomaly_gan.metrics.detection import detection_scores
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
-from tests.support.builders_detectors import TINY, bright_square, tiny
+from tests.support.builders_detectors import TINY, bright_square, detection_scores, tiny
 
 EVERY_DETECTOR = pytest.mark.parametrize("name", DETECTORS)
 

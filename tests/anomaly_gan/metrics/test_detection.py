@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anomaly_gan.metrics.detection import Detections, Instances, detection_scores
+from anomaly_gan.metrics.detection import Detections, Instances
 from infra.errors import DataError
+from tests.support.builders_detectors import detection_scores
 
 Box = tuple[int, int, int, int]
 
