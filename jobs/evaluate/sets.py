@@ -17,7 +17,7 @@ from jobs.library.datasets.store import load_index, load_samples
 from jobs.library.training_split import load_training_split
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
-TRAIN_STREAM, GENERATED_STREAM, NORMAL_STREAM = 1, 2, 3
+TRAIN_STREAM, GENERATED_STREAM, NORMAL_STREAM, PASTED_STREAM = 1, 2, 3, 4
 
 MOST_NORMALS = 200
 """Normal training pictures that views are taken of; more take memory and show little that is new."""
@@ -34,7 +34,7 @@ def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, s
         NotFoundError: a data set or mask pool that is not there.
         DataError: one is broken.
     """
-    index, name, view = load_index(storage, spec.dataset), snapshot.class_name, snapshot.view
+    index, name, view = load_index(storage, spec.dataset), snapshot.class_name, learnt_view(snapshot.view, spec)
     windows = spec.windows_per_image if view.kind == "window" else 1
     seed = spec.detector.seed
     train = load_samples(storage, index, split="train", classes=[name], normal=True)
@@ -46,7 +46,8 @@ def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, s
     ]
     added: dict[str, Sequence[Sample]] = {"generated": generated}
     if any(find_arm(arm).added == "copy_paste" for arm in spec.arms):
-        added["copy_paste"] = _copy_pasted(storage, spec, made_by, snapshot, len(generated))
+        pasted = _copy_pasted(storage, spec, made_by, snapshot, len(generated))
+        added["copy_paste"] = _views(pasted, name, view, 1, [seed, PASTED_STREAM])
     test = _test_pictures(load_samples(storage, index, split="test", classes=[name], normal=True), name, spec)
     return Material(
         normals=_views(normals, None, view, windows, [seed, NORMAL_STREAM]),
@@ -56,6 +57,11 @@ def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, s
         groups=[str(sample.meta.get("group", sample.key)) for sample in test],
         classes=(name,),
     )
+
+
+def learnt_view(view: ViewConfig, spec: EvaluateSpec) -> ViewConfig:
+    """What detectors see while they learn: the model's view, or windows cut out of it where it is larger."""
+    return view if view.size <= spec.window_px else ViewConfig(kind="window", size=spec.window_px)
 
 
 def _test_pictures(samples: Sequence[Sample], name: str, spec: EvaluateSpec) -> list[Sample]:

@@ -149,6 +149,10 @@ class EvaluateSpec(JobSpec):
     windows_per_image: int = Field(
         default=4, ge=1, le=100, description="windows cut from each real training image, where the model sees windows"
     )
+    window_px: Literal[64, 128, 256, 512, 1024] = Field(
+        default=128,
+        description="side in px of the windows that detectors learn from, where the model's view is larger",
+    )
     test_normals: int = Field(
         default=100, ge=1, le=100_000, description="most normal pictures of the test split that detectors are tested on"
     )

@@ -117,13 +117,14 @@ def put_model(
     class_name: str = "crack",
     *,
     window: bool = False,
+    size: int = RESOLUTION,
 ) -> str:
     """An untrained, very small model of whole frames or windows; returns its id."""
     config = TrainConfig(model=ModelConfig(generator_widths=(8, 8)))
     if storage.exists(f"datasets/{dataset}/latest.json"):
         dataset = f"{dataset}@{load_index(storage, dataset).version}"
     record = {"job_id": model_id, "dataset": dataset, "nimg": 640}
-    view = ViewConfig(kind="window" if window else "whole", size=RESOLUTION)
+    view = ViewConfig(kind="window" if window else "whole", size=size)
     snapshot = Snapshot(build_generator(config.model), class_name, view, config, record)
     for name, data in zip((WEIGHTS, DESCRIPTION), snapshot_bytes(snapshot), strict=True):
         storage.write(f"models/{model_id}/{name}", data)

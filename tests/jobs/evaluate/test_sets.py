@@ -33,11 +33,16 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
     made = LocalStorage(Path(tmp_path_factory.mktemp("store")))
     put_dataset(made)
     put_model(made)
-    context = JobContext("generate-1", GENERATED, Settings(store=made.uri), made)
-    maker = ShardMaker(context)
-    open_plan(made, "generate-1", maker.tasks)
-    publish(context, [maker.make(task)[0] for task in range(maker.tasks.tasks)])
+    generate(made)
     return made
+
+
+def generate(storage: LocalStorage) -> None:
+    """Do the generate job in this process."""
+    context = JobContext("generate-1", GENERATED, Settings(store=storage.uri), storage)
+    maker = ShardMaker(context)
+    open_plan(storage, "generate-1", maker.tasks)
+    publish(context, [maker.make(task)[0] for task in range(maker.tasks.tasks)])
 
 
 def material(storage: LocalStorage, **changes: object) -> Material:
@@ -82,3 +87,18 @@ def test_learning_pictures_are_normal_real_generated_and_copy_pasted(storage: Lo
 
 def test_copy_paste_is_made_only_for_an_arm_that_shows_it(storage: LocalStorage) -> None:
     assert material(storage, arms=["generated"]).added.keys() == {"generated"}
+
+
+def test_of_a_view_that_is_larger_than_the_window_detectors_learn_from_windows_around_anomalies(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    large = LocalStorage(Path(tmp_path_factory.mktemp("large")))
+    put_dataset(large, resolution=128)
+    put_model(large, size=128)
+    generate(large)
+    found = material(large, window_px=64, windows_per_image=2)
+    shown = [*found.normals, *found.real, *found.added["generated"], *found.added["copy_paste"]]
+    assert {sample.image.shape for sample in shown} == {(64, 64)}
+    assert all(sample.masks["crack"].any() for sample in shown if not sample.is_normal)
+    assert {sample.image.shape for sample in found.test} == {(128, 128)}
+    assert len(found.real) == 2 * sum("crack" in one.masks for one in split_of(large, "train").values())

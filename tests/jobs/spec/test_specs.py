@@ -11,8 +11,8 @@ from tests.support.specs import asked
 KEYS = {
     "train": "kind dataset class_name mask_pool resume view train resources",
     "generate": "kind model count images_per_shard mask_pool masks added generation resources",
-    "evaluate": "kind dataset generated measured_images windows_per_image test_normals arms seeds features detector"
-    " resources",
+    "evaluate": "kind dataset generated measured_images windows_per_image window_px test_normals arms seeds"
+    " features detector resources",
     "tune": "kind dataset class_name mask_pool trials concurrent_trials seed space view train resources",
 }
 """In stored specs; a generate job that goes on is compared with its plan by the bytes of its spec."""
