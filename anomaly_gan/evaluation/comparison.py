@@ -15,7 +15,7 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.detectors.targets import to_instances
 from anomaly_gan.detectors.training import Stream, predict, train_detector
-from anomaly_gan.evaluation.arms import ARMS, BASE, NORMAL_SHARE, Arm, find_arm
+from anomaly_gan.evaluation.arms import BASE, NORMAL_SHARE, Arm, find_arm
 from anomaly_gan.evaluation.verdict import Interval, Verdict, draw_groups, interval_of_mean, judge, score_arm
 from anomaly_gan.metrics.detection import DetectionCounter, Detections, DetectionScores
 from anomaly_gan.metrics.pixels import PictureCounts, PixelScores, count_picture, pixel_scores
@@ -232,5 +232,5 @@ def _count(found: Detections, sample: Sample, classes: Sequence[str]) -> Picture
 
 
 def titles(arms: Sequence[str]) -> dict[str, str]:
-    """How a report names arms; one that this version does not know keeps its name."""
-    return {name: ARMS[name].title if name in ARMS else name for name in arms}
+    """How a report names arms."""
+    return {name: find_arm(name).title for name in arms}

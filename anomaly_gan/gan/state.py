@@ -14,11 +14,10 @@ from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.generator import Generator, build_generator, check_view, make_generator
 from anomaly_gan.networks.spectral import SpectralNorm
 from anomaly_gan.training.computing import autocast, lay_out, statistics_kept, translate
-from anomaly_gan.training.image_pool import ImagePool
+from anomaly_gan.training.image_pool import DOMAINS, ImagePool, image_pools
 from anomaly_gan.training.joining import Wrap, alone
 from anomaly_gan.training.optimization import adamw
 
-DOMAINS = ("abnl", "norm")
 """The two kinds of pictures, abnormal and normal; each has a D1, a D2 and an image pool."""
 
 
@@ -203,9 +202,6 @@ def build_state(
         adamw(discriminators, optim, optim.lr_d),
         wrap(generators),
         wrap(discriminators),
-        {
-            domain: ImagePool(config.image_pool, config.seed, config.batch_size, number)
-            for number, domain in enumerate(DOMAINS)
-        },
+        image_pools(config),
         device,
     )

@@ -20,7 +20,7 @@ from anomaly_gan.networks.patch import PatchDiscriminator
 from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.computing import autocast, lay_out, translate
-from anomaly_gan.training.image_pool import ImagePool
+from anomaly_gan.training.image_pool import DOMAINS, ImagePool, image_pools
 from anomaly_gan.training.joining import Wrap, alone, gradients_joined
 from anomaly_gan.training.method import AdversarialMethod, Watched
 from anomaly_gan.training.optimization import adamw, add_terms, gradient_norm, update_average
@@ -34,8 +34,6 @@ CYCLEGAN_DEFAULTS: Mapping[str, Any] = {
     "optim.ema_decay": 0.0,
 }
 """What the published method has where ours has something else."""
-
-DOMAINS = ("abnl", "norm")
 
 
 class Translations(NamedTuple):
@@ -215,10 +213,7 @@ def build_cyclegan(
         adamw(discriminators, config.optim, config.optim.lr_d),
         wrap(generators),
         wrap(discriminators),
-        {
-            domain: ImagePool(config.image_pool, config.seed, config.batch_size, number)
-            for number, domain in enumerate(DOMAINS)
-        },
+        image_pools(config),
     )
 
 

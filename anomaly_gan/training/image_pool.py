@@ -10,6 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anomaly_gan.config import TrainConfig
+
+DOMAINS = ("abnl", "norm")
+"""Abnormal and normal images; the order decides what is left to chance."""
+
 POOL_STREAM = 5
 """Number of this use of chance beside the seed; each use has its own, so that none repeats another."""
 RETURN_PROBABILITY = 0.5
@@ -72,3 +77,11 @@ class ImagePool:
             for place, pairs in histories.items()
             if place % world_size == rank
         }
+
+
+def image_pools(config: TrainConfig) -> dict[str, ImagePool]:
+    """An empty pool for each domain of a run."""
+    return {
+        domain: ImagePool(config.image_pool, config.seed, config.batch_size, number)
+        for number, domain in enumerate(DOMAINS)
+    }
