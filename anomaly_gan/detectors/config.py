@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from anomaly_gan.config import Config
-from anomaly_gan.detectors.detectors import DETECTORS
+from anomaly_gan.detectors.detectors import DETECTORS, find_detector
 
 
 def _listed() -> str:
@@ -44,4 +44,20 @@ class DetectorConfig(Config):
         le=1,
         description="smallest score of detections whose pixels count in the mIoU; AP counts all detections",
     )
+    turns: bool = Field(
+        default=True,
+        description="turn and mirror each picture by chance whenever it is shown, in every arm; the paper's detectors"
+        " do without",
+    )
     seed: int = Field(default=0, ge=0, description="seed for weights, order, augmentation and sampling")
+
+    def filled_in(self) -> "DetectorConfig":
+        """With what its detector has otherwise, where a value was not given.
+
+        Raises:
+            UsageError: there is no such detector.
+        """
+        defaults = find_detector(self.name).defaults
+        return self.model_copy(
+            update={key: value for key, value in defaults.items() if key not in self.model_fields_set}
+        )

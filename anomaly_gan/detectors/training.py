@@ -53,7 +53,7 @@ def train_detector(
 ) -> Iterator[DetectorReport]:
     """Train in place, yielding after every step; the same seed gives the same weights on the same CPU.
 
-    Each image is turned by one of the eight flips and rotations.
+    With `config.turns` each image is turned by one of the eight flips and rotations.
 
     Raises:
         DataError: a stream has no samples.
@@ -70,12 +70,12 @@ def train_detector(
         weight_decay=config.weight_decay,
     )
     rng = np.random.default_rng(config.seed)
-    drawn = draws(streams, config.seed)
+    drawn, turns = draws(streams, config.seed), 8 if config.turns else 1
     for step in range(1, config.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _schedule(step, config)
         batch = [
-            turned(to_image(streams[k].samples[i]), to_target(annotated[k][i]), int(rng.integers(8)))
+            turned(to_image(streams[k].samples[i]), to_target(annotated[k][i]), int(rng.integers(turns)))
             for k, i in islice(drawn, config.batch_size)
         ]
         loss = _step(model, optimiser, batch, config, step, device)

@@ -1,59 +1,30 @@
 """Does generated data help? Detectors trained on several arms with several seeds, and a verdict for each arm.
 
-A cell is one detector, trained on one arm with one seed. Cells of one seed share first weights, the order of the normal
-and of the real pictures, and the test pictures, so that their scores are compared in pairs.
+Cells of one seed share first weights, the order of the normal and of the real pictures, and the test pictures, so that
+their scores are compared in pairs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
-from anomaly_gan.detectors.detectors import find_detector
-from anomaly_gan.detectors.targets import to_instances
-from anomaly_gan.detectors.training import Stream, predict, train_detector
-from anomaly_gan.evaluation.arms import BASE, NORMAL_SHARE, Arm, find_arm
-from anomaly_gan.evaluation.verdict import Interval, Verdict, draw_groups, interval_of_mean, judge, score_arm
-from anomaly_gan.metrics.detection import DetectionCounter, Detections, DetectionScores
-from anomaly_gan.metrics.pixels import PictureCounts, PixelScores, count_picture, pixel_scores
+from anomaly_gan.evaluation.arms import BASE, parse_arms
+from anomaly_gan.evaluation.cells import Cell, CellResult, FailedCell, run_cell
+from anomaly_gan.evaluation.material import Material, streams
+from anomaly_gan.evaluation.verdict import (
+    ArmScores,
+    GroupDraws,
+    Interval,
+    Verdict,
+    draw_groups,
+    interval_of_mean,
+    judge,
+    score_arm,
+)
 from anomaly_gan.records import Record
-from anomaly_gan.samples.sample import Sample
-from infra.errors import DataError
-
-
-@dataclass(frozen=True)
-class Material:
-    """What detectors learn from, and what they are tested on.
-
-    Attributes:
-        normals, real: normal and anomalous training pictures.
-        added: name -> anomalous pictures that were made of the training split.
-        test: whole pictures of other physical parts than those of the training split, normal ones among them.
-        groups: of each test picture, its physical part.
-        classes: names of the anomaly classes, labels 1..K.
-    """
-
-    normals: Sequence[Sample]
-    real: Sequence[Sample]
-    added: Mapping[str, Sequence[Sample]]
-    test: Sequence[Sample]
-    groups: Sequence[str]
-    classes: tuple[str, ...]
-
-
-def streams(arm: Arm, material: Material) -> list[Stream]:
-    """What an arm's detector is shown."""
-    anomalous = [("real", material.real)] if arm.has_real else []
-    if arm.added is not None:
-        anomalous.append((arm.added, material.added[arm.added]))
-    share = (1 - NORMAL_SHARE) / len(anomalous)
-    return [
-        Stream("normal", NORMAL_SHARE, material.normals),
-        *(Stream(name, share, samples) for name, samples in anomalous),
-    ]
 
 
 @dataclass(frozen=True)
@@ -69,30 +40,15 @@ class CellProgress:
     loss: float
 
 
-class CellResult(Record):
-    """One detector: what it was shown, and how well it finds the anomalies of the test pictures.
-
-    Attributes:
-        shown: name of a stream -> its images among all that were shown.
-        pictures: name of a stream -> how many different pictures it has.
-        pixels: of its anomaly maps, all classes as one; None where the detector finds boxes alone.
-    """
-
-    arm: str
-    seed: int
-    shown: dict[str, int]
-    pictures: dict[str, int]
-    losses: tuple[float, ...]
-    scores: DetectionScores
-    pixels: PixelScores | None
-
-
 class Comparison(Record):
-    """All cells, and what they say together.
+    """All cells of one detector, and what they say together.
 
     Attributes:
+        cells: by seed, and within a seed in the order of the arms.
         pixel_ap: arm -> its mean over the seeds, with the 95 % interval; empty where the detector has no anomaly maps.
         verdicts: arm, but for the base -> how it does beside the base; empty likewise.
+        config: the detector and its training, with the first seed.
+        failed: cells without a result; a verdict is of the seeds that both of its arms have.
     """
 
     cells: tuple[CellResult, ...]
@@ -100,10 +56,11 @@ class Comparison(Record):
     verdicts: dict[str, Verdict]
     classes: tuple[str, ...]
     config: DetectorConfig
+    failed: tuple[FailedCell, ...] = ()
 
     @property
     def arms(self) -> list[str]:
-        """In the order in which they were run, the base first."""
+        """Those with a cell, in the order in which they were run: the base first."""
         return list(dict.fromkeys(cell.arm for cell in self.cells))
 
     def of_arm(self, arm: str) -> list[CellResult]:
@@ -121,116 +78,84 @@ def compare_arms(
     weights_folder: Path | None = None,
     on_progress: Callable[[CellProgress], None] = lambda progress: None,
 ) -> Comparison:
-    """Train and test a detector for each arm and seed.
+    """Train and test a detector for each arm and seed, one after the other in this process.
 
     Args:
-        arms: keys of `ARMS`; the base is run in any case, and first.
+        arms: as `parse_arm` takes them; the base is run in any case, and first.
         seeds: how many; the first is the config's, each further one is one more.
         material: what is learnt from and tested on.
-        config: the detector and its training, the same for all cells but for the seed.
+        config: the detector and its training, the same for all cells but for the seed; what is not given is as the
+            list of detectors has it.
         device: where it is trained.
         weights_folder: read only for `config.weights = "file"`.
         on_progress: called after every optimiser step.
 
     Raises:
-        UsageError: there is no such detector or arm.
+        UsageError: there is no such detector or arm, or the material has no pictures for it.
         DataError: a set has no anomaly of these classes.
         NotFoundError: the backbone's file is wanted and not there.
         TrainingError: a loss is not finite.
     """
-    wanted = [BASE, *(name for name in dict.fromkeys(arms) if name != BASE)]
-    _refuse_empty(wanted, material)
-    cells: list[CellResult] = []
-    counts: dict[str, dict[int, list[PictureCounts]]] = {name: {} for name in wanted}
+    wanted, config = parse_arms(arms), config.filled_in()
+    for arm in wanted:
+        streams(arm, material)  # refuses what cannot be before anything is trained
+    cells: list[Cell] = []
     total = len(wanted) * seeds
     for seed in range(config.seed, config.seed + seeds):
-        for name in wanted:
+        for arm in wanted:
             number = len(cells) + 1
 
-            def report(step: int, loss: float, name: str = name, seed: int = seed, number: int = number) -> None:
-                on_progress(CellProgress(name, seed, number, total, step, config.steps, loss))
+            def report(step: int, loss: float, arm: str = arm.name, seed: int = seed, number: int = number) -> None:
+                on_progress(CellProgress(arm, seed, number, total, step, config.steps, loss))
 
-            shown = streams(find_arm(name), material)
-            cell, of_pictures = _run_cell(
-                name, shown, material, config.model_copy(update={"seed": seed}), device, weights_folder, report
-            )
-            cells.append(cell)
-            counts[name][seed] = of_pictures
-    pixel_ap, verdicts = _judged(counts, material.groups) if cells[0].pixels is not None else ({}, {})
-    return Comparison(cells=tuple(cells), pixel_ap=pixel_ap, verdicts=verdicts, classes=material.classes, config=config)
+            seeded = config.model_copy(update={"seed": seed})
+            cells.append(run_cell(arm, seeded, material, device=device, weights_folder=weights_folder, on_step=report))
+    return judged(cells, config, material.classes)
 
 
-def _judged(
-    counts: Mapping[str, Mapping[int, Sequence[PictureCounts]]], groups: Sequence[str]
-) -> tuple[dict[str, Interval], dict[str, Verdict]]:
-    """(arm -> its pixel AP, arm but for the base -> how it does beside the base).
+def judged(
+    cells: Sequence[Cell], config: DetectorConfig, classes: Sequence[str], failed: Sequence[FailedCell] = ()
+) -> Comparison:
+    """What the cells of one detector say together.
 
     Args:
-        counts: arm -> seed -> of each test picture, the base first.
-        groups: of each test picture.
+        cells: in the order of the comparison; all have the same test pictures.
+        failed: cells without a result.
     """
-    draws = draw_groups(next(iter(counts[BASE].values())), groups)
-    scored = {arm: score_arm(cells, draws) for arm, cells in counts.items()}
-    intervals = {arm: interval_of_mean(one) for arm, one in scored.items()}
-    return intervals, {arm: judge(scored[BASE], one) for arm, one in scored.items() if arm != BASE}
-
-
-def _refuse_empty(arms: Sequence[str], material: Material) -> None:
-    sets: dict[str, Sequence[Sample]] = {"real training": material.real, "real test": material.test}
-    for added in (find_arm(name).added for name in arms):
-        if added is not None:
-            sets[added.replace("_", "-")] = material.added[added]
-    for name, samples in sets.items():
-        if not any(len(to_instances(sample, material.classes).labels) for sample in samples):
-            raise DataError(f"the {len(samples)} {name} images have no anomaly of {', '.join(material.classes)}")
-
-
-def _run_cell(
-    arm: str,
-    shown: Sequence[Stream],
-    material: Material,
-    config: DetectorConfig,
-    device: str,
-    weights_folder: Path | None,
-    report: Callable[[int, float], None],
-) -> tuple[CellResult, list[PictureCounts]]:
-    """The cell, and the counts of its anomaly maps, picture by picture; none where it finds boxes alone."""
-    classes = material.classes
-    model = build_detector(len(classes), config, weights_folder)
-    losses = []
-    for done in train_detector(model, shown, classes, config, device):
-        losses.append(done.loss)
-        report(done.step, done.loss)
-    has_masks = find_detector(config.name).has_masks
-    counter, counts = DetectionCounter(classes, config.score_threshold), []
-    found = predict(model, material.test, classes, has_masks=has_masks, device=device)
-    for sample, each in zip(material.test, found, strict=True):
-        counter.add(each, to_instances(sample, classes))
-        if each.maps is not None:
-            counts.append(_count(each, sample, classes))
-    total = config.steps * config.batch_size
-    cell = CellResult(
-        arm=arm,
-        seed=config.seed,
-        shown={stream.name: round(total * stream.share) for stream in shown},
-        pictures={stream.name: len(stream.samples) for stream in shown},
-        losses=tuple(losses),
-        scores=counter.scores(),
-        pixels=pixel_scores(counts) if counts else None,
+    with_maps = [cell for cell in cells if cell.counts]
+    pixel_ap, verdicts = _verdicts(with_maps) if with_maps else ({}, {})
+    return Comparison(
+        cells=tuple(cell.result for cell in cells),
+        pixel_ap=pixel_ap,
+        verdicts=verdicts,
+        classes=tuple(classes),
+        config=config,
+        failed=tuple(failed),
     )
-    return cell, counts
 
 
-def _count(found: Detections, sample: Sample, classes: Sequence[str]) -> PictureCounts:
-    """Of the likelihood that a pixel is anomalous at all, against the masks of all classes together."""
-    assert found.maps is not None
-    mask = np.zeros(sample.image.shape[:2], np.uint8)
-    for name in classes:
-        if name in sample.masks:
-            mask |= sample.masks[name]
-    return count_picture(found.maps.max(0), mask)
+def _verdicts(cells: Sequence[Cell]) -> tuple[dict[str, Interval], dict[str, Verdict]]:
+    """(arm -> its pixel AP, arm but for the base -> how it does beside the base)."""
+    draws = draw_groups(cells[0].counts, cells[0].groups)
+    scored = {arm: _scored(arm, cells, draws) for arm in dict.fromkeys(cell.result.arm for cell in cells)}
+    intervals = {arm: interval_of_mean(one) for arm, one in scored.items()}
+    if BASE not in scored:
+        return intervals, {}
+    paired = {arm: _of_common_seeds(scored[BASE], one) for arm, one in scored.items() if arm != BASE}
+    return intervals, {arm: judge(base, other) for arm, (base, other) in paired.items() if base.seeds}
 
 
-def titles(arms: Sequence[str]) -> dict[str, str]:
-    """How a report names arms."""
-    return {name: find_arm(name).title for name in arms}
+def _scored(arm: str, cells: Sequence[Cell], draws: GroupDraws) -> ArmScores:
+    return score_arm({cell.result.seed: cell.counts for cell in cells if cell.result.arm == arm}, draws)
+
+
+def _of_common_seeds(base: ArmScores, other: ArmScores) -> tuple[ArmScores, ArmScores]:
+    """Both without the seeds that the other lacks, where a cell failed."""
+    common = np.intersect1d(base.seeds, other.seeds)
+
+    def of(one: ArmScores) -> ArmScores:
+        rows = np.isin(one.seeds, common)
+        seeds = tuple(seed for seed, chosen in zip(one.seeds, rows, strict=True) if chosen)
+        return replace(one, seeds=seeds, values=one.values[rows], resampled=one.resampled[rows])
+
+    return of(base), of(other)

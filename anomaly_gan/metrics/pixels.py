@@ -134,6 +134,14 @@ def pixel_scores(counts: Sequence[PictureCounts]) -> PixelScores:
     )
 
 
+def pixel_ap_of_sums(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float | None:
+    """Pixel AP of a test set from sums over its pictures, [BINS] each; None where no pixel is anomalous."""
+    if not positives.any():
+        return None
+    whole = PictureCounts(positives, negatives, overlap=np.zeros(BINS), parts=0, score=0.0)
+    return float(resampled_ap([whole], np.ones((1, 1)))[0])
+
+
 def resampled_ap(
     counts: Sequence[PictureCounts], weights: NDArray[np.float64] | NDArray[np.int64]
 ) -> NDArray[np.float64]:

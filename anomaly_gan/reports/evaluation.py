@@ -10,7 +10,9 @@ from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.drawing.charts import Point, interval_chart, line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri, page_template
-from anomaly_gan.evaluation.comparison import CellResult, Comparison, titles
+from anomaly_gan.evaluation.arms import titles
+from anomaly_gan.evaluation.cells import CellResult
+from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.metrics.mask_change import MeasureSummary
 from anomaly_gan.metrics.perceptual import LpipsScore

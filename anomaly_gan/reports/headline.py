@@ -1,14 +1,12 @@
 """The one sentence of an evaluation: do the generated images help, and how sure is that?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from anomaly_gan.evaluation.arms import BASE
-from anomaly_gan.evaluation.comparison import Comparison, titles
+from anomaly_gan.evaluation.arms import BASE, parse_arm, titles
+from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.verdict import Verdict, Word
-
-JUDGED = "generated"
-"""The arm that the sentence is about."""
 
 FEW_INSTANCES = 50
 """Below it one anomaly found or missed moves the recall by two points or more (ours)."""
@@ -33,22 +31,38 @@ class Headline:
 
 
 def headline(comparison: Comparison) -> Headline:
-    """Judge the generated images by the pixel AP of paired detectors, never without an interval."""
-    verdict = comparison.verdicts.get(JUDGED)
-    if verdict is None:
-        return Headline(None, _unjudged(comparison), tuple(_caveats(comparison)))
-    before, after = (100 * comparison.pixel_ap[arm].mean for arm in (BASE, JUDGED))
-    count = comparison.of_arm(JUDGED)[0].pictures[JUDGED]
+    """Judge one arm by the pixel AP of paired detectors, never without an interval."""
+    arm = judged_arm(comparison.arms)
+    verdict = None if arm is None else comparison.verdicts.get(arm)
+    if arm is None or verdict is None:
+        return Headline(None, _unjudged(comparison, arm), tuple(_caveats(comparison, arm)))
+    before, after = (100 * comparison.pixel_ap[name].mean for name in (BASE, arm))
     change = (
         f"pixel AP goes from {before:.1f} to {after:.1f}, {_points(verdict)};"
         f" {verdict.seeds} seeds, {verdict.groups} groups of test pictures"
     )
+    doing = _doing(comparison, arm)
     said = {
-        "helps": f"Adding {count} generated images helps: {change}.",
-        "harms": f"Adding {count} generated images does harm: {change}.",
-        "undecided": f"Undecided whether adding {count} generated images helps: {change}.",
+        "helps": f"{doing[0].upper()}{doing[1:]} helps: {change}.",
+        "harms": f"{doing[0].upper()}{doing[1:]} does harm: {change}.",
+        "undecided": f"Undecided whether {doing} helps: {change}.",
     }
-    return Headline(verdict.word, said[verdict.word], tuple(_caveats(comparison)))
+    return Headline(verdict.word, said[verdict.word], tuple(_caveats(comparison, arm)))
+
+
+def judged_arm(arms: Sequence[str]) -> str | None:
+    """The arm that the sentence is about: generated pictures beside real ones, else alone, else any but the base."""
+    others = [parse_arm(arm) for arm in arms if arm != BASE]
+    others.sort(key=lambda arm: (not arm.jobs, not arm.has_real))
+    return others[0].name if others else None
+
+
+def _doing(comparison: Comparison, arm: str) -> str:
+    parsed = parse_arm(arm)
+    count = comparison.of_arm(arm)[0].pictures[parsed.stream]
+    of = {"flips": "turned copies of real images", "copy_paste": "images with pasted anomalies"}
+    pictures = f"{count} {of.get(parsed.stream, 'generated images')}"
+    return f"adding {pictures}" if parsed.has_real else f"learning from {pictures} in place of real ones"
 
 
 def _points(verdict: Verdict) -> str:
@@ -58,27 +72,36 @@ def _points(verdict: Verdict) -> str:
     )
 
 
-def _unjudged(comparison: Comparison) -> str:
-    arms = [arm for arm in (BASE, JUDGED) if comparison.of_arm(arm)]
+def _unjudged(comparison: Comparison, arm: str | None) -> str:
+    if not comparison.cells:
+        return "Not judged: no detector could be trained."
+    names = titles(comparison.arms)
+    shown = [name for name in (BASE, arm) if name is not None and comparison.of_arm(name)]
     found = " and ".join(
-        f"{100 * fmean(cell.scores.box_ap for cell in comparison.of_arm(arm)):.1f} with {title}"
-        for arm, title in titles(arms).items()
+        f"{100 * fmean(cell.scores.box_ap for cell in comparison.of_arm(name)):.1f} with {names[name]}"
+        for name in shown
     )
-    if JUDGED not in arms:
-        return f"Not judged: no detector was trained with the generated images. Box AP is {found}."
-    return f"Not judged: this detector finds boxes alone, and the verdict needs its pixels. Box AP is {found}."
+    if arm is None:
+        return f"Not judged: no detector was trained with other than real images. Box AP is {found}."
+    if not comparison.pixel_ap:
+        return f"Not judged: this detector finds boxes alone, and the verdict needs its pixels. Box AP is {found}."
+    return f"Not judged: no seed has both arms, because cells failed. Box AP is {found}."
 
 
-def _caveats(comparison: Comparison) -> list[str]:
+def _caveats(comparison: Comparison, judged: str | None) -> list[str]:
     caveats, names = [], titles(comparison.arms)
+    if comparison.failed:
+        total = len(comparison.failed) + len(comparison.cells)
+        caveats.append(f"{len(comparison.failed)} of {total} detectors failed; the page says why.")
     for arm, verdict in comparison.verdicts.items():
-        if arm != JUDGED:
+        if arm != judged:
             caveats.append(f"{names[arm]}: {verdict.word}, {_points(verdict)}.")
         elif verdict.enough is not None:
             caveats.append(verdict.enough)
-    scores = comparison.cells[0].scores
-    if scores.instances < FEW_INSTANCES:
-        caveats.append(f"The test set is small: {scores.instances} anomalies in {scores.images} pictures.")
+    if comparison.cells:
+        scores = comparison.cells[0].scores
+        if scores.instances < FEW_INSTANCES:
+            caveats.append(f"The test set is small: {scores.instances} anomalies in {scores.images} pictures.")
     if comparison.pixel_ap and max(each.mean for each in comparison.pixel_ap.values()) < LEAST_PIXEL_AP:
         caveats.append("All detectors find next to nothing; train them for more steps before comparing them.")
     return caveats

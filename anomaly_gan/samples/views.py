@@ -90,3 +90,27 @@ def flip(sample: Sample, *, horizontal: bool, vertical: bool) -> Sample:
         {name: np.ascontiguousarray(mask[rows, columns]) for name, mask in sample.instances.items()},
         sample.meta,
     )
+
+
+TURNS = 8
+"""Symmetries of the square; number 0 leaves a picture as it is."""
+
+
+def turned_sample(sample: Sample, turn: int) -> Sample:
+    """A sample and all its masks by one of the eight symmetries: `turn % 4` quarter turns, mirrored first from 4 on.
+
+    Args:
+        turn: 0..7; the key of the copy says which.
+    """
+
+    def turned(image: NDArray[Pixels]) -> NDArray[Pixels]:
+        mirrored = image[:, ::-1] if turn >= 4 else image
+        return np.ascontiguousarray(np.rot90(mirrored, turn % 4))
+
+    return Sample(
+        f"{sample.key}-turn{turn}",
+        turned(sample.image),
+        {name: turned(mask) for name, mask in sample.masks.items()},
+        {name: turned(mask) for name, mask in sample.instances.items()},
+        sample.meta,
+    )

@@ -1,7 +1,7 @@
 """An evaluate job's spec and the store: the data set's version, and whether it fits the images that are evaluated."""
 
 from anomaly_gan.detectors.detectors import find_detector
-from anomaly_gan.evaluation.arms import find_arm
+from anomaly_gan.evaluation.arms import parse_arms
 from anomaly_gan.metrics.features.features import find_features
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
@@ -18,8 +18,7 @@ def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> Resolved
     resolved = _fill_in_detector(resolved)
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
     find_features(spec.features)
-    for arm in spec.arms:
-        find_arm(arm)
+    parse_arms(spec.arm_texts())
     load_manifest(storage, spec.generated)
     made_by = load_spec_of(GenerateSpec, storage, spec.generated, f"generated: job {spec.generated}")
     if made_by.added:

@@ -10,9 +10,10 @@ import ray
 import torch
 
 from anomaly_gan.drawing.grids import sample_grid
-from anomaly_gan.evaluation.arms import find_arm
-from anomaly_gan.evaluation.comparison import CellProgress, Comparison, Material, compare_arms
+from anomaly_gan.evaluation.arms import GENERATED, titles
+from anomaly_gan.evaluation.comparison import CellProgress, Comparison, compare_arms
 from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likeness, painted_flat
+from anomaly_gan.evaluation.material import Material
 from anomaly_gan.evaluation.preview import to_row
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
@@ -107,7 +108,7 @@ def _perceptual(context: JobContext[EvaluateSpec], material: Material, device: s
     if isinstance(model, Unavailable):
         return Absent(model.reason)
     real = [sample.image for sample in material.real]
-    generated = [sample.image for sample in material.added["generated"]]
+    generated = [sample.image for sample in material.added[GENERATED + context.spec.generated]]
     seed = context.spec.detector.seed
     return [lpips_real(model, generated, real, seed=seed), ic_lpips(model, generated, seed=seed)]
 
@@ -125,7 +126,7 @@ def _likeness(
     [name], real = material.classes, list({sample.key: sample for sample in material.real}.values())
     sets: dict[str, Sequence[Sample]] = {
         "real, training split": real,
-        **{key.replace("_", "-"): samples for key, samples in material.added.items()},
+        **{source.partition(":")[0].replace("_", "-"): samples for source, samples in material.added.items()},
         "untrained generator": [one.sample for one in untrained],
         "flat painter": painted_flat(trained, mean_level(real, name), name, made_by.generation.feather_px),
     }
@@ -137,14 +138,14 @@ def _compare(
 ) -> Comparison:
     def report(progress: CellProgress) -> None:
         done = (progress.cell - 1) * progress.steps + progress.step
-        phase = f"detector on {find_arm(progress.arm).title}, seed {progress.seed}"
+        phase = f"detector on {titles([progress.arm])[progress.arm]}, seed {progress.seed}"
         reporter.update(phase, done, progress.cells * progress.steps, "steps", values={"detector_loss": progress.loss})
         if progress.step % 20 == 0 or progress.step == progress.steps:
             print(f"{phase}: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
 
     spec = context.spec
     return compare_arms(
-        spec.arms,
+        spec.arm_texts(),
         spec.seeds,
         material,
         spec.detector,

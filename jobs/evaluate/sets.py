@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.evaluation.arms import find_arm
-from anomaly_gan.evaluation.comparison import Material
+from anomaly_gan.evaluation.arms import COPY_PASTE, GENERATED, parse_arms
+from anomaly_gan.evaluation.material import Material
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.rivals.copy_paste import CopyPaste
 from anomaly_gan.samples.sample import Sample, decode_sample
@@ -44,10 +44,10 @@ def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, s
         take_view(sample, view, np.random.default_rng([seed, GENERATED_STREAM, number]), name)
         for number, sample in enumerate(_kept(storage, spec.generated))
     ]
-    added: dict[str, Sequence[Sample]] = {"generated": generated}
-    if any(find_arm(arm).added == "copy_paste" for arm in spec.arms):
+    added: dict[str, Sequence[Sample]] = {GENERATED + spec.generated: generated}
+    if any(arm.source == COPY_PASTE for arm in parse_arms(spec.arm_texts())):
         pasted = _copy_pasted(storage, spec, made_by, snapshot, len(generated))
-        added["copy_paste"] = _views(pasted, name, view, 1, [seed, PASTED_STREAM])
+        added[COPY_PASTE] = _views(pasted, name, view, 1, [seed, PASTED_STREAM])
     test = _test_pictures(load_samples(storage, index, split="test", classes=[name], normal=True), name, spec)
     return Material(
         normals=_views(normals, None, view, windows, [seed, NORMAL_STREAM]),

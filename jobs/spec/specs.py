@@ -1,15 +1,18 @@
 """What a job is asked to do, checked and frozen; `jobs.spec.resolve` is the only parser of user input."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from anomaly_gan.config import Config, GenerationConfig, MaskConfig, TrainConfig, ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
-from anomaly_gan.evaluation.arms import ARMS
+from anomaly_gan.lists import find
 from anomaly_gan.metrics.features.features import FEATURES
 
 SCHEMA_VERSION = 1
+ARM_END = re.compile(r"(?=[@#])")
+"""Where the share or the count of an arm begins."""
 TRIAL_DRIVER_CPUS = 0.1
 """CPUs that a trial of a search takes for itself, beside those of its workers; Ray Tune refuses 0."""
 
@@ -134,6 +137,16 @@ class GenerateSpec(JobSpec):
         return self.model_copy(update={"resources": self.resources.model_copy(update={"workers": 1})})
 
 
+EVALUATED = {
+    "none": "none",
+    "flips": "flips",
+    "copy_paste": "copy_paste",
+    "generated": "real+generated:{job}",
+    "generated_alone": "generated:{job}",
+}
+"""Arm as an evaluation names it -> arm as `anomaly_gan.evaluation.arms` describes it, with the job of the images."""
+
+
 class EvaluateSpec(JobSpec):
     """Measures generated images, and trains detectors without and with them: a cell for each arm and seed."""
 
@@ -157,8 +170,9 @@ class EvaluateSpec(JobSpec):
         default=100, ge=1, le=100_000, description="most normal pictures of the test split that detectors are tested on"
     )
     arms: tuple[str, ...] = Field(
-        default=("real", "copy_paste", "generated"),
-        description=f"what detectors learn from, each compared with real: {', '.join(ARMS)}",
+        default=("none", "copy_paste", "generated"),
+        description=f"what detectors learn from, each compared with none: {', '.join(EVALUATED)}; each but none also"
+        " with @SHARE or #COUNT",
     )
     seeds: int = Field(default=3, ge=1, le=100, description="detectors trained for each arm, in pairs across the arms")
     features: str = Field(
@@ -167,8 +181,26 @@ class EvaluateSpec(JobSpec):
     detector: DetectorConfig = DetectorConfig()
     resources: Resources = Resources()
 
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _as_now(cls, arms: Any) -> Any:
+        """Specs of before called the base `real`."""
+        return tuple("none" if arm == "real" else arm for arm in arms) if isinstance(arms, list | tuple) else arms
+
     def title(self) -> str:
         return f"{self.generated} on {self.dataset}"
+
+    def arm_texts(self) -> list[str]:
+        """The arms as `parse_arm` takes them.
+
+        Raises:
+            UsageError: there is no such arm.
+        """
+        texts = []
+        for arm in self.arms:
+            name, *rest = ARM_END.split(arm, maxsplit=1)
+            texts.append("".join([find(EVALUATED, name, "arms: unknown arm").format(job=self.generated), *rest]))
+        return texts
 
     def needed(self) -> tuple[float, float]:
         """Those of one worker, which does all of the work."""

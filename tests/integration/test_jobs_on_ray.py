@@ -202,12 +202,12 @@ def test_an_evaluation_reports_measures_likeness_and_every_arm(suite: Suite, dat
     assert set(figures["measures"]["trained"]) >= {"mask_hit", "in_mask_change", "background_mae_pasted"}
     assert {"generated", "copy-paste", "flat painter"} <= figures["likeness"]["sets"].keys()
     cells = figures["detectors"]["cells"]
-    arms = ("real", "copy_paste", "generated")
+    arms = ("none", "copy_paste", f"real+generated:{generated}")
     assert [(cell["arm"], cell["seed"]) for cell in cells] == [(arm, seed) for seed in (0, 1) for arm in arms]
     assert all(0 <= cell["pixels"]["pixel_ap"] <= 1 and 0 <= cell["scores"]["mask_ap"] <= 1 for cell in cells)
     verdicts = figures["detectors"]["verdicts"]
     assert all(verdicts[arm]["low"] <= verdicts[arm]["difference"] <= verdicts[arm]["high"] for arm in arms[1:])
-    assert f'<section class="headline {verdicts["generated"]["word"]}">' in page
+    assert f'<section class="headline {verdicts[arms[2]]["word"]}">' in page
     assert "alexnet.pth" in figures["lpips"]["unavailable"]
 
 

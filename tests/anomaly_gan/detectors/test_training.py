@@ -6,9 +6,10 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.ops import masks_to_boxes
 
+from anomaly_gan.detectors import training
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.detectors import DETECTORS, find_detector
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
@@ -137,3 +138,20 @@ def test_a_map_has_one_plane_of_probabilities_per_class_at_the_size_of_the_image
     assert found.maps is not None
     assert found.maps.shape == (3, 75, 90) and found.maps.dtype == np.float32
     assert found.maps.min() >= 0 and found.maps.max() <= 1
+
+
+def test_without_turns_every_picture_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the paper; and with turns in several of its eight symmetries."""
+    shown: list[int] = []
+
+    def seen(image: Tensor, target: dict[str, Tensor], turn: int) -> tuple[Tensor, dict[str, Tensor]]:
+        shown.append(turn)
+        return turned(image, target, turn)
+
+    monkeypatch.setattr(training, "turned", seen)
+    for turns in (False, True):
+        config, stream = tiny("segmenter", steps=6, turns=turns), Stream("all", 1.0, [bright_square("a")])
+        assert len(list(train_detector(build_detector(1, config), [stream], ["hole"], config))) == 6
+        assert len(shown) == 12
+        assert len(set(shown)) > 3 if turns else set(shown) == {0}
+        shown.clear()

@@ -11,7 +11,8 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
 from anomaly_gan.drawing.charts import interval_chart, line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
-from anomaly_gan.evaluation.comparison import CellResult, Comparison
+from anomaly_gan.evaluation.cells import CellResult
+from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
@@ -21,6 +22,8 @@ from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.metrics.pixels import PixelScores
 from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting, render_report
 from anomaly_gan.reports.headline import headline
+
+GENERATED = "real+generated:generate-1"
 
 
 def row(size: int = 32) -> GridRow:
@@ -45,8 +48,8 @@ def comparison(word: Word = "helps", difference: float = 0.1, detector: str = "s
         return CellResult(
             arm=arm,
             seed=seed,
-            shown={"normal": 20, "real": 20} if arm == "real" else {"normal": 20, "real": 10, "generated": 10},
-            pictures={"normal": 5, "real": 5, **({} if arm == "real" else {"generated": 96})},
+            shown={"normal": 20, "real": 20} if arm == "none" else {"normal": 20, "real": 10, "generated": 10},
+            pictures={"normal": 5, "real": 5, **({} if arm == "none" else {"generated": 96})},
             losses=(1.0,),
             scores=DetectionScores(
                 box_ap=ap, box_ap50=ap, **of_masks, per_class={"hole": each}, images=20, instances=20
@@ -57,7 +60,7 @@ def comparison(word: Word = "helps", difference: float = 0.1, detector: str = "s
     half = 0.05 if word != "undecided" else 0.3
     spread: dict[str, Any] = {"seeds": 2, "groups": 8, "seed_deviation": 0.01, "group_deviation": 0.02}
     real, made = 0.4, 0.4 + difference
-    arms = (("real", real), ("generated", made))
+    arms = (("none", real), (GENERATED, made))
     verdict = Verdict(
         word=word,
         difference=difference,
@@ -70,7 +73,7 @@ def comparison(word: Word = "helps", difference: float = 0.1, detector: str = "s
     return Comparison(
         cells=tuple(cell(arm, seed, ap) for seed in (0, 1) for arm, ap in arms),
         pixel_ap=intervals if has_masks else {},
-        verdicts={"generated": verdict} if has_masks else {},
+        verdicts={GENERATED: verdict} if has_masks else {},
         classes=("hole",),
         config=DetectorConfig(name=detector),
     )

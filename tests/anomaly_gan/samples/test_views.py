@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.samples.sample import Sample
-from anomaly_gan.samples.views import flip, take_view
+from anomaly_gan.samples.views import TURNS, flip, take_view, turned_sample
 from infra.errors import DataError
 
 WINDOW = ViewConfig(kind="window", size=64)
@@ -116,3 +116,16 @@ def test_a_flip_mirrors_image_masks_and_instances_alike(horizontal: bool, vertic
     assert np.array_equal(flipped.instances["hole"], sample.instances["hole"][rows, columns])
     again = flip(flipped, horizontal=horizontal, vertical=vertical)
     assert np.array_equal(again.image, sample.image)
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_a_turned_sample_takes_its_masks_along(turn: int) -> None:
+    """Each pixel knows where it was, so the mask must mark the very same ones."""
+    sample = masked(5, 7, [(1, 2), (1, 3), (4, 6)])
+    copy = turned_sample(sample, turn)
+    before = {tuple(pixel) for pixel in sample.image[sample.masks["hole"] > 0]}
+    assert {tuple(pixel) for pixel in copy.image[copy.masks["hole"] > 0]} == before
+    assert copy.image.shape[:2] == ((7, 5) if turn % 2 else (5, 7)) == copy.masks["hole"].shape
+    assert {copy.image.tobytes() for copy in (turned_sample(sample, other) for other in range(turn))} != {
+        copy.image.tobytes()
+    }

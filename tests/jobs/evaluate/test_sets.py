@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_gan.evaluation.comparison import Material
+from anomaly_gan.evaluation.material import Material
 from anomaly_gan.samples.sample import Sample
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
@@ -22,6 +22,7 @@ from jobs.tasks.commits import open_plan
 from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
 
 COUNT = 3
+ALL = "generated:generate-1"
 GENERATED = GenerateSpec.model_validate(
     {"model": TRAIN_JOB, "count": COUNT, "generation": {"quality": {"gate": False}}}
 )
@@ -81,12 +82,12 @@ def test_learning_pictures_are_normal_real_generated_and_copy_pasted(storage: Lo
     found = material(storage)
     assert all(sample.is_normal for sample in found.normals)
     assert all(sample.masks["crack"].any() for sample in found.real)
-    assert {name: len(samples) for name, samples in found.added.items()} == {"generated": COUNT, "copy_paste": COUNT}
+    assert {name: len(samples) for name, samples in found.added.items()} == {ALL: COUNT, "copy_paste": COUNT}
     assert all(sample.masks["crack"].any() for samples in found.added.values() for sample in samples)
 
 
 def test_copy_paste_is_made_only_for_an_arm_that_shows_it(storage: LocalStorage) -> None:
-    assert material(storage, arms=["generated"]).added.keys() == {"generated"}
+    assert material(storage, arms=["generated"]).added.keys() == {ALL}
 
 
 def test_of_a_view_that_is_larger_than_the_window_detectors_learn_from_windows_around_anomalies(
@@ -97,7 +98,7 @@ def test_of_a_view_that_is_larger_than_the_window_detectors_learn_from_windows_a
     put_model(large, size=128)
     generate(large)
     found = material(large, window_px=64, windows_per_image=2)
-    shown = [*found.normals, *found.real, *found.added["generated"], *found.added["copy_paste"]]
+    shown = [*found.normals, *found.real, *found.added[ALL], *found.added["copy_paste"]]
     assert {sample.image.shape for sample in shown} == {(64, 64)}
     assert all(sample.masks["crack"].any() for sample in shown if not sample.is_normal)
     assert {sample.image.shape for sample in found.test} == {(128, 128)}

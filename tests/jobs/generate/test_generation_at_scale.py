@@ -29,6 +29,7 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 6, 4
+ALL = "generated:generate-1"
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_detector_learns_from_what_is_kept(
     run(storage, made_by)
     snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
     asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
-    assert len(load_material(storage, asked, made_by, snapshot).added["generated"]) == COUNT
+    assert len(load_material(storage, asked, made_by, snapshot).added[ALL]) == COUNT
 
     def judged(key: str, members: dict[str, bytes]) -> Sample:
         sample = decode_sample(key, members)
@@ -128,9 +129,9 @@ def test_a_detector_learns_from_what_is_kept(
 
     monkeypatch.setattr("jobs.evaluate.sets.decode_sample", judged)
     kept = {1, 4}
-    assert {one.meta["index"] for one in load_material(storage, asked, made_by, snapshot).added["generated"]} == kept
+    assert {one.meta["index"] for one in load_material(storage, asked, made_by, snapshot).added[ALL]} == kept
     kept = set()
-    assert len(load_material(storage, asked, made_by, snapshot).added["generated"]) == COUNT
+    assert len(load_material(storage, asked, made_by, snapshot).added[ALL]) == COUNT
     told = f"warning: the quality gate keeps none of {COUNT} images of job generate-1; all are used"
     assert told in capsys.readouterr().out
 
@@ -147,7 +148,7 @@ def test_a_detector_sees_frames_through_the_models_view(tmp_path_factory: pytest
         assert sample.masks["crack"][top : top + height, left : left + width].any()
     snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
     asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
-    seen = load_material(storage, asked, made_by, snapshot).added["generated"]
+    seen = load_material(storage, asked, made_by, snapshot).added[ALL]
     assert all(one.image.shape == (RESOLUTION, RESOLUTION) and one.masks["crack"].any() for one in seen)
 
 

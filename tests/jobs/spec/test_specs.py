@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.errors import UsageError
 from jobs.kinds import KINDS, parse_spec
 from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
 from tests.support.specs import asked
@@ -46,3 +47,17 @@ def test_a_search_needs_room_for_all_trials_at_a_time() -> None:
     spec = asked(TuneSpec, concurrent_trials=2, resources__workers=2, resources__gpus_per_worker=1).spec
     cpus, gpus = spec.needed()
     assert cpus == pytest.approx(4.2) and gpus == 4
+
+
+def test_an_evaluation_of_before_is_read_with_the_name_that_its_base_has_now() -> None:
+    stored = {"kind": "evaluate", "dataset": "tiles", "generated": "g", "arms": ["real", "generated"]}
+    assert EvaluateSpec.model_validate(stored).arms == ("none", "generated")
+
+
+def test_the_arms_of_an_evaluation_are_those_of_its_job() -> None:
+    arms = ("none", "flips", "copy_paste#9", "generated@0.25#40", "generated_alone")
+    assert EvaluateSpec(dataset="tiles", generated="g", arms=arms).arm_texts() == [
+        "none", "flips", "copy_paste#9", "real+generated:g@0.25#40", "generated:g",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"arms: unknown arm, got 'magic'; use one of none, flips, copy_paste, gen"):
+        EvaluateSpec(dataset="tiles", generated="g", arms=("magic",)).arm_texts()
