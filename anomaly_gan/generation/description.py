@@ -1,6 +1,7 @@
 """The two files of a model, and what it says of itself in its model.json; without torch, which the weights need."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,12 @@ class ModelDescription:
             "weights_sha256": self.weights_sha256,
         }
         return json.dumps(described, indent=2, sort_keys=True).encode()
+
+
+def real_of(record: Mapping[str, Any]) -> int | None:
+    """Number of anomalous pictures that a model was trained on; None = all of the training split, as it was before."""
+    real: int | None = record.get("real")
+    return real
 
 
 def parse_description(data: bytes, name: str) -> ModelDescription:

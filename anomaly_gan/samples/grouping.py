@@ -107,6 +107,24 @@ def split_by_group(
     return {key: "test" if group in best[1] else "train" for key, (group, _) in pictures.items()}
 
 
+def first_pictures(groups: Mapping[str, str], count: int) -> set[str]:
+    """So many pictures, group after group, as if only these were known; fewer of them are always among more.
+
+    The order of the groups, and of the pictures within one, is by a hash of their names: it depends neither on the
+    order of the pictures nor on which others there are. Only the last group may be cut, where the count falls in it.
+
+    Args:
+        groups: key -> group.
+        count: how many; all where there are no more.
+    """
+
+    def rank(text: str) -> bytes:
+        return hashlib.sha256(text.encode()).digest()
+
+    ordered = sorted(groups, key=lambda key: (rank(groups[key]), groups[key], rank(key), key))
+    return set(ordered[:count])
+
+
 def _strata(groups: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
     """Class or "normal" -> its groups, rarest first."""
     strata: dict[str, list[str]] = {NORMAL: []}

@@ -19,6 +19,10 @@ MaskPoolOption = Annotated[
     str | None,
     typer.Option("--mask-pool", help="NAME or NAME@VERSION.", show_default="masks of the training split"),
 ]
+RealOption = Annotated[
+    int | None,
+    typer.Option("--real", help="Learn from N anomalous pictures of the class.", show_default="all"),
+]
 PresetOption = Annotated[str | None, typer.Option("--preset", help="stable (default), laptop or paper.")]
 WindowOption = Annotated[int | None, typer.Option("--window", help="Cut windows N pixels wide, at native scale.")]
 BatchOption = Annotated[int | None, typer.Option("--batch-size", help="Pairs per step over all workers.")]

@@ -11,6 +11,7 @@ from cli.submit.options import (
     DatasetOption,
     MaskPoolOption,
     PresetOption,
+    RealOption,
     SubmitOptions,
     WindowOption,
     spread_options,
@@ -24,6 +25,7 @@ def train(
         list[str], typer.Option("--class", help="Anomaly class; repeatable, each becomes a job of its own.")
     ] = [],  # noqa: B006  (Typer reads the default, never changes it)
     mask_pool: MaskPoolOption = None,
+    real: RealOption = None,
     preset: PresetOption = None,
     window: WindowOption = None,
     images: Annotated[int | None, typer.Option("--images", help="Pairs of images to show in training.")] = None,
@@ -36,6 +38,12 @@ def train(
     agan submit train --dataset tiles --class blowhole --window 128 --workers 2 --follow
     """
     flags = train_flags(
-        dataset=dataset, mask_pool=mask_pool, preset=preset, window=window, images=images, batch_size=batch_size
+        dataset=dataset,
+        mask_pool=mask_pool,
+        real=real,
+        preset=preset,
+        window=window,
+        images=images,
+        batch_size=batch_size,
     )
     submit_jobs("train", [flags | {"class_name": name} for name in class_name] or [flags], options)

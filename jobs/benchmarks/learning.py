@@ -33,7 +33,7 @@ def study_class(
         UsageError, NotFoundError: as `agan submit train` refuses.
     """
     spec = complete(resolve(TrainSpec, flags, sets=sets), storage).spec
-    split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool)
+    split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool, spec.real)
     held_out = load_samples(storage, load_index(storage, spec.dataset), split="test", classes=[])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = StudyData(split.pool, split.normals, split.abnormals, held_out)

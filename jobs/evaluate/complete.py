@@ -2,6 +2,7 @@
 
 from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.evaluation.arms import parse_arms
+from anomaly_gan.generation.description import real_of
 from anomaly_gan.metrics.features.features import find_features
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
@@ -37,7 +38,16 @@ def complete(resolved: ResolvedSpec[EvaluateSpec], storage: Storage) -> Resolved
             f"dataset: model {made_by.model} was trained on {model.record['dataset']}, and {wanted} may split"
             f" otherwise, so that its test images taught the model; use {model.record['dataset']}"
         )
-    return resolved.changed({"dataset": wanted}, "data set")
+    resolved = resolved.changed({"dataset": wanted}, "data set")
+    if wanted != model.record["dataset"]:
+        return resolved
+    taught = real_of(model.record)
+    if spec.real not in (None, taught):
+        raise UsageError(
+            f"real: {spec.real}, but model {made_by.model} has learnt from {taught or 'all'} anomalous pictures; leave"
+            f" it away, or train a model with --real {spec.real}"
+        )
+    return resolved.changed({"real": taught}, "model")
 
 
 def _fill_in_detector(resolved: ResolvedSpec[EvaluateSpec]) -> ResolvedSpec[EvaluateSpec]:

@@ -15,6 +15,7 @@ from anomaly_gan.evaluation.comparison import CellProgress, Comparison, compare_
 from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likeness, painted_flat
 from anomaly_gan.evaluation.material import Material
 from anomaly_gan.evaluation.preview import to_row
+from anomaly_gan.generation.description import real_of
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.features.network import load_features
@@ -82,7 +83,13 @@ def _measured_images(
     reporter: ProgressReporter,
 ) -> tuple[list[Generated], list[Generated]]:
     """The first images of the generate job made again, and the same by a generator that has learnt nothing."""
-    split = load_training_split(context.storage, snapshot.record["dataset"], snapshot.class_name, made_by.mask_pool)
+    split = load_training_split(
+        context.storage,
+        snapshot.record["dataset"],
+        snapshot.class_name,
+        made_by.mask_pool,
+        real_of(snapshot.record),
+    )
     plan = split.plan(snapshot.view, made_by.masks, made_by.generation)
     device = next(snapshot.generator.parameters()).device
     torch.manual_seed(snapshot.config.seed)

@@ -14,6 +14,7 @@ from anomaly_gan.samples.views import take_view
 from infra.storage.protocol import Storage
 from jobs.generate.published import is_kept, published_shards, read_members
 from jobs.library.datasets.store import load_index, load_samples
+from jobs.library.known import known_pictures
 from jobs.library.training_split import load_training_split
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
 
@@ -38,7 +39,8 @@ def load_material(storage: Storage, spec: EvaluateSpec, made_by: GenerateSpec, s
     windows = spec.windows_per_image if view.kind == "window" else 1
     seed = spec.detector.seed
     train = load_samples(storage, index, split="train", classes=[name], normal=True)
-    abnormals = [sample for sample in train if name in sample.masks]
+    known = known_pictures(index, name, spec.real)
+    abnormals = [sample for sample in train if sample.key in known]
     normals = _some([sample for sample in train if sample.is_normal], MOST_NORMALS, seed)
     generated = [
         take_view(sample, view, np.random.default_rng([seed, GENERATED_STREAM, number]), name)
@@ -78,7 +80,8 @@ def _copy_pasted(
 ) -> list[Sample]:
     """As many pictures as were generated, placed by the same rules where the data set is the model's."""
     is_same = spec.dataset == snapshot.record["dataset"]
-    split = load_training_split(storage, spec.dataset, snapshot.class_name, made_by.mask_pool if is_same else None)
+    pool = made_by.mask_pool if is_same else None
+    split = load_training_split(storage, spec.dataset, snapshot.class_name, pool, spec.real)
     rules = {"pool": "prior_only", **({} if is_same else {"rationality": 0.0})}
     masks = made_by.masks.model_copy(update=rules)
     plan = split.plan(snapshot.view, masks, made_by.generation.model_copy(update={"output": "view"}))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from anomaly_gan.config import LightConfig
+from anomaly_gan.generation.description import real_of
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.networks.generator import Generator
@@ -76,7 +77,7 @@ def _load(storage: Storage, one: AddedModel, number: int, spec: GenerateSpec, de
     config, is_last = spec.generation, number == len(spec.added)
     if not is_last:
         config = config.model_copy(update={"light": LightConfig()})
-    split = load_training_split(storage, dataset, snapshot.class_name, one.mask_pool)
+    split = load_training_split(storage, dataset, snapshot.class_name, one.mask_pool, real_of(snapshot.record))
     plan = replace(split.gated_plan(snapshot.view, one.masks, config), layer=number)
     made_by = {
         "model": one.model,

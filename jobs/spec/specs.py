@@ -78,6 +78,12 @@ class TrainingSpec(JobSpec):
     mask_pool: str | None = Field(
         default=None, description="NAME or NAME@version; without one, the masks of the training split"
     )
+    real: int | None = Field(
+        default=None,
+        ge=1,
+        description="anomalous pictures to learn from, group after group; those of 8 are among those of 16; all without"
+        " it",
+    )
     if TYPE_CHECKING:  # as `resources`
         view: ViewConfig
         train: TrainConfig
@@ -153,6 +159,11 @@ class EvaluateSpec(JobSpec):
     kind: Literal["evaluate"] = "evaluate"
     dataset: str = Field(description="NAME or NAME@version")
     generated: str = Field(description="id of a generate job that succeeded")
+    real: int | None = Field(
+        default=None,
+        ge=1,
+        description="anomalous pictures that every arm learns from; as many as the model of `generated` did",
+    )
     measured_images: int = Field(
         default=64,
         ge=1,

@@ -8,6 +8,7 @@ from anomaly_gan.training.joining import check_ranks
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
+from jobs.library.known import check_real
 from jobs.library.maskpools.fill_in import check_rationality, fill_in_pool
 from jobs.spec.resolved import ResolvedSpec
 from jobs.spec.specs import TrainingSpec
@@ -35,6 +36,9 @@ def fill_in_training(resolved: ResolvedSpec[Spec], storage: Storage) -> Resolved
     if "train.model.gray" not in resolved.sources:
         changes["train.model.gray"] = index.gray
     pictures = index.counts["train"].get(spec.class_name, 0)
+    if spec.real is not None:
+        check_real(spec.real, index, [spec.class_name])
+        pictures = spec.real
     if resolved.sources.get("train.total_images") == "preset paper" and pictures:
         changes["train.total_images"] = PAPER_EPOCHS * pictures
     if spec.view.kind == "whole" and index.resolution is None:

@@ -105,7 +105,7 @@ def _train_rank(context: JobContext[TrainSpec]) -> None:
     torch.set_num_threads(spec.resources.cpus_per_worker)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
-    split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool)
+    split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool, spec.real)
     source = BatchSource.of_run(
         split.normals, split.abnormals, split.pool, spec.view, spec.train, rank=rank, world_size=world_size
     )
@@ -158,6 +158,7 @@ def _aware(context: JobContext[TrainSpec], source: BatchSource, device: torch.de
         "masks": spec.train.masks.model_dump(),
         "aware": config.model_dump(),
         "seed": source.seed,
+        **({} if spec.real is None else {"real": spec.real}),  # networks of all pictures keep the key they had
     }
     if source.rank == 0:
         alone = replace(source, batch_size=config.batch_size, rank=0, world_size=1)
@@ -204,6 +205,7 @@ def _observer(
         "job_id": context.job_id,
         "dataset": spec.dataset,
         "mask_pool": spec.mask_pool,
+        "real": spec.real,
         "aware_weights": aware_weights,
         "normal_images": len(split.normals),
         "abnormal_images": len(split.abnormals),

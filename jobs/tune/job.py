@@ -64,6 +64,7 @@ def trial_spec(spec: TuneSpec, values: dict[str, float]) -> TrainSpec:
         dataset=spec.dataset,
         class_name=spec.class_name,
         mask_pool=spec.mask_pool,
+        real=spec.real,
         view=spec.view,
         train=spec.train.model_copy(update={"optim": optim, "loss": loss}),
         resources=spec.resources,

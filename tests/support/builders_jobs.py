@@ -118,12 +118,17 @@ def put_model(
     *,
     window: bool = False,
     size: int = RESOLUTION,
+    real: int | None = None,
 ) -> str:
-    """An untrained, very small model of whole frames or windows; returns its id."""
+    """An untrained, very small model of whole frames or windows; returns its id.
+
+    Args:
+        real: anomalous pictures that it says it has learnt from.
+    """
     config = TrainConfig(model=ModelConfig(generator_widths=(8, 8)))
     if storage.exists(f"datasets/{dataset}/latest.json"):
         dataset = f"{dataset}@{load_index(storage, dataset).version}"
-    record = {"job_id": model_id, "dataset": dataset, "nimg": 640}
+    record = {"job_id": model_id, "dataset": dataset, "nimg": 640, **({} if real is None else {"real": real})}
     view = ViewConfig(kind="window" if window else "whole", size=size)
     snapshot = Snapshot(build_generator(config.model), class_name, view, config, record)
     for name, data in zip((WEIGHTS, DESCRIPTION), snapshot_bytes(snapshot), strict=True):

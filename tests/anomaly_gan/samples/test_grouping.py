@@ -1,10 +1,10 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anomaly_gan.samples.grouping import csv_grouping, own_group, regex_grouping, split_by_group
+from anomaly_gan.samples.grouping import csv_grouping, first_pictures, own_group, regex_grouping, split_by_group
 from infra.errors import DataError, UsageError
 
 Pictures = dict[str, tuple[str, tuple[str, ...]]]
@@ -128,3 +128,21 @@ def test_regex_groups_are_the_first_capture_group_or_all_that_matches() -> None:
 
 def test_without_groups_every_picture_is_its_own() -> None:
     assert own_group("a/b.png") == "a/b.png"
+
+
+def test_fewer_pictures_are_always_among_more_and_come_in_whole_groups() -> None:
+    groups = {f"picture-{i:02d}": f"tile-{i // 4}" for i in range(24)}
+    chosen = [first_pictures(groups, count) for count in range(1, 26)]
+    assert [len(keys) for keys in chosen] == [*range(1, 25), 24]
+    assert all(few < more for few, more in pairwise(chosen[:24]))
+    for count in range(4, 25, 4):
+        assert len({groups[key] for key in first_pictures(groups, count)}) == count // 4
+
+
+def test_which_pictures_are_first_depends_on_their_names_alone() -> None:
+    groups = {f"picture-{i:02d}": f"tile-{i // 2}" for i in range(12)}
+    first = first_pictures(groups, 4)
+    assert first_pictures(dict(reversed(groups.items())), 4) == first
+    known = {groups[key] for key in first}
+    fewer = {key: group for key, group in groups.items() if group in known or group < "tile-3"}
+    assert first_pictures(fewer, 4) == first != set(list(groups)[:4])

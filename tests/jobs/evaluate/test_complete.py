@@ -92,3 +92,14 @@ def test_an_evaluation_is_completed_without_the_weights_of_the_model() -> None:
     completed(storage, EvaluateSpec)
     assert f"models/{TRAIN_JOB}/{DESCRIPTION}" in storage.was_read
     assert f"models/{TRAIN_JOB}/{WEIGHTS}" not in storage.was_read
+
+
+def test_an_evaluation_gives_its_arms_the_pictures_that_the_model_has_learnt_from() -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage, model=put_model(storage, real=2))
+    resolved = completed(storage, EvaluateSpec)
+    assert (resolved.spec.real, resolved.sources["real"]) == (2, "model")
+    assert completed(storage, EvaluateSpec, real=2).spec.real == 2
+    with pytest.raises(UsageError, match=f"^real: 3, but model {TRAIN_JOB} has learnt from 2 anomalous pictures; "):
+        completed(storage, EvaluateSpec, real=3)

@@ -16,6 +16,7 @@ from jobs.generate.job import publish
 from jobs.generate.shard_maker import ShardMaker
 from jobs.library.datasets.store import load_index, load_samples
 from jobs.library.models.store import load_model
+from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
 from jobs.tasks.commits import open_plan
@@ -103,3 +104,12 @@ def test_of_a_view_that_is_larger_than_the_window_detectors_learn_from_windows_a
     assert all(sample.masks["crack"].any() for sample in shown if not sample.is_normal)
     assert {sample.image.shape for sample in found.test} == {(128, 128)}
     assert len(found.real) == 2 * sum("crack" in one.masks for one in split_of(large, "train").values())
+
+
+def test_of_few_pictures_all_arms_learn_from_the_same_ones(storage: LocalStorage) -> None:
+    """Those that a generator of as many learns from; what is tested stays."""
+    few, whole = material(storage, real=1), material(storage)
+    [known] = load_training_split(storage, "tiles", "crack", real=1).abnormals
+    assert {sample.key for sample in few.real} == {known.key} < {sample.key for sample in whole.real}
+    assert len(few.added["copy_paste"]) == COUNT
+    assert [sample.key for sample in few.test] == [sample.key for sample in whole.test]

@@ -11,10 +11,12 @@ from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.training.batches import BatchSource
 from infra.errors import NotFoundError
+from jobs.generate.layers import load_layers
 from jobs.library.maskpools.score import score_pool
 from jobs.library.maskpools.store import full_name
 from jobs.library.models.store import load_model
 from jobs.library.training_split import TrainingSplit, load_training_split
+from jobs.spec.specs import GenerateSpec
 from tests.jobs.library.maskpools.test_store import experts_of, left_half, rated
 from tests.support.builders_jobs import put_dataset, put_model
 from tests.support.builders_masks import put_files, put_pool
@@ -111,3 +113,39 @@ def test_the_wanted_third_of_the_real_areas_is_met_and_recorded(storage: MemoryS
     for one in made(storage, split, MaskConfig(area="low", max_parts=1, pose="fixed"), count=4):
         low, high = severity.limits("area_px", "low")
         assert low <= one.sample.meta["mask_area_px"] <= high
+
+
+def sources_of(split: TrainingSplit) -> set[str]:
+    """Pictures of which the pool has a part."""
+    return {element.source for element in split.pool.elements if not element.is_expert}
+
+
+def test_a_split_of_few_pictures_knows_no_others(storage: MemoryStorage) -> None:
+    """Neither does its mask pool, nor the gate, which learns from the same pictures; all normal ones stay."""
+    whole, two, one = (load_training_split(storage, "tiles", "crack", real=real) for real in (None, 2, 1))
+    keys = [{sample.key for sample in split.abnormals} for split in (one, two, whole)]
+    assert [len(of_split) for of_split in keys] == [1, 2, 3]
+    assert keys[0] < keys[1] < keys[2]
+    assert sources_of(two) == keys[1]
+    assert [sample.key for sample in two.normals] == [sample.key for sample in whole.normals]
+
+
+def test_of_a_stored_pool_a_split_of_few_pictures_keeps_what_experts_drew_and_forgets_the_rest(
+    storage: MemoryStorage, tmp_path: Path
+) -> None:
+    index = put_pool(storage, tmp_path)
+    whole, few = (load_training_split(storage, index.dataset, "crack", full_name(index), real) for real in (None, 2))
+    assert sources_of(few) == {sample.key for sample in few.abnormals} < sources_of(whole)
+    assert sum(element.is_expert for element in few.pool.elements) == 3
+    own = load_training_split(storage, index.dataset, "crack", real=2).pool
+    assert (few.pool.part_counts, few.pool.severity) == (own.part_counts, own.severity)
+    assert few.pool.rationality is not None and whole.pool.rationality is not None
+    assert (few.pool.rationality.masks, whole.pool.rationality.masks) == (2, 3)
+
+
+def test_a_model_of_few_pictures_makes_its_images_from_these_alone(storage: MemoryStorage) -> None:
+    """The pool that its masks are taken from, and the pictures that its gate takes for real."""
+    model = put_model(storage, real=1)
+    [layer] = load_layers(storage, GenerateSpec(model=model), torch.device("cpu"))
+    [known] = load_training_split(storage, "tiles", "crack", real=1).abnormals
+    assert {element.source for element in layer.plan.pool.elements} == {known.key}

@@ -10,11 +10,11 @@ from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
 from tests.support.specs import asked
 
 KEYS = {
-    "train": "kind dataset class_name mask_pool resume view train resources",
+    "train": "kind dataset class_name mask_pool real resume view train resources",
     "generate": "kind model count images_per_shard mask_pool masks added generation resources",
-    "evaluate": "kind dataset generated measured_images windows_per_image window_px test_normals arms seeds"
+    "evaluate": "kind dataset generated real measured_images windows_per_image window_px test_normals arms seeds"
     " features detector resources",
-    "tune": "kind dataset class_name mask_pool trials concurrent_trials seed space view train resources",
+    "tune": "kind dataset class_name mask_pool real trials concurrent_trials seed space view train resources",
 }
 """In stored specs; a generate job that goes on is compared with its plan by the bytes of its spec."""
 

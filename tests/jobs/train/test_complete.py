@@ -54,6 +54,7 @@ def test_a_job_may_go_on_from_one_that_itself_went_on(tmp_path: Path) -> None:
         ({"train__model__generator_widths": [8, 8]}, "train.model.generator_widths"),
         ({"train__image_pool": 1, "train__augment__probability": 0.5}, "train.image_pool"),
         ({"class_name": "hole"}, "class_name"),
+        ({"real": 2}, "real"),
         ({"view__kind": "window", "view__size": 64}, "view.kind"),
     ],
 )

@@ -126,3 +126,14 @@ def test_an_unknown_method_is_refused_with_those_there_are() -> None:
     put_dataset(storage)
     with pytest.raises(UsageError, match="unknown method, got 'magic'; use one of anomaly_gan, cyclegan"):
         completed(storage, TrainSpec, train__method="magic")
+
+
+@pytest.mark.parametrize("kind", [TrainSpec, TuneSpec])
+def test_more_pictures_than_there_are_are_refused_and_fewer_make_shorter_epochs(kind: type[TrainingSpec]) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    flags = {"dataset": "tiles", "class_name": "crack", "train.preset": "paper"}
+    few = complete(resolve(kind, {**flags, "real": 2}, environ={}), storage).spec
+    assert (few.real, few.train.total_images) == (2, 2000)
+    with pytest.raises(UsageError, match=r"^real: 4, but data set tiles has 3 training pictures of crack$"):
+        completed(storage, kind, real=4)

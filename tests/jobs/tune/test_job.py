@@ -23,9 +23,9 @@ def test_a_search_without_a_score_is_an_error_with_the_first_trials_reason() -> 
 
 
 def test_a_trial_is_the_jobs_train_spec_with_the_searched_values() -> None:
-    spec = TuneSpec(dataset="tiles@1", class_name="crack")
+    spec = TuneSpec(dataset="tiles@1", class_name="crack", real=8)
     made = trial_spec(spec, {"lambda_1": 0.5, "lr_g": 1e-3, "lr_d": 2e-3})
-    assert made.train.loss.lambda_1 == 0.5
+    assert (made.train.loss.lambda_1, made.real) == (0.5, 8)
     assert (made.train.optim.lr_g, made.train.optim.lr_d) == (1e-3, 2e-3)
     untouched = made.train.model_copy(update={"loss": spec.train.loss, "optim": spec.train.optim})
     assert untouched == spec.train
