@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Import, check and show data sets; render a demo set.")
 app.add_typer(masks.app, name="masks", help="Build, score, show and preview mask pools.")
-app.add_typer(submit, name="submit", help="Start train, tune, generate and evaluate jobs.")
+app.add_typer(submit, name="submit", help="Start train, tune, generate, evaluate and study jobs.")
 app.add_typer(jobs.app, name="jobs", help="Watch and stop jobs.")
 app.add_typer(results.app, name="results", help="Show and fetch what jobs made.")
 app.add_typer(models.app, name="models", help="List trained models; import the authors' released weights.")

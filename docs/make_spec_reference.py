@@ -17,7 +17,8 @@ HEAD = """\
 
 <!-- Made by docs/make_spec_reference.py of jobs/spec/specs.py and anomaly_gan/config.py. Do not edit. -->
 
-A job is described by a spec: a tree of keys. There are four kinds: `train`, `generate`, `evaluate` and `tune`.
+A job is described by a spec: a tree of keys. There are five kinds: `train`, `generate`,
+`evaluate`, `study` and `tune`.
 A key is written with dots, as in `train.loss.lambda_1`.
 
 Where a value comes from, the later winning:
@@ -52,6 +53,7 @@ RULES = """\
 - `class_name` is a class of the data set.
 - `space.lambda_1_min` is below `space.lambda_1_max`, and `space.lr_min` below `space.lr_max`.
 - The class that `generated` holds is a class of `dataset`.
+- `real` of an evaluation or a study is that of the models whose images are added.
 - `mask_pool` was built from the very version of the data set, and has the class. Without one, `rationality` is 0.
 - `masks.min_parts` is not above `masks.max_parts`, nor `masks.angle_min` above `masks.angle_max`.
 """
@@ -59,8 +61,8 @@ RULES = """\
 NOTES = {
     "resources": """\
 What `workers` means: the ranks of a train job, the ranks of each trial of a tune job, the processes that make
-shards in a generate job (never more than there are shards). An evaluate job works in one task, so leave it at 1.
-`max_failures` is for train, tune and generate; the task of an evaluate job is tried again twice.
+shards in a generate job (never more than there are shards), the detectors that an evaluate or study job trains at one
+time. `max_failures` of evaluate and study is for each detector.
 """,
 }
 

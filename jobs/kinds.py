@@ -14,7 +14,7 @@ from anomaly_gan.training.memory_estimate import MemoryEstimate
 from infra.settings import Settings
 from infra.storage.protocol import Storage
 from jobs.spec.resolved import ResolvedSpec
-from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, StudySpec, TrainSpec, TuneSpec
 
 Spec = TypeVar("Spec", bound=JobSpec)
 
@@ -85,6 +85,12 @@ KINDS: dict[str, Kind] = {
         complete="jobs.evaluate.complete:complete",
         run="jobs.evaluate.job:evaluate",
         next_step="agan results pull {job_id} -o {job_id}   # holds report.html",
+    ),
+    "study": Kind(
+        StudySpec,
+        complete="jobs.study.complete:complete",
+        run="jobs.study.job:study",
+        next_step="agan results pull {job_id} -o {job_id}   # holds report.html and cells.csv",
     ),
     "tune": Kind(
         TuneSpec,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.evaluation.arms import BASE, parse_arm, titles
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.verdict import Verdict, Word
@@ -30,8 +31,39 @@ class Headline:
     caveats: tuple[str, ...]
 
 
-def headline(comparison: Comparison) -> Headline:
-    """Judge one arm by the pixel AP of paired detectors, never without an interval."""
+def headline(comparisons: Sequence[Comparison]) -> Headline:
+    """Judge one arm by the pixel AP of paired detectors.
+
+    Args:
+        comparisons: one for each detector, at least one.
+    """
+    return _of_one(comparisons[0]) if len(comparisons) == 1 else _of_several(comparisons)
+
+
+def _of_several(comparisons: Sequence[Comparison]) -> Headline:
+    """How many detectors say what; the word is theirs where those that judge agree."""
+    arm = judged_arm([name for one in comparisons for name in one.arms])
+    words = [one.verdicts[arm].word for one in comparisons if arm in one.verdicts]
+    caveats = [f"{_name(one)}: {caveat}" for one in comparisons for caveat in _limits(one)]
+    if arm is None or not words:
+        return Headline(None, "Not judged: no detector has both arms and finds pixels.", tuple(caveats))
+    total = len(comparisons)
+    said = [f"it {word} {count} of {total}" for word in ("helps", "harms") if (count := words.count(word))]
+    if count := words.count("undecided"):
+        said.append(f"for {count} of {total} it is undecided")
+    if len(words) < total:
+        said.append(f"{total - len(words)} of {total} do not judge")
+    doing = _doing(next(one for one in comparisons if one.of_arm(arm)), arm)
+    sentence = f"{doing[0].upper()}{doing[1:]}, judged by {total} detectors: {', '.join(said)}."
+    return Headline(words[0] if len(set(words)) == 1 else "undecided", sentence, tuple(caveats))
+
+
+def _name(comparison: Comparison) -> str:
+    return find_detector(comparison.config.name).title
+
+
+def _of_one(comparison: Comparison) -> Headline:
+    """Of one detector, never without an interval."""
     arm = judged_arm(comparison.arms)
     verdict = None if arm is None else comparison.verdicts.get(arm)
     if arm is None or verdict is None:
@@ -90,18 +122,24 @@ def _unjudged(comparison: Comparison, arm: str | None) -> str:
 
 def _caveats(comparison: Comparison, judged: str | None) -> list[str]:
     caveats, names = [], titles(comparison.arms)
-    if comparison.failed:
-        total = len(comparison.failed) + len(comparison.cells)
-        caveats.append(f"{len(comparison.failed)} of {total} detectors failed; the page says why.")
     for arm, verdict in comparison.verdicts.items():
         if arm != judged:
             caveats.append(f"{names[arm]}: {verdict.word}, {_points(verdict)}.")
         elif verdict.enough is not None:
             caveats.append(verdict.enough)
+    return [*caveats, *_limits(comparison)]
+
+
+def _limits(comparison: Comparison) -> list[str]:
+    """What limits all that is said of a detector."""
+    limits = []
+    if comparison.failed:
+        total = len(comparison.failed) + len(comparison.cells)
+        limits.append(f"{len(comparison.failed)} of {total} detectors failed; the page says why.")
     if comparison.cells:
         scores = comparison.cells[0].scores
         if scores.instances < FEW_INSTANCES:
-            caveats.append(f"The test set is small: {scores.instances} anomalies in {scores.images} pictures.")
+            limits.append(f"The test set is small: {scores.instances} anomalies in {scores.images} pictures.")
     if comparison.pixel_ap and max(each.mean for each in comparison.pixel_ap.values()) < LEAST_PIXEL_AP:
-        caveats.append("All detectors find next to nothing; train them for more steps before comparing them.")
-    return caveats
+        limits.append("All detectors find next to nothing; train them for more steps before comparing them.")
+    return limits

@@ -9,6 +9,7 @@ from cli.submit.evaluate import evaluate
 from cli.submit.flow import submit_jobs
 from cli.submit.generate import generate
 from cli.submit.options import SubmitOptions, spread_options
+from cli.submit.study import study
 from cli.submit.train import train
 from cli.submit.tune import tune
 
@@ -44,5 +45,5 @@ def _plain_command(kind_name: str, about: str | None) -> Any:
 
 
 app = typer.Typer(cls=KindGroup, no_args_is_help=True)
-for command in (train, tune, generate, evaluate):
+for command in (train, tune, generate, evaluate, study):
     app.command()(command)

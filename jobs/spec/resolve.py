@@ -18,6 +18,9 @@ from jobs.spec.specs import JobSpec
 ENVIRONMENT_PREFIX = "AGAN_SPEC_"
 """Beginning of variables that set keys of a spec: AGAN_SPEC_train__loss__lambda_1=0.5 sets train.loss.lambda_1."""
 
+EXAMPLES = {"--set": "train.loss.lambda_1=0.5", "--learner-set": "turns=false"}
+"""Option that takes KEY=VALUE -> what it might be given."""
+
 Spec = TypeVar("Spec", bound=JobSpec)
 
 
@@ -47,7 +50,7 @@ def resolve(
         layers.append((f"file ({file.name})", flatten(_read(file, kind))))
     layers.append(("environment", _from_environment(environ)))
     given = {key: value for key, value in flags.items() if value is not None}
-    layers.append(("flag", given | {key: _scalar(text) for key, text in (sets or {}).items()}))
+    layers.append(("flag", given | {key: as_value(text) for key, text in (sets or {}).items()}))
     preset = _preset(layers)
     if preset is not None and spec.has_presets:
         layers.insert(0, (f"preset {preset}", {f"train.{k}": v for k, v in flatten(PRESETS[preset]).items()}))
@@ -64,8 +67,11 @@ def resolve(
         raise UsageError(_explain(err, sources, spec)) from err
 
 
-def parse_sets(sets: list[str]) -> dict[str, str]:
+def parse_sets(sets: list[str], option: str = "--set") -> dict[str, str]:
     """`KEY=VALUE` texts as a mapping.
+
+    Args:
+        option: where they stand.
 
     Raises:
         UsageError: a text without `=`.
@@ -73,7 +79,7 @@ def parse_sets(sets: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in sets]
     for text, (key, equals, _) in zip(sets, pairs, strict=True):
         if not (equals and key):
-            raise UsageError(f"--set {text}: expected KEY=VALUE, such as --set train.loss.lambda_1=0.5")
+            raise UsageError(f"{option} {text}: expected KEY=VALUE, such as {option} {EXAMPLES[option]}")
     return {key: value for key, _, value in pairs}
 
 
@@ -99,7 +105,7 @@ def _read(file: Path, kind: str) -> Tree:
 
 def _from_environment(environ: Mapping[str, str]) -> Tree:
     return {
-        name.removeprefix(ENVIRONMENT_PREFIX).replace("__", "."): _scalar(text)
+        name.removeprefix(ENVIRONMENT_PREFIX).replace("__", "."): as_value(text)
         for name, text in environ.items()
         if name.startswith(ENVIRONMENT_PREFIX)
     }
@@ -110,7 +116,7 @@ def _preset(layers: list[tuple[str, Mapping[str, Any]]]) -> str | None:
     return named[-1] if named and isinstance(named[-1], str) and named[-1] in PRESETS else None
 
 
-def _scalar(text: str) -> Any:
+def as_value(text: str) -> Any:
     """Numbers, booleans and lists as JSON reads them; anything else stays text."""
     try:
         return json.loads(text)

@@ -143,6 +143,23 @@ class GenerateSpec(JobSpec):
         return self.model_copy(update={"resources": self.resources.model_copy(update={"workers": 1})})
 
 
+WINDOW_PX: Literal[128] = 128
+"""Side of the windows that detectors learn from, where nothing says otherwise and pictures are larger."""
+
+
+class CellsSpec(JobSpec):
+    """What the kinds of job have in common that train detectors: a cell for each detector, arm and seed.
+
+    Each cell is kept in the store, so a job that goes on, or asks for the same cell, does not train it again.
+    """
+
+    can_resume: ClassVar[bool] = True
+
+    def least(self) -> Self:
+        """One worker, because no cell waits for another."""
+        return self.model_copy(update={"resources": self.resources.model_copy(update={"workers": 1})})
+
+
 EVALUATED = {
     "none": "none",
     "flips": "flips",
@@ -153,7 +170,7 @@ EVALUATED = {
 """Arm as an evaluation names it -> arm as `anomaly_gan.evaluation.arms` describes it, with the job of the images."""
 
 
-class EvaluateSpec(JobSpec):
+class EvaluateSpec(CellsSpec):
     """Measures generated images, and trains detectors without and with them: a cell for each arm and seed."""
 
     kind: Literal["evaluate"] = "evaluate"
@@ -174,7 +191,7 @@ class EvaluateSpec(JobSpec):
         default=4, ge=1, le=100, description="windows cut from each real training image, where the model sees windows"
     )
     window_px: Literal[64, 128, 256, 512, 1024] = Field(
-        default=128,
+        default=WINDOW_PX,
         description="side in px of the windows that detectors learn from, where the model's view is larger",
     )
     test_normals: int = Field(
@@ -213,9 +230,58 @@ class EvaluateSpec(JobSpec):
             texts.append("".join([find(EVALUATED, name, "arms: unknown arm").format(job=self.generated), *rest]))
         return texts
 
-    def needed(self) -> tuple[float, float]:
-        """Those of one worker, which does all of the work."""
-        return float(self.resources.cpus_per_worker), float(self.resources.gpus_per_worker)
+
+class StudySpec(CellsSpec):
+    """Compares arms by detectors: a grid of arms, detectors and seeds, on all classes of a data set or some."""
+
+    kind: Literal["study"] = "study"
+    dataset: str = Field(description="NAME or NAME@version")
+    classes: tuple[str, ...] = Field(
+        default=(), description="anomaly classes that each detector finds, as one; without any, all of the data set"
+    )
+    real: int | None = Field(
+        default=None,
+        ge=1,
+        description="anomalous pictures of each class that every arm learns from; as many as the arms' models did",
+    )
+    arms: tuple[str, ...] = Field(
+        description="what detectors learn from, each compared with none: none, flips, copy_paste, generated:JOB,"
+        " real+generated:JOB (JOB_A,JOB_B for several jobs), each but none also with @SHARE or #COUNT"
+    )
+    learners: tuple[DetectorConfig, ...] = Field(
+        default=(),
+        description="detectors, by name or as sections of the keys of `detector`; without any, segmenter; a value that"
+        " is not given is as the list of detectors has it",
+    )
+    seeds: int = Field(default=3, ge=1, le=100, description="cells for each arm and detector, in pairs across the arms")
+    windows_per_image: int = Field(
+        default=4, ge=1, le=100, description="windows cut from each real training image, where the view is a window"
+    )
+    test_normals: int = Field(
+        default=100, ge=1, le=100_000, description="most normal pictures of the test split that detectors are tested on"
+    )
+    view: ViewConfig = ViewConfig()
+    resources: Resources = Resources()
+
+    @field_validator("learners", mode="before")
+    @classmethod
+    def _by_name(cls, learners: Any) -> Any:
+        """A detector that is named alone is a section with its name."""
+        if not isinstance(learners, list | tuple):
+            return learners
+        return tuple({"name": one} if isinstance(one, str) else one for one in learners)
+
+    @field_validator("learners")
+    @classmethod
+    def _once(cls, learners: tuple[DetectorConfig, ...]) -> tuple[DetectorConfig, ...]:
+        names = [one.name for one in learners]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is named twice; make a study for each of its settings")
+        return learners
+
+    def title(self) -> str:
+        return f"{len(self.arms)} arms on {self.dataset}"
 
 
 class SearchSpace(Config):

@@ -55,7 +55,7 @@ def test_every_golden_file_is_that_of_a_command() -> None:
 def test_there_is_a_command_for_everything() -> None:
     assert {" ".join(path) for path in LEAVES} >= {
         *("data import", "data check", "data show", "data list", "data render"),
-        *("submit train", "submit tune", "submit generate", "submit evaluate"),
+        *("submit train", "submit tune", "submit generate", "submit evaluate", "submit study"),
         *("jobs list", "jobs status", "jobs logs", "jobs wait", "jobs cancel"),
         *("results show", "results pull", "models list", "demo"),
         *(f"weights {name}" for name in ("list", "verify", "add")),

@@ -34,7 +34,7 @@ def test_every_kind_names_the_command_that_follows(name: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
-    message = "^kind: unknown kind of job, got 'paint'; use one of train, generate, evaluate, tune$"
+    message = "^kind: unknown kind of job, got 'paint'; use one of train, generate, evaluate, study, tune$"
     with pytest.raises(UsageError, match=message):
         find_kind("paint")
     with pytest.raises(UsageError, match=message):

@@ -6,7 +6,7 @@ from infra.storage.protocol import Storage
 from jobs.kinds import complete
 from jobs.spec.resolve import resolve
 from jobs.spec.resolved import ResolvedSpec
-from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, TrainSpec, TuneSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, JobSpec, StudySpec, TrainSpec, TuneSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB
 
 Spec = TypeVar("Spec", bound=JobSpec)
@@ -18,6 +18,7 @@ REQUIRED: dict[type[JobSpec], dict[str, Any]] = {
     TuneSpec: {"dataset": "tiles", "class_name": "crack", **SMALL},
     GenerateSpec: {"model": TRAIN_JOB},
     EvaluateSpec: {"dataset": "tiles", "generated": GENERATE_JOB},
+    StudySpec: {"dataset": "tiles", "arms": ["none", "flips"]},
 }
 
 

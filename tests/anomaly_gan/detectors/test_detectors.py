@@ -12,7 +12,8 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS, Detector
 from anomaly_gan.evaluation.comparison import compare_arms
 from anomaly_gan.evaluation.material import Material
-from anomaly_gan.reports.evaluation import ReportData, render_report
+from anomaly_gan.reports.data import ReportData
+from anomaly_gan.reports.evaluation import render_report
 from anomaly_gan.samples.sample import Sample
 from infra.errors import UsageError
 from tests.support.builders_detectors import bright_square, tiny
@@ -74,4 +75,4 @@ def test_a_toy_detector_is_added_through_the_list_alone(monkeypatch: pytest.Monk
     [cell] = result.cells
     assert cell.losses[0] > cell.losses[-1]
     assert (cell.scores.box_ap, cell.scores.mask_ap, cell.scores.miou, cell.pixels) == (1, None, None, None)
-    assert "<p>Toy (" in render_report(ReportData("toys", {}, detectors=result))
+    assert "<p><b>Toy</b> (" in render_report(ReportData("toys", {}, detectors=[result]))

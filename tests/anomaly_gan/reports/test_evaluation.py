@@ -11,7 +11,7 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
 from anomaly_gan.drawing.charts import interval_chart, line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
-from anomaly_gan.evaluation.cells import CellResult
+from anomaly_gan.evaluation.cells import CellResult, FailedCell
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
@@ -20,7 +20,8 @@ from anomaly_gan.metrics.features.scores import SCORES, FeatureFloor, FeatureSco
 from anomaly_gan.metrics.mask_change import measure, summarise
 from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.metrics.pixels import PixelScores
-from anomaly_gan.reports.evaluation import Absent, Chart, MeasureTable, ReportData, Setting, render_report
+from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
+from anomaly_gan.reports.evaluation import render_report
 from anomaly_gan.reports.headline import headline
 
 GENERATED = "real+generated:generate-1"
@@ -108,7 +109,7 @@ def full() -> ReportData:
         measures=MeasureTable(summarise([change]), summarise([change])),
         likeness=likeness(),
         lpips=[LpipsScore("lpips_real", 0.42, 6, 3, 2, "AlexNet 7be5be79")],
-        detectors=comparison(),
+        detectors=[comparison()],
         charts=[Chart("Losses", {"loss_cycle": [(1, 2.0), (2, 1.0)]})],
         settings=[Setting("train.loss.lambda_1", "0.3", "default")],
         provenance={"torch": "2.14.1"},
@@ -152,6 +153,7 @@ def test_text_is_escaped_everywhere(full: ReportData) -> None:
         "charts": [Chart(evil, {evil: [(1, 1)]}, evil, evil)],
         "settings": [Setting(evil, evil, evil)],
         "lpips": Absent(evil),
+        "detectors": [comparison().model_copy(update={"failed": (FailedCell(arm="none", seed=2, reason=evil),)})],
     }
     page = render_report(ReportData(**values))
     assert "<script" not in page
@@ -170,38 +172,38 @@ def test_text_is_escaped_everywhere(full: ReportData) -> None:
     ],
 )  # fmt: skip
 def test_the_headline_says_the_word_with_its_interval(word: Word, difference: float, sentence: str) -> None:
-    said = headline(comparison(word, difference))
+    said = headline([comparison(word, difference)])
     assert (said.word, said.sentence) == (word, sentence)
 
 
 def test_the_page_is_coloured_by_the_word_alone(full: ReportData) -> None:
     for word in ("helps", "harms", "undecided"):
-        page = render_report(replace(full, detectors=comparison(word)))
+        page = render_report(replace(full, detectors=[comparison(word)]))
         assert f'<section class="headline {word}">' in page
-    assert '<section class="headline ">' in render_report(replace(full, detectors=comparison(detector="faster_rcnn")))
+    assert '<section class="headline ">' in render_report(replace(full, detectors=[comparison(detector="faster_rcnn")]))
 
 
 def test_an_undecided_headline_says_what_would_decide_it_and_warns_of_a_small_test_set() -> None:
-    caveats = headline(comparison("undecided")).caveats
+    caveats = headline([comparison("undecided")]).caveats
     assert "Five seeds would decide it." in caveats
     assert "The test set is small: 20 anomalies in 20 pictures." in caveats
 
 
 def test_a_detector_without_a_backbone_is_shown_without_one(full: ReportData) -> None:
     page = render_report(full)
-    assert "<p>Segmenter, trained for" in page and "backbone" not in page
+    assert "<p><b>Segmenter</b>,\ntrained for" in page and "backbone" not in page
 
 
 def test_a_detector_of_boxes_is_not_judged_and_its_page_shows_no_score_of_masks(full: ReportData) -> None:
     compared = comparison(detector="faster_rcnn")
-    said = headline(compared)
+    said = headline([compared])
     assert said.word is None
     assert said.sentence == (
         "Not judged: this detector finds boxes alone, and the verdict needs its pixels. Box AP is 40.0 with real and"
         " 50.0 with real + generated."
     )
-    boxes, masks = render_report(replace(full, detectors=compared)), render_report(full)
-    assert "Faster R-CNN (mobilenet" in boxes
+    boxes, masks = render_report(replace(full, detectors=[compared])), render_report(full)
+    assert "Faster R-CNN</b> (mobilenet" in boxes
     assert "this detector finds boxes alone" in boxes and "this detector finds boxes alone" not in masks
     for heading in ("pixel AP</th>", "mask AP</th>", "mask AP50</th>", "mIoU</th>"):
         assert heading in masks and heading not in boxes
@@ -213,7 +215,7 @@ def test_the_table_gives_mean_and_deviation_over_the_seeds(full: ReportData) -> 
         cell.model_copy(update={"scores": cell.scores.model_copy(update={"box_ap": 0.2 + 0.1 * cell.seed})})
         for cell in varied.cells
     ]
-    page = render_report(replace(full, detectors=varied.model_copy(update={"cells": tuple(cells)})))
+    page = render_report(replace(full, detectors=[varied.model_copy(update={"cells": tuple(cells)})]))
     assert "25.0 ± 7.1" in page
     assert "20 normal, 10 real, 10 generated" in page
 

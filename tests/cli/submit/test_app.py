@@ -23,7 +23,14 @@ def toy(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_new_kind_is_among_the_commands_after_those_there_were() -> None:
     listed = run_cli(["submit", "--help"]).stdout.partition("Commands:")[2].split("\n")
-    assert [line.split()[0] for line in listed if line.strip()] == ["train", "tune", "generate", "evaluate", "toy"]
+    assert [line.split()[0] for line in listed if line.strip()] == [
+        "train",
+        "tune",
+        "generate",
+        "evaluate",
+        "study",
+        "toy",
+    ]
     assert "toy       Counts the letters of a word." in run_cli(["submit", "--help"]).stdout
 
 

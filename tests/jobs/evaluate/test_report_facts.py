@@ -5,7 +5,8 @@ import json
 import pytest
 
 from anomaly_gan.methods import METHODS
-from anomaly_gan.reports.evaluation import Absent, ReportData, render_report
+from anomaly_gan.reports.data import Absent, ReportData
+from anomaly_gan.reports.evaluation import render_report
 from jobs.evaluate.report_facts import training_charts
 from tests.support.helpers import MemoryStorage
 

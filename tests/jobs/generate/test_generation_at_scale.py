@@ -1,6 +1,7 @@
 """What a generate job keeps, foretells and hands on, without a cluster."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from anomaly_gan.evaluation.arms import parse_arm
 from anomaly_gan.generation.gate import LIMITS
 from anomaly_gan.masks.placing.parts import PlacementError
 from anomaly_gan.masks.placing.planning import MaskPlanner, PlannedMask
@@ -16,7 +18,6 @@ from infra.errors import NotFoundError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
 from infra.storage.shards import read_shard
-from jobs.evaluate.sets import load_material
 from jobs.generate.forecast import TRIED, forecast
 from jobs.generate.job import publish
 from jobs.generate.published import SHARD_PREFIX
@@ -26,6 +27,8 @@ from jobs.record.context import JobContext
 from jobs.record.manifest import load_manifest, read_output
 from jobs.record.status import JobState, job_key
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
+from jobs.study.grid import grid_of_evaluation
+from jobs.study.material import StoredMaterial
 from tests.support.builders_jobs import RESOLUTION, TRAIN_JOB, put_dataset, put_model, put_spec, put_status
 
 COUNT, PER_TASK = 6, 4
@@ -114,24 +117,28 @@ def test_without_the_gate_nothing_is_judged(storage: LocalStorage) -> None:
     assert summary(storage)["quality"] == {}
 
 
+def shown(storage: LocalStorage) -> Sequence[Sample]:
+    """What a detector sees of the generated images."""
+    asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
+    return StoredMaterial(storage, grid_of_evaluation(storage, asked)).of(parse_arm(ALL)).added[ALL]
+
+
 def test_a_detector_learns_from_what_is_kept(
     storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_by = spec_of(generation={"quality": {"gate": False}})
     run(storage, made_by)
-    snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
-    asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
-    assert len(load_material(storage, asked, made_by, snapshot).added[ALL]) == COUNT
+    assert len(shown(storage)) == COUNT
 
     def judged(key: str, members: dict[str, bytes]) -> Sample:
         sample = decode_sample(key, members)
         return replace(sample, meta={**sample.meta, "quality": {"kept": sample.meta["index"] in kept}})
 
-    monkeypatch.setattr("jobs.evaluate.sets.decode_sample", judged)
+    monkeypatch.setattr("jobs.study.material.decode_sample", judged)
     kept = {1, 4}
-    assert {one.meta["index"] for one in load_material(storage, asked, made_by, snapshot).added[ALL]} == kept
+    assert {one.meta["index"] for one in shown(storage)} == kept
     kept = set()
-    assert len(load_material(storage, asked, made_by, snapshot).added[ALL]) == COUNT
+    assert len(shown(storage)) == COUNT
     told = f"warning: the quality gate keeps none of {COUNT} images of job generate-1; all are used"
     assert told in capsys.readouterr().out
 
@@ -146,9 +153,7 @@ def test_a_detector_sees_frames_through_the_models_view(tmp_path_factory: pytest
     for sample in samples:
         left, top, width, height = sample.meta["boxes"][0]
         assert sample.masks["crack"][top : top + height, left : left + width].any()
-    snapshot = load_model(storage, TRAIN_JOB, torch.device("cpu"))
-    asked = EvaluateSpec(dataset="tiles", generated="generate-1", arms=("generated",))
-    seen = load_material(storage, asked, made_by, snapshot).added[ALL]
+    seen = shown(storage)
     assert all(one.image.shape == (RESOLUTION, RESOLUTION) and one.masks["crack"].any() for one in seen)
 
 

@@ -17,11 +17,11 @@ from jobs.operations.control import cancel
 from jobs.operations.resume import resume_job, retry_job
 from jobs.record.context import load_spec
 from jobs.record.status import JobState, job_key, load_status
-from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec
+from jobs.spec.specs import GenerateSpec, TrainSpec, TuneSpec
 from tests.support.builders_jobs import GENERATE_JOB, TRAIN_JOB, FakeCluster, put_spec, put_status
 
 RACERS = 8
-EVALUATE_JOB = "evaluate-20260101-140000-ef56"
+TUNE_JOB = "tune-20260101-140000-ef56"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def storage(tmp_path: Path) -> LocalStorage:
     storage = LocalStorage(tmp_path / "store")
     put_spec(storage, GENERATE_JOB, GenerateSpec(model=TRAIN_JOB, count=5))
     put_spec(storage, TRAIN_JOB, TrainSpec(dataset="tiles@abc", class_name="crack"))
-    put_spec(storage, EVALUATE_JOB, EvaluateSpec(dataset="tiles@abc", generated=GENERATE_JOB))
+    put_spec(storage, TUNE_JOB, TuneSpec(dataset="tiles@abc", class_name="crack"))
     return storage
 
 
@@ -77,9 +77,9 @@ def test_a_resumed_job_is_stopped_by_the_name_of_its_attempt(
         (GENERATE_JOB, JobState.RUNNING, "is running; wait for it, or end it with `agan jobs cancel"),
         (GENERATE_JOB, JobState.SUCCEEDED, "has succeeded; see `agan results show"),
         (
-            EVALUATE_JOB,
+            TUNE_JOB,
             JobState.FAILED,
-            r"is a kind that cannot go on \(evaluate\); start it anew with `agan jobs retry",
+            r"is a kind that cannot go on \(tune\); start it anew with `agan jobs retry",
         ),
     ],
 )
@@ -147,13 +147,13 @@ def test_resume_leaves_the_record_where_the_cluster_is_too_small(storage: LocalS
 
 
 def test_retry_is_a_new_job_of_the_same_spec(storage: LocalStorage, settings: Settings) -> None:
-    put_status(storage, EVALUATE_JOB, JobState.FAILED)
+    put_status(storage, TUNE_JOB, JobState.FAILED)
     cluster = FakeCluster()
-    again = retry_job(EVALUATE_JOB, settings, cluster)
-    assert again != EVALUATE_JOB and again.startswith("evaluate-")
-    assert load_spec(storage, again) == load_spec(storage, EVALUATE_JOB)
+    again = retry_job(TUNE_JOB, settings, cluster)
+    assert again != TUNE_JOB and again.startswith("tune-")
+    assert load_spec(storage, again) == load_spec(storage, TUNE_JOB)
     assert list(cluster.jobs) == [again]
-    assert load_status(storage, EVALUATE_JOB).state is JobState.FAILED
+    assert load_status(storage, TUNE_JOB).state is JobState.FAILED
 
 
 @pytest.mark.parametrize("act", [resume_job, retry_job])

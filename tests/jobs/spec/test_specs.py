@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import UsageError
 from jobs.kinds import KINDS, parse_spec
-from jobs.spec.specs import EvaluateSpec, GenerateSpec, TrainSpec, TuneSpec
+from jobs.spec.specs import EvaluateSpec, GenerateSpec, StudySpec, TrainSpec, TuneSpec
 from tests.support.specs import asked
 
 KEYS = {
@@ -14,6 +14,7 @@ KEYS = {
     "generate": "kind model count images_per_shard mask_pool masks added generation resources",
     "evaluate": "kind dataset generated real measured_images windows_per_image window_px test_normals arms seeds"
     " features detector resources",
+    "study": "kind dataset classes real arms learners seeds windows_per_image test_normals view resources",
     "tune": "kind dataset class_name mask_pool real trials concurrent_trials seed space view train resources",
 }
 """In stored specs; a generate job that goes on is compared with its plan by the bytes of its spec."""
@@ -27,20 +28,16 @@ def test_the_keys_of_a_spec_keep_their_order_in_the_store(kind: str) -> None:
     assert parse_spec(json.loads(stored)) == spec
 
 
-def test_training_and_generation_can_go_on_where_they_ended() -> None:
-    assert {name for name, kind in KINDS.items() if kind.spec.can_resume} == {"train", "generate"}
+def test_all_but_a_search_can_go_on_where_they_ended() -> None:
+    assert {name for name, kind in KINDS.items() if kind.spec.can_resume} == {"train", "generate", "evaluate", "study"}
 
 
-def test_only_a_generation_can_go_on_with_fewer_workers() -> None:
+def test_what_is_made_of_parts_can_go_on_with_fewer_workers() -> None:
     workers = {
         spec.kind_name(): asked(spec, resources__workers=3).spec.least().resources.workers
-        for spec in (TrainSpec, TuneSpec, GenerateSpec, EvaluateSpec)
+        for spec in (TrainSpec, TuneSpec, GenerateSpec, EvaluateSpec, StudySpec)
     }
-    assert workers == {"train": 3, "tune": 3, "generate": 1, "evaluate": 3}
-
-
-def test_an_evaluation_needs_room_for_one_worker() -> None:
-    assert asked(EvaluateSpec, resources__workers=3, resources__cpus_per_worker=2).spec.needed() == (2, 0)
+    assert workers == {"train": 3, "tune": 3, "generate": 1, "evaluate": 1, "study": 1}
 
 
 def test_a_search_needs_room_for_all_trials_at_a_time() -> None:

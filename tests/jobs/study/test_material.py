@@ -1,26 +1,29 @@
 """What an evaluation's detectors learn from and are tested on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
-import torch
 
+from anomaly_gan.evaluation.arms import parse_arm, parse_arms
 from anomaly_gan.evaluation.material import Material
 from anomaly_gan.samples.sample import Sample
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from jobs.evaluate.sets import load_material
 from jobs.generate.job import publish
 from jobs.generate.shard_maker import ShardMaker
 from jobs.library.datasets.store import load_index, load_samples
-from jobs.library.models.store import load_model
+from jobs.library.models.files import load_description
 from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext
 from jobs.spec.specs import EvaluateSpec, GenerateSpec
+from jobs.study.grid import grid_of_evaluation, grid_of_study
+from jobs.study.material import StoredMaterial
 from jobs.tasks.commits import open_plan
-from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model
+from tests.support.builders_jobs import TRAIN_JOB, put_dataset, put_model, put_spec
+from tests.support.builders_studies import put_job_of, study_spec
 
 COUNT = 3
 ALL = "generated:generate-1"
@@ -41,6 +44,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
 
 def generate(storage: LocalStorage) -> None:
     """Do the generate job in this process."""
+    put_spec(storage, "generate-1", GENERATED)
     context = JobContext("generate-1", GENERATED, Settings(store=storage.uri), storage)
     maker = ShardMaker(context)
     open_plan(storage, "generate-1", maker.tasks)
@@ -48,9 +52,12 @@ def generate(storage: LocalStorage) -> None:
 
 
 def material(storage: LocalStorage, **changes: object) -> Material:
-    dataset = load_model(storage, TRAIN_JOB, torch.device("cpu")).record["dataset"]
+    """All that the arms of an evaluation show."""
+    dataset = load_description(storage, TRAIN_JOB).record["dataset"]
     spec = EvaluateSpec.model_validate({"dataset": dataset, "generated": "generate-1", **changes})
-    return load_material(storage, spec, GENERATED, load_model(storage, TRAIN_JOB, torch.device("cpu")))
+    stored = StoredMaterial(storage, grid_of_evaluation(storage, spec))
+    every = [stored.of(arm) for arm in parse_arms(spec.arm_texts())]
+    return replace(every[0], added={source: one.added[source] for one in every for source in one.added})
 
 
 def split_of(storage: LocalStorage, split: Literal["train", "test"]) -> dict[str, Sample]:
@@ -113,3 +120,31 @@ def test_of_few_pictures_all_arms_learn_from_the_same_ones(storage: LocalStorage
     assert {sample.key for sample in few.real} == {known.key} < {sample.key for sample in whole.real}
     assert len(few.added["copy_paste"]) == COUNT
     assert [sample.key for sample in few.test] == [sample.key for sample in whole.test]
+
+
+def test_of_several_classes_each_anomaly_is_shown_under_its_name(storage: LocalStorage) -> None:
+    """A job of each class as one set, real and pasted pictures of both, and more copies where an arm names a number."""
+    hole = put_job_of(storage, "hole", images=2)
+    joined = f"real+generated:generate-1,{hole}"
+    spec = study_spec(storage, [joined, "copy_paste", "copy_paste#5"])
+    stored = StoredMaterial(storage, grid_of_study(storage, spec))
+    generated, pasted, more = (stored.of(parse_arm(name)) for name in (joined, "copy_paste", "copy_paste#5"))
+    for samples, counts in (
+        (generated.added[f"generated:generate-1,{hole}"], (COUNT, 2)),
+        (pasted.added["copy_paste"], (COUNT, 2)),
+        (more.added["copy_paste"], (5, 5)),
+        (generated.real, (3, 3)),
+    ):
+        assert tuple(sum(name in one.masks for one in samples) for name in ("crack", "hole")) == counts
+    assert generated.classes == ("crack", "hole") and {"crack", "hole"} == {
+        name for one in generated.test for name in one.masks
+    }
+
+
+def test_a_study_of_one_class_shows_nothing_of_the_other(storage: LocalStorage) -> None:
+    hole = put_job_of(storage, "hole", images=2)
+    spec = study_spec(storage, [f"real+generated:generate-1,{hole}"], classes=["hole"])
+    found = StoredMaterial(storage, grid_of_study(storage, spec)).of(parse_arm(spec.arms[0]))
+    shown = [*found.real, *found.test, *(one for samples in found.added.values() for one in samples)]
+    assert {name for one in shown for name in one.masks} == {"hole"}
+    assert [len(samples) for samples in found.added.values()] == [2]
