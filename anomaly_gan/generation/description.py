@@ -1,6 +1,7 @@
 """The two files of a model, and what it says of itself in its model.json; without torch, which the weights need."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,18 @@ class ModelDescription:
             "weights_sha256": self.weights_sha256,
         }
         return json.dumps(described, indent=2, sort_keys=True).encode()
+
+
+def published_in_words(record: Mapping[str, Any]) -> str:
+    """Which of a run's generators the model is, by which measure, or why the last one; of a model's record."""
+    published = record.get("published")
+    if published is None:  # a model of before, or one that was trained elsewhere
+        return "unknown"
+    told = f"step {published['step']} of {published['total_steps']}"
+    if published["measure"] is not None:
+        anomalies = f"{published['anomalies']} {published['compared_with']} anomalies"
+        told += f", KID {published['value']:.4f} ± {published['deviation']:.4f} to {anomalies}"
+    return f"{told}; {published['reason']}"
 
 
 def parse_description(data: bytes, name: str) -> ModelDescription:
