@@ -111,7 +111,7 @@ def test_runs_of_other_seeds_hold_out_the_same() -> None:
     [
         (ABNORMALS, 0.0, "train.validation is 0"),
         (ABNORMALS[:27], 0.25, f"class {CLASS} has 9 groups of pictures to learn from, 10 are needed"),
-        (ABNORMALS[::3], 0.25, f"a share of 0.25 of class {CLASS} is 3 anomalies of 3 groups, 8 of 2 groups"),
+        (ABNORMALS[::3], 0.25, f"a share of 0.25 of class {CLASS} is 3 anomalies of 3 groups, 8 of 3 groups"),
         ([dotted(one) for one in ABNORMALS[:30:3]], 0.1, "is 9 anomalies of 1 groups"),
     ],
     ids=["no share", "few groups", "few anomalies", "one group"],

@@ -63,7 +63,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> JobContext[TrainSpec]:
     """A train job of a class of which a validation split can be held out."""
     monkeypatch.setattr(validation, "LEAST_ANOMALIES", 2)
     storage = MemoryStorage()
-    index = put_dataset(storage, crack=16)
+    index = put_dataset(storage, crack=24)
     spec = TrainSpec(dataset=f"tiles@{index.version}", class_name="crack", view=ViewConfig(size=RESOLUTION))
     return JobContext(TRAIN_JOB, spec, Settings(), storage)
 

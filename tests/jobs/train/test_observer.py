@@ -235,8 +235,8 @@ def test_a_run_that_was_over_before_it_went_on_is_measured_at_its_end(watched: W
     assert "crop_kid" in told["record"]["measures"]
 
 
-ENOUGH = 16
-"""Pictures of the class of which a validation split can be held out: 12 are of the training split."""
+ENOUGH = 24
+"""Pictures of the class of which a validation split can be held out: 18 are of the training split."""
 
 
 @pytest.fixture
