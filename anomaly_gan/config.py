@@ -260,6 +260,13 @@ class TrainConfig(Config):
     log_every_steps: int = Field(default=10, ge=1, description="steps between two reports")
     sample_every_steps: int = Field(default=200, ge=1, description="steps between two grids of samples")
     checkpoint_every_steps: int = Field(default=200, ge=1, description="steps between two checkpoints")
+    validation: float = Field(
+        default=0.17,
+        ge=0,
+        le=0.5,
+        description="share of the training pictures, in whole groups, that is not learnt from and that checkpoints are"
+        " compared by; of few groups nothing is held out; where nothing is, the last checkpoint is published",
+    )
     image_pool: int = Field(
         default=4, ge=0, le=64, description="earlier images kept for the discriminators, for each pair of the batch"
     )
@@ -356,6 +363,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "batch_size": 16,
         "total_images": 123_000,  # 1000 epochs of the paper's cloth strips; a job's are those of its own data set
+        "validation": 0.0,
         "image_pool": 0,
         "model": {
             "generator_norm": "sync",

@@ -18,7 +18,8 @@ def models() -> None:
 
 @app.command("list")
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """All trained models with class, data set and last measures."""
+    """All trained models with class, data set, and which checkpoint is published and why."""
+    from anomaly_gan.generation.description import published_in_words
     from infra.storage.open import open_storage
     from jobs.library.models.files import list_models
 
@@ -26,10 +27,18 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
         entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))
     }
     rows = [
-        (name, one["class_name"], one["view"]["size"], one["record"]["dataset"], one["record"]["nimg"])
+        (
+            name,
+            one["class_name"],
+            one["view"]["size"],
+            one["record"]["dataset"],
+            one["record"]["nimg"],
+            published_in_words(one["record"]),
+        )
         for name, one in descriptions.items()
     ]
-    text = table(("model", "class", "px", "data set", "images shown"), rows) if rows else "no models in this store"
+    columns = ("model", "class", "px", "data set", "images shown", "published")
+    text = table(columns, rows) if rows else "no models in this store"
     emit(descriptions, text, as_json)
 
 

@@ -52,6 +52,18 @@ def real_of(record: Mapping[str, Any]) -> int | None:
     return real
 
 
+def published_in_words(record: Mapping[str, Any]) -> str:
+    """Which of a run's generators the model is, by which measure, or why the last one; of a model's record."""
+    published = record.get("published")
+    if published is None:  # a model of before, or one that was trained elsewhere
+        return "unknown"
+    told = f"step {published['step']} of {published['total_steps']}"
+    if published["measure"] is not None:
+        anomalies = f"{published['anomalies']} {published['compared_with']} anomalies"
+        told += f", KID {published['value']:.4f} ± {published['deviation']:.4f} to {anomalies}"
+    return f"{told}; {published['reason']}"
+
+
 def parse_description(data: bytes, name: str) -> ModelDescription:
     """Inverse of `ModelDescription.to_bytes`.
 

@@ -1,5 +1,6 @@
 """Comparing sets of features: the unbiased squared MMD with KID's cubic kernel, and how far they spread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,68 @@ def kid(
     else:
         distances = [kernel_distance(real[i], generated[j]) for i, j in drawn]
     return KernelInceptionDistance(float(np.mean(distances)), float(np.std(distances)), size)
+
+
+@dataclass(frozen=True)
+class HalvedDistance:
+    """A kernel distance, and the same of random halves of both sets: how it depends on what happens to be in them.
+
+    Attributes:
+        value: `kernel_distance` of the whole sets.
+        halves: of random halves; those of two distances of equal numbers of groups and one seed have the same groups in
+            their halves, so that their differences are paired.
+    """
+
+    value: float
+    halves: tuple[float, ...]
+
+    @property
+    def deviation(self) -> float:
+        """Standard error of the value: groups left out at random change a mean of all by as much."""
+        return float(np.std(self.halves))
+
+    def noise_against(self, other: "HalvedDistance") -> float:
+        """Standard error of the difference from another distance of the same groups."""
+        return float(np.std(np.subtract(self.halves, other.halves)))
+
+
+def halved_distance(
+    real: NDArray[np.float64],
+    generated: NDArray[np.float64],
+    real_groups: Sequence[str],
+    generated_groups: Sequence[str],
+    *,
+    seed: int,
+    halvings: int = SUBSETS,
+) -> HalvedDistance:
+    """`kernel_distance`, and its standard error where rows of one group are nearly equal.
+
+    Args:
+        real, generated: [M, K] and [N, K] features.
+        real_groups, generated_groups: of each row; rows of a group are in the same half.
+        seed: of the halves.
+        halvings: how many.
+
+    Raises:
+        DataError: fewer than 2 rows of a set, or differing K.
+    """
+    value = kernel_distance(real, generated)
+    rng = np.random.default_rng(seed)
+    rr, gg, rg = _kernel(real, real), _kernel(generated, generated), _kernel(real, generated)
+    chosen = [[_half(groups, rng) for groups in (real_groups, generated_groups)] for _ in range(halvings)]
+    halves = [_distance(rr[np.ix_(i, i)], gg[np.ix_(j, j)], rg[np.ix_(i, j)]) for i, j in chosen]
+    return HalvedDistance(value, tuple(halves))
+
+
+def _half(groups: Sequence[str], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of a random half of the groups, at least 2 rows; where that cannot be, a random half of the rows."""
+    names = sorted(set(groups))
+    order, odd_one = rng.permutation(len(names)), int(rng.integers(2))  # of an odd number now the smaller half, now not
+    taken = {names[i] for i in order[: (len(names) + odd_one) // 2]}
+    rows = np.flatnonzero([group in taken for group in groups])
+    if len(names) == 1 or len(rows) < 2:
+        rows = rng.permutation(len(groups))[: max(len(groups) // 2, 2)]
+    return rows
 
 
 def kernel_distance(real: NDArray[np.float64], generated: NDArray[np.float64]) -> float:

@@ -28,7 +28,9 @@ def gather_image_pools(method: Method) -> dict[str, Histories]:
     return {domain: {k: v for pools in everyone for k, v in pools[domain].items()} for domain in mine}
 
 
-def save(method: Method, image_pools: dict[str, Histories], path: Path) -> None:
+def save(
+    method: Method, image_pools: dict[str, Histories], path: Path, selection: dict[str, Any] | None = None
+) -> None:
     """Write all that a run needs to go on as if it had never stopped, on any number of ranks.
 
     The order of data, masks and augmentation is a function of seed and step, so no random state is kept.
@@ -36,17 +38,22 @@ def save(method: Method, image_pools: dict[str, Histories], path: Path) -> None:
     Args:
         image_pools: the histories of all ranks, by domain, as `gather_image_pools` gives them.
         path: the file to write.
+        selection: state of the run's `Selection`, so that a resumed run chooses as if it had never stopped.
     """
     saved = {"schema_version": SCHEMA_VERSION, "step": method.step, "image_pools": image_pools}
+    saved["selection"] = selection or {}
     torch.save(saved | method.state_dict(), path)
 
 
-def restore(method: Method, path: Path, name: str) -> None:
+def restore(method: Method, path: Path, name: str) -> dict[str, Any]:
     """Put a checkpoint's values into `method`.
 
     Args:
         path: the file to read.
         name: what a person calls the checkpoint.
+
+    Returns:
+        The state of the run's `Selection`; empty where nothing was chosen yet.
 
     Raises:
         DataError: the file is no checkpoint of this schema, or belongs to other networks.
@@ -62,7 +69,9 @@ def restore(method: Method, path: Path, name: str) -> None:
             # the number of ranks may be another one than when it was saved
             pool.load(saved["image_pools"][domain], ranks.rank(), ranks.world_size(), method.device)
         method.step = saved["step"]
+        selection: dict[str, Any] = saved.get("selection", {})  # checkpoints of before have none
     except DataError:
         raise
     except Exception as err:  # torch.load raises many kinds on broken input
         raise DataError(f"{name}: not a checkpoint of this run ({first_line(err)})") from err
+    return selection

@@ -31,6 +31,7 @@ class StepReport:
         data_wait: share of the time in which this rank waited for its batches, 0..1.
         warnings: sentences for a person.
         is_sample, is_checkpoint: what is due now.
+        is_scheduled: the checkpoint is due at this step in every run of the config, also in one that is not stopped.
         is_stopped: the run was asked to stop and ends here, before its last step.
         memory: in the first report of a watched run what this rank took.
     """
@@ -45,6 +46,7 @@ class StepReport:
     warnings: tuple[str, ...]
     is_sample: bool
     is_checkpoint: bool
+    is_scheduled: bool
     is_stopped: bool
     memory: MemoryUse | None = None
 
@@ -129,6 +131,7 @@ def _report(method: Method, window: _Window, health: HealthWatch, factor: float,
     means = ([fmean(term) for term in zip(*rows, strict=True)] for rows in zip(*everyone, strict=True))
     rows = [dict(zip(method.terms, values, strict=True)) for values in means]
     seconds = time.perf_counter() - window.started
+    is_scheduled = _is_multiple(config, method.step, config.checkpoint_every_steps)
     return StepReport(
         method.step,
         config.total_steps,
@@ -139,7 +142,8 @@ def _report(method: Method, window: _Window, health: HealthWatch, factor: float,
         factor,
         tuple(warning for step, row in enumerate(rows, first) for warning in health.look(step, row)),
         is_sample=_is_multiple(config, method.step, config.sample_every_steps),
-        is_checkpoint=is_stopped or _is_multiple(config, method.step, config.checkpoint_every_steps),
+        is_checkpoint=is_stopped or is_scheduled,
+        is_scheduled=is_scheduled,
         is_stopped=is_stopped,
     )
 

@@ -1,7 +1,9 @@
-"""Checkpoints in the store: the last two and the best are kept; the index names only complete ones."""
+"""Checkpoints in the store: the last two are kept; the index names only complete ones.
+
+Each holds the weights that the run would publish, so that no earlier one is needed for them.
+"""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ class CheckpointStore:
     """Checkpoints below one prefix, written by one process.
 
     <prefix>/<step>.pt
-    <prefix>/index.json   [{"step", "sha256", "score"}, ...] by step; a score's lower value is better
+    <prefix>/index.json   [{"step", "sha256"}, ...] by step
     """
 
     def __init__(self, storage: Storage, prefix: str) -> None:
@@ -35,13 +37,11 @@ class CheckpointStore:
         steps = [int(entry["step"]) for entry in self.entries()]
         return next((step for step in reversed(steps) if self._storage.exists(self._key(step))), None)
 
-    def save(self, step: int, path: Path, score: float) -> None:
-        """Upload a checkpoint, name it in the index, then remove those that are neither last nor best."""
+    def save(self, step: int, path: Path) -> None:
+        """Upload a checkpoint, name it in the index, then remove those before the last two."""
         self._storage.upload(path, self._key(step))
         older = [entry for entry in self.entries() if entry["step"] < step]
-        entries = [*older, {"step": step, "sha256": sha256_file(path), "score": score}]
-        best = min(entries, key=lambda entry: (math.isnan(entry["score"]), entry["score"]))
-        kept = [entry for entry in entries if entry is best or entry in entries[-KEEP_LAST:]]
+        kept = [*older, {"step": step, "sha256": sha256_file(path)}][-KEEP_LAST:]
         self._storage.write(f"{self._prefix}/index.json", json.dumps(kept, indent=1).encode())
         named = {self._key(entry["step"]) for entry in kept}
         for stored in self._storage.list(f"{self._prefix}/"):

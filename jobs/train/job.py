@@ -21,10 +21,11 @@ from anomaly_gan.training.joining import alone, join_ranks
 from anomaly_gan.training.loop import StepReport
 from anomaly_gan.training.memory_use import MemoryWatch
 from anomaly_gan.training.method import Method
+from anomaly_gan.training.validation import LearntAndHeld, hold_out
 from infra.errors import AganError, StorageError, TrainingError
 from infra.storage.protocol import Storage
 from jobs.library.models.store import publish_model
-from jobs.library.training_split import TrainingSplit, load_training_split
+from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext, context_from_plain, load_memory_estimate
 from jobs.record.failures import expected_error
 from jobs.record.manifest import OutputWriter
@@ -34,6 +35,7 @@ from jobs.train.aware import aware_network, cached_aware
 from jobs.train.checkpoints import CheckpointStore
 from jobs.train.observer import TrainObserver
 from jobs.train.preemption import StopNotice, WatchedTorchConfig, end_stopped
+from jobs.train.publication import Publication
 
 
 def train(context: JobContext[TrainSpec]) -> None:
@@ -105,29 +107,41 @@ def _train_rank(context: JobContext[TrainSpec]) -> None:
     torch.set_num_threads(spec.resources.cpus_per_worker)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     device = get_device()
-    split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool, spec.real)
-    source = BatchSource.of_run(
-        split.normals, split.abnormals, split.pool, spec.view, spec.train, rank=rank, world_size=world_size
-    )
-    aware, aware_weights = _aware(context, source, device)
+    data, source = _data(context, rank, world_size)
+    aware, aware_weights = _aware(context, data, source, device)
     wrap = join_ranks(device) if world_size > 1 else alone
     estimate = load_memory_estimate(context.storage, context.job_id)
     memory = MemoryWatch(estimate, device) if estimate else None
     method = build_method(spec.train, spec.view.size, aware, device, wrap)
     checkpoints = _checkpoints(context.storage, context.job_id)
-    _resume(method, context)
-    observer = _observer(context, split, source, method, aware, checkpoints, aware_weights) if rank == 0 else None
+    chosen_so_far = _resume(method, context)
+    observer = None
+    if rank == 0:
+        publication = Publication(data, spec.view, method, device, chosen_so_far)
+        record = _record(context, data, source, aware_weights)
+        observer = TrainObserver(context, data, source, method, aware, checkpoints, publication, record)
     for report in _named(loop.run(method, source, StopNotice(), memory), checkpoints):
         image_pools = checkpoint.gather_image_pools(method) if report.is_checkpoint else {}
         if observer is not None:
             observer.observe(report, image_pools)
         if report.is_checkpoint:
-            measures = observer.measures if observer is not None else {}
+            measures = observer.final_measures if observer is not None else {}
             ray.train.report({"step": report.step, **report.losses, **measures})
         if report.is_stopped and report.step < report.total_steps:
             end_stopped(report.step)
     if observer is not None:
         observer.finish()
+
+
+def _data(context: JobContext[TrainSpec], rank: int, world_size: int) -> tuple[LearntAndHeld, BatchSource]:
+    """The training split in its two parts, and the batches of a rank, which are of the learnt part alone."""
+    spec = context.spec
+    split = load_training_split(context.storage, spec.dataset, spec.class_name, spec.mask_pool, spec.real)
+    data = hold_out(split.normals, split.abnormals, split.pool, spec.view, spec.train)
+    source = BatchSource.of_run(
+        data.normals, data.abnormals, data.pool, spec.view, spec.train, rank=rank, world_size=world_size
+    )
+    return data, source
 
 
 def _checkpoints(storage: Storage, job_id: str) -> CheckpointStore:
@@ -143,7 +157,9 @@ def _named(reports: Iterator[StepReport], checkpoints: CheckpointStore) -> Itera
         raise TrainingError(f"{err}; the last good checkpoint is {f'of step {step}' if step else 'none'}") from err
 
 
-def _aware(context: JobContext[TrainSpec], source: BatchSource, device: torch.device) -> tuple[AwareNetwork, str]:
+def _aware(
+    context: JobContext[TrainSpec], data: LearntAndHeld, source: BatchSource, device: torch.device
+) -> tuple[AwareNetwork, str]:
     """The aware network: rank 0 makes or finds it, the others wait for it. Only `dataset` weights are worth keeping."""
     spec = context.spec
     config, crops = spec.train.aware, spec.train.crop
@@ -159,6 +175,8 @@ def _aware(context: JobContext[TrainSpec], source: BatchSource, device: torch.de
         "aware": config.model_dump(),
         "seed": source.seed,
         **({} if spec.real is None else {"real": spec.real}),  # networks of all pictures keep the key they had
+        # where nothing is held out, the network is that of a run without validation, and found under the same key
+        **({"validation": spec.train.validation} if data.held_abnormals else {}),
     }
     if source.rank == 0:
         alone = replace(source, batch_size=config.batch_size, rank=0, world_size=1)
@@ -176,8 +194,12 @@ def _never_made() -> tuple[AwareNetwork, str]:
     raise TrainingError("aware network: rank 0 has not left it in the store")
 
 
-def _resume(method: Method, context: JobContext[TrainSpec]) -> None:
-    """Go on from the job's own last checkpoint, or from that of the job it is to continue."""
+def _resume(method: Method, context: JobContext[TrainSpec]) -> dict[str, Any]:
+    """Go on from the job's own last checkpoint, or from that of the job it is to continue.
+
+    Returns:
+        What was chosen until then, as `checkpoint.restore` gives it.
+    """
     own, continued = context.job_id, context.spec.resume
     for job_id in (own, continued) if continued else (own,):
         checkpoints = _checkpoints(context.storage, job_id)
@@ -186,29 +208,24 @@ def _resume(method: Method, context: JobContext[TrainSpec]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "checkpoint.pt"
                 checkpoints.load(step, path)
-                checkpoint.restore(method, path, f"checkpoint of step {step} of job {job_id}")
+                chosen = checkpoint.restore(method, path, f"checkpoint of step {step} of job {job_id}")
             print(f"resumed from the checkpoint of step {step}" + (f" of job {job_id}" if job_id != own else ""))
-            return
+            return chosen
+    return {}
 
 
-def _observer(
-    context: JobContext[TrainSpec],
-    split: TrainingSplit,
-    source: BatchSource,
-    method: Method,
-    aware: AwareNetwork,
-    checkpoints: CheckpointStore,
-    aware_weights: str,
-) -> TrainObserver:
+def _record(
+    context: JobContext[TrainSpec], data: LearntAndHeld, source: BatchSource, aware_weights: str
+) -> dict[str, Any]:
+    """What the model's description says of the run, beside what is published of it."""
     spec = context.spec
-    record = {
+    return {
         "job_id": context.job_id,
         "dataset": spec.dataset,
         "mask_pool": spec.mask_pool,
         "real": spec.real,
         "aware_weights": aware_weights,
-        "normal_images": len(split.normals),
-        "abnormal_images": len(split.abnormals),
+        "normal_images": len(data.normals),
+        "abnormal_images": len(data.abnormals),
         "world_size": source.world_size,
     }
-    return TrainObserver(context, split, source, method, aware, checkpoints, record)

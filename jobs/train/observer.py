@@ -12,7 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
 from anomaly_gan.evaluation.preview import Preview, Previewer
-from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS, published_in_words
+from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.generation.snapshot import Snapshot, snapshot_bytes
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.samples.sample import encode_png
@@ -21,13 +22,14 @@ from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.loop import StepReport
 from anomaly_gan.training.method import Method
+from anomaly_gan.training.validation import LearntAndHeld
 from infra.errors import NotFoundError
-from jobs.library.training_split import TrainingSplit
 from jobs.record.context import JobContext
 from jobs.record.status import job_key
 from jobs.spec.specs import TrainSpec
 from jobs.train.checkpoints import CheckpointStore
 from jobs.train.preemption import GraceWatch
+from jobs.train.publication import PUBLISHED_MEASURE, Publication
 
 PREVIEW_IMAGES = 32
 GRID_ROWS = 6
@@ -40,28 +42,33 @@ class TrainObserver:
     def __init__(
         self,
         context: JobContext[TrainSpec],
-        split: TrainingSplit,
+        data: LearntAndHeld,
         source: BatchSource,
         method: Method,
         aware: AwareNetwork,
         checkpoints: CheckpointStore,
+        publication: Publication,
         record: dict[str, Any],
     ) -> None:
         self._context = context
         self._spec = context.spec
         self._method = method
         self._checkpoints = checkpoints
+        self._publication = publication
         self._record = record
         self._reporter = context.reporter()
         self._grace = GraceWatch(self._spec.resources.stop_grace_sec)
         config = GenerationConfig(seed=self._spec.train.seed)
-        plan = split.plan(self._spec.view, self._spec.train.masks, config)
+        # pictures that were not learnt from, where there are some
+        normals = data.held_normals or data.normals
+        plan = GenerationPlan(normals, data.pool, self._spec.view, self._spec.train.masks, config)
         self._previewer = Previewer(plan, source, aware, self._spec.train.crop, PREVIEW_IMAGES)
         self._history = [row for row in self._load_history() if row["step"] <= method.step]
         self.measures: dict[str, float] = {}
         self._folder = tempfile.TemporaryDirectory()
         self._board = SummaryWriter(self._folder.name, purge_step=method.step or None)
         self._reporter.update("training", method.step, self._spec.train.total_steps, "steps")
+        print(publication.beginning, flush=True)
 
     def observe(self, report: StepReport, image_pools: dict[str, Histories]) -> None:
         """Note, draw and keep what the report says is due.
@@ -74,6 +81,9 @@ class TrainObserver:
         if report.is_checkpoint or report.is_sample:
             preview = self._previewer.draw(self._method.generator)
             self.measures = preview.measures
+        # a stop in between makes no candidate: what is chosen must not depend on stops
+        if preview is not None and report.is_scheduled:
+            self.measures = self._publication.measure(report.step, preview.images, preview.measures)
         self._history.append(
             {
                 "step": report.step,
@@ -82,7 +92,7 @@ class TrainObserver:
                 "data_wait": report.data_wait,
                 "warnings": report.warnings,
                 "losses": report.losses,
-                "measures": preview.measures if preview else {},
+                "measures": self.measures if preview else {},
                 **({"memory": asdict(report.memory)} if report.memory else {}),
             }
         )
@@ -93,18 +103,28 @@ class TrainObserver:
             self._save_grid(report.step, preview)
         if preview is not None and report.is_checkpoint:
             self._save_history()
-            self._save_checkpoint(image_pools, preview.measures["crop_kid"])
+            self._save_checkpoint(image_pools)
             self._warn_of_grace(report, time.monotonic() - started)
             if report.is_stopped:
                 print(f"checkpoint of step {report.step} saved: asked to stop", flush=True)
 
+    @property
+    def final_measures(self) -> dict[str, float]:
+        """The last measures, and that of what would be published if the run ended now."""
+        return {**self.measures, PUBLISHED_MEASURE: self._publication.published_measure}
+
     def finish(self) -> None:
         """Leave the model, the history and the TensorBoard files in out/; the caller makes them visible."""
         self._save_history()
-        measures = self.measures or self._previewer.draw(self._method.generator).measures
-        record = {**self._record, "nimg": self._method.nimg, "measures": measures}
-        snapshot = Snapshot(self._method.generator, self._spec.class_name, self._spec.view, self._spec.train, record)
+        if not self.measures:  # the run was over when it went on
+            preview = self._previewer.draw(self._method.generator)
+            self.measures = self._publication.measure(self._method.step, preview.images, preview.measures)
+        record = {**self._record, **self._publication.record(self.measures)}
+        snapshot = Snapshot(
+            self._publication.generator, self._spec.class_name, self._spec.view, self._spec.train, record
+        )
         weights, description = snapshot_bytes(snapshot)
+        print(f"published: {published_in_words(record)}", flush=True)
         self._write(f"out/model/{WEIGHTS}", weights)
         self._write(f"out/model/{DESCRIPTION}", description)
         self._board.close()
@@ -146,11 +166,11 @@ class TrainObserver:
             self._history[-1]["warnings"] = (*report.warnings, late)
             print(f"warning: {late}", flush=True)
 
-    def _save_checkpoint(self, image_pools: dict[str, Histories], score: float) -> None:
+    def _save_checkpoint(self, image_pools: dict[str, Histories]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.pt"
-            checkpoint.save(self._method, image_pools, path)
-            self._checkpoints.save(self._method.step, path, score)
+            checkpoint.save(self._method, image_pools, path, self._publication.state_dict())
+            self._checkpoints.save(self._method.step, path)
 
     def _save_grid(self, step: int, preview: Preview) -> None:
         grid = preview.grid(GRID_ROWS)

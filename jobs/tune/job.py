@@ -10,21 +10,28 @@ import yaml
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.search.optuna import OptunaSearch
 
+from anomaly_gan.metrics.features.network import load_features
 from infra.errors import TrainingError
 from jobs.record.context import JobContext, context_from_plain
 from jobs.record.manifest import OutputWriter
 from jobs.record.progress import ProgressReporter
 from jobs.spec.specs import TRIAL_DRIVER_CPUS, TrainSpec, TuneSpec
 from jobs.train.job import fit
+from jobs.train.publication import FEATURES, PUBLISHED_MEASURE
 
-METRIC = "crop_kid"
-"""Kernel distance of generated and real anomaly crops in the aware network's features; lower is better."""
+METRIC = PUBLISHED_MEASURE
+"""What a search minimises; it needs the features of `FEATURES`."""
 
 SEARCHED = {"lambda_1": "train.loss.lambda_1", "lr_g": "train.optim.lr_g", "lr_d": "train.optim.lr_d"}
 
 
 def tune(context: JobContext[TuneSpec]) -> None:
-    """Run all trials; the best one's spec becomes best-spec.yaml."""
+    """Run all trials; the best one's spec becomes best-spec.yaml.
+
+    Raises:
+        NotFoundError, DataError: the network that trials are compared by is not there; no trial has begun.
+    """
+    load_features(FEATURES)
     spec = context.spec
     space = spec.space
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from torch import Tensor
 from anomaly_gan.config import TrainConfig
 from anomaly_gan.evaluation.preview import Previewer
 from anomaly_gan.methods import METHODS, MethodEntry, build_method, estimate_memory, find_method
+from anomaly_gan.metrics.kernel import HalvedDistance
 from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.training.batches import Batch
@@ -20,6 +21,7 @@ from anomaly_gan.training.image_pool import ImagePool
 from anomaly_gan.training.joining import Wrap
 from anomaly_gan.training.loop import run
 from anomaly_gan.training.method import Method, Watched
+from anomaly_gan.training.selection import Selection
 from infra.errors import UsageError
 from tests.support.builders import (
     CPU,
@@ -128,6 +130,30 @@ def test_a_run_that_is_stopped_and_resumed_equals_one_that_is_not_bit_for_bit(na
     assert [report.losses for report in run(second, source)] == losses[2:]
     assert len(losses) == 4 and losses[-1].keys() == straight.terms.keys()
     assert equal_states(straight.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("best", [1, 3])
+def test_a_resumed_run_of_any_method_publishes_what_one_that_is_not_stopped_does(
+    name: str, best: int, tmp_path: Path
+) -> None:
+    source, straight, resumed = batch_source(), Selection(), Selection()
+
+    def see(selection: Selection, made: Method, last: int) -> None:
+        for report in run(made, source):
+            value = 0.1 if report.step == best else 0.5
+            selection.see(report.step, HalvedDistance(value, (value, value)), {}, made.generator)
+            if report.step == last:
+                save(made, gather_image_pools(made), tmp_path / "checkpoint.pt", selection.state_dict())
+                break
+
+    see(straight, method(name), 4)
+    see(Selection(), method(name), 2)
+    second = method(name)
+    resumed.load_state_dict(restore(second, tmp_path / "checkpoint.pt", "checkpoint"))
+    see(resumed, second, 4)
+    assert straight.chosen is not None and straight.chosen.step == best
+    assert equal_states(straight.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -14,11 +14,33 @@ def test_list_tells_what_each_model_makes(tmp_path: Path) -> None:
     assert run_cli(args).stdout == "no models in this store\n"
     put_model(LocalStorage(tmp_path))
     assert run_cli(args).stdout.splitlines() == [
-        "model                       class  px  data set  images shown",
-        f"{TRAIN_JOB}  crack  64  tiles     640",
+        "model                       class  px  data set  images shown  published",
+        f"{TRAIN_JOB}  crack  64  tiles     640           unknown",
     ]
     told = json.loads(run_cli([*args, "--json"]).stdout)
     assert told[TRAIN_JOB]["view"] == {"kind": "whole", "size": 64}
+
+
+def test_list_tells_which_checkpoint_is_published_and_why(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    key = f"models/{put_model(storage)}/model.json"
+    described = json.loads(storage.read(key))
+    described["record"]["published"] = {
+        "step": 150,
+        "total_steps": 200,
+        "reason": "the last checkpoint, for nothing is held out",
+        "measure": "anomaly_kid",
+        "value": 0.04321,
+        "deviation": 0.0081,
+        "compared_with": "training",
+        "anomalies": 14,
+    }
+    storage.write(key, json.dumps(described).encode())
+    [_, row] = run_cli(["models", "list", "--store", str(tmp_path)]).stdout.splitlines()
+    assert row.endswith(
+        "640           step 150 of 200, KID 0.0432 ± 0.0081 to 14 training anomalies; the last checkpoint, for nothing"
+        " is held out"
+    )
 
 
 @pytest.fixture
@@ -41,8 +63,8 @@ def test_import_release_makes_a_model_that_generate_takes(tmp_path: Path, releas
         "next: agan submit generate --model authors --count 1600",
     ]
     assert run_cli(["models", "list", "--store", str(store)]).stdout.splitlines() == [
-        "model    class  px  data set            images shown",
-        f"authors  crack  64  tiles@{version}  unknown",
+        "model    class  px  data set            images shown  published",
+        f"authors  crack  64  tiles@{version}  unknown       unknown",
     ]
     submit = ["submit", "generate", "--model", "authors", "--dry-run", "--json", "--store", str(store)]
     assert json.loads(run_cli(submit).stdout)[0]["spec"]["model"] == "authors"

@@ -39,6 +39,7 @@ REPORT = StepReport(
     warnings=(),
     is_sample=False,
     is_checkpoint=False,
+    is_scheduled=False,
     is_stopped=False,
 )
 
@@ -104,9 +105,11 @@ class EndingCluster(FakeCluster):
         save_status(self.storage, load_status(self.storage, job_id).finished(self.end))
 
 
-def put_dataset(storage: Storage, name: str = "tiles", resolution: int | None = RESOLUTION) -> DatasetIndex:
-    """A grey data set: 8 normal pictures, 4 of `crack`, 4 of `hole`."""
-    tree = MemoryTree(mvtec_files(normal=8, crack=4, hole=4))
+def put_dataset(
+    storage: Storage, name: str = "tiles", resolution: int | None = RESOLUTION, crack: int = 4
+) -> DatasetIndex:
+    """A grey data set: 8 normal pictures, so many of `crack`, 4 of `hole`, each a group of its own."""
+    tree = MemoryTree(mvtec_files(normal=8, crack=crack, hole=4))
     return import_dataset(storage, tree, name=name, fmt="mvtec", resolution=resolution).index
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from anomaly_gan.metrics import kernel
-from anomaly_gan.metrics.kernel import kernel_distance, kid, spread
+from anomaly_gan.metrics.kernel import halved_distance, kernel_distance, kid, spread
 from infra.errors import DataError
 
 
@@ -116,3 +116,46 @@ def test_kid_of_sets_of_one_distribution_is_about_0() -> None:
 def test_too_few_rows_for_kid_are_refused(count: int, size: int | None) -> None:
     with pytest.raises(DataError, match=rf"KID: needs {size or 4} or more of each set, got 30, {count}"):
         kid(drawn(30, 0), drawn(count, 1), seed=0, subset_size=size)
+
+
+def names(count: int, size: int = 1) -> list[str]:
+    """A group for each row, of so many rows each."""
+    return [str(i // size) for i in range(count)]
+
+
+def test_the_deviation_of_a_distance_is_about_its_standard_error() -> None:
+    """Against the deviation over sets that are drawn anew."""
+    found = [
+        halved_distance(drawn(24, seed), drawn(30, 1000 + seed, 0.5), names(24), names(30), seed=0)
+        for seed in range(60)
+    ]
+    over_sets = np.std([one.value for one in found])
+    assert np.mean([one.deviation for one in found]) == pytest.approx(over_sets, rel=0.35)
+
+
+def test_rows_of_a_group_that_are_nearly_equal_do_not_make_a_distance_surer() -> None:
+    real, fake = np.repeat(drawn(6, 0), 5, axis=0), drawn(30, 1, 0.5)
+    grouped = halved_distance(real, fake, names(30, 5), names(30), seed=0)
+    alone = halved_distance(real, fake, names(30), names(30), seed=0)
+    assert grouped.value == alone.value == pytest.approx(kernel_distance(real, fake))
+    assert grouped.deviation > 1.3 * alone.deviation
+
+
+def test_what_two_distances_share_is_no_noise_of_their_difference() -> None:
+    real, fake = drawn(20, 0), drawn(30, 1)
+    first = halved_distance(real, fake, names(20), names(30), seed=0)
+    again = halved_distance(real, fake, names(20), names(30), seed=0)
+    nearly = halved_distance(real, fake + 1e-3 * drawn(30, 2), names(20), names(30), seed=0)
+    assert first == again and first.noise_against(again) == 0
+    assert 0 < first.noise_against(nearly) < 0.1 * first.deviation
+
+
+@pytest.mark.parametrize(("rows", "size"), [(2, 1), (3, 1), (4, 4), (5, 4)])
+def test_a_half_of_few_groups_has_two_rows(rows: int, size: int) -> None:
+    found = halved_distance(drawn(rows, 0), drawn(2, 1), names(rows, size), names(2), seed=0)
+    assert np.isfinite(found.halves).all()
+
+
+def test_a_single_row_has_no_distance() -> None:
+    with pytest.raises(DataError, match="needs two sets of 2 or more"):
+        halved_distance(drawn(1, 0), drawn(5, 1), names(1), names(5), seed=0)

@@ -133,6 +133,16 @@ def test_the_image_pools_of_all_ranks_are_gathered_by_place(monkeypatch: pytest.
         assert equal_states(histories, state.image_pools[domain].histories | theirs[domain])
 
 
+def test_a_checkpoint_of_before_knows_of_no_choice(path: Path) -> None:
+    state = train_state(train_config())
+    save(state, gather_image_pools(state), path, {"chosen": {"weights": {"a": torch.ones(1)}}})
+    assert torch.equal(restore(state, path, "checkpoint 0")["chosen"]["weights"]["a"], torch.ones(1))
+    kept = torch.load(path, weights_only=True)
+    del kept["selection"]
+    torch.save(kept, path)
+    assert restore(state, path, "checkpoint 0") == {}
+
+
 @pytest.mark.parametrize("data", [b"", b"junk", b"PK\x03\x04 but no archive"])
 def test_a_file_that_is_no_checkpoint_is_refused_by_name(data: bytes, path: Path) -> None:
     path.write_bytes(data)

@@ -141,6 +141,7 @@ def test_a_run_that_is_asked_to_stop_reports_a_checkpoint_and_ends(stand_in: Sta
     [report] = run(state, batch_source(), stop_after(3))
     assert (report.step, state.step, steps.done) == (3, 3, 3)
     assert report.is_stopped and report.is_checkpoint and not report.is_sample
+    assert not report.is_scheduled
 
 
 def test_a_run_that_was_not_asked_to_stop_says_so_in_every_report(stand_in: StandIn) -> None:
@@ -276,6 +277,7 @@ def test_a_report_says_what_is_due(stand_in: StandIn) -> None:
     stand_in(Steps())
     every = {"log_every_steps": 5, "sample_every_steps": 4, "checkpoint_every_steps": 6}
     reports = list(run(train_state(train_config(total_images=28, **every)), batch_source()))
+    assert all(r.is_scheduled == r.is_checkpoint for r in reports)
     assert [(r.step, r.is_sample, r.is_checkpoint) for r in reports] == [
         (4, True, False),
         (5, False, False),

@@ -1,4 +1,4 @@
-import math
+import json
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pt"
 
 
-def save_one(store: CheckpointStore, path: Path, step: int, data: bytes, score: float) -> None:
+def save_one(store: CheckpointStore, path: Path, step: int, data: bytes) -> None:
     path.write_bytes(data)
-    store.save(step, path, score)
+    store.save(step, path)
 
 
-def save(storage: MemoryStorage, path: Path, *scores: float) -> CheckpointStore:
-    """Checkpoints of steps 10, 20, ... with these scores."""
+def save(storage: MemoryStorage, path: Path, count: int) -> CheckpointStore:
+    """So many checkpoints, of steps 10, 20, ..."""
     store = CheckpointStore(storage, PREFIX)
-    for number, score in enumerate(scores, start=1):
-        save_one(store, path, 10 * number, f"state {10 * number}".encode(), score)
+    for step in range(10, 10 * count + 1, 10):
+        save_one(store, path, step, f"state {step}".encode())
     return store
 
 
@@ -43,22 +43,9 @@ def stored_steps(storage: MemoryStorage) -> list[int]:
     return [int(key.removeprefix(f"{PREFIX}/").removesuffix(".pt")) for key in storage.objects if key.endswith(".pt")]
 
 
-@pytest.mark.parametrize(
-    ("scores", "kept"),
-    [
-        ([1.0], [10]),
-        ([1.0, 2.0], [10, 20]),
-        ([3.0, 2.0, 1.0], [20, 30]),
-        ([1.0, 2.0, 3.0, 4.0], [10, 30, 40]),
-        ([5.0, 1.0, 3.0, 4.0, 2.0], [20, 40, 50]),
-        ([1.0, 1.0, 1.0, 1.0], [10, 30, 40]),
-        ([math.nan, 3.0, 2.0, 4.0, 5.0], [30, 40, 50]),
-    ],
-)
-def test_the_last_two_and_the_best_are_kept(
-    storage: MemoryStorage, path: Path, scores: list[float], kept: list[int]
-) -> None:
-    store = save(storage, path, *scores)
+@pytest.mark.parametrize(("count", "kept"), [(1, [10]), (2, [10, 20]), (3, [20, 30]), (5, [40, 50])])
+def test_the_last_two_are_kept(storage: MemoryStorage, path: Path, count: int, kept: list[int]) -> None:
+    store = save(storage, path, count)
     assert sorted(stored_steps(storage)) == kept
     assert [entry["step"] for entry in store.entries()] == kept
     assert [entry["sha256"] for entry in store.entries()] == [sha256(f"state {step}".encode()) for step in kept]
@@ -66,15 +53,26 @@ def test_the_last_two_and_the_best_are_kept(
         assert loaded(store, path, step) == f"state {step}".encode()
 
 
+def test_the_best_one_of_an_index_of_before_goes_with_the_next_save(storage: MemoryStorage, path: Path) -> None:
+    """Then the best was kept beside the last two, for its score."""
+    store = save(storage, path, 2)
+    entries = [{"step": 4, "sha256": "", "score": 0.1}, *({**entry, "score": 0.5} for entry in store.entries())]
+    storage.write(f"{PREFIX}/00000004.pt", b"state 4")
+    storage.write(f"{PREFIX}/index.json", json.dumps(entries).encode())
+    assert store.latest_step() == 20
+    save_one(store, path, 30, b"state 30")
+    assert sorted(stored_steps(storage)) == [20, 30] and [entry["step"] for entry in store.entries()] == [20, 30]
+
+
 def test_nothing_saved_is_nothing_to_resume(storage: MemoryStorage, path: Path) -> None:
-    store = save(storage, path)
+    store = save(storage, path, 0)
     assert store.entries() == [] and store.latest_step() is None
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_named(
     storage: MemoryStorage, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = save(storage, path, 1.0)
+    store = save(storage, path, 1)
     write = storage.write
 
     def fail_at_index(key: str, data: bytes) -> None:
@@ -84,16 +82,16 @@ def test_a_checkpoint_that_was_not_finished_is_not_named(
 
     monkeypatch.setattr(storage, "write", fail_at_index)
     with pytest.raises(OSError, match="power cut"):
-        save_one(store, path, 20, b"half", 0.5)
+        save_one(store, path, 20, b"half")
     assert store.latest_step() == 10 and loaded(store, path, 10) == b"state 10"
     monkeypatch.undo()
-    save_one(store, path, 20, b"whole", 0.5)
+    save_one(store, path, 20, b"whole")
     assert store.latest_step() == 20 and loaded(store, path, 20) == b"whole"
 
 
 def test_a_step_that_is_done_again_replaces_it_and_what_came_after(storage: MemoryStorage, path: Path) -> None:
-    store = save(storage, path, 3.0, 2.0, 1.0)
-    save_one(store, path, 20, b"again", 2.5)
+    store = save(storage, path, 3)
+    save_one(store, path, 20, b"again")
     assert store.latest_step() == 20 and loaded(store, path, 20) == b"again"
     assert stored_steps(storage) == [20]
 
@@ -101,7 +99,7 @@ def test_a_step_that_is_done_again_replaces_it_and_what_came_after(storage: Memo
 def test_a_corrupt_checkpoint_is_refused_and_once_removed_the_one_before_is_taken(
     storage: MemoryStorage, path: Path
 ) -> None:
-    store = save(storage, path, 2.0, 1.0)
+    store = save(storage, path, 2)
     key = f"{PREFIX}/00000020.pt"
     storage.write(key, b"corrupt")
     with pytest.raises(
@@ -114,12 +112,12 @@ def test_a_corrupt_checkpoint_is_refused_and_once_removed_the_one_before_is_take
 
 def test_other_files_below_the_prefix_stay(storage: MemoryStorage, path: Path) -> None:
     storage.write(f"{PREFIX}/history.json", b"[]")
-    save(storage, path, 3.0, 2.0, 1.0)
+    save(storage, path, 3)
     assert f"{PREFIX}/history.json" in storage.objects
 
 
 def test_a_checkpoint_that_somebody_removed_is_passed_over(storage: MemoryStorage, path: Path) -> None:
-    store = save(storage, path, 3.0, 2.0, 1.0)
+    store = save(storage, path, 3)
     storage.delete(f"{PREFIX}/00000030.pt")
     assert store.latest_step() == 20 and loaded(store, path, 20) == b"state 20"
     storage.delete(f"{PREFIX}/00000020.pt")

@@ -19,7 +19,7 @@ def stopped_job(storage: Storage, path: Path, **sets: Any) -> str:
     """A train job of the smallest spec with these changes, and a checkpoint of step 2; returns its id."""
     put_spec(storage, TRAIN_JOB, completed(storage, TrainSpec, **sets).spec)
     path.write_bytes(b"state")
-    CheckpointStore(storage, f"jobs/{TRAIN_JOB}/checkpoints").save(2, path, 0.5)
+    CheckpointStore(storage, f"jobs/{TRAIN_JOB}/checkpoints").save(2, path)
     return TRAIN_JOB
 
 
@@ -41,7 +41,7 @@ def test_a_job_may_go_on_from_one_that_itself_went_on(tmp_path: Path) -> None:
     first = stopped_job(storage, tmp_path / "checkpoint.pt")
     second = "train-20260102-120000-ab12"
     put_spec(storage, second, completed(storage, TrainSpec, resume=first).spec)
-    CheckpointStore(storage, f"jobs/{second}/checkpoints").save(4, tmp_path / "checkpoint.pt", 0.5)
+    CheckpointStore(storage, f"jobs/{second}/checkpoints").save(4, tmp_path / "checkpoint.pt")
     assert completed(storage, TrainSpec, resume=second).spec.resume == second
 
 

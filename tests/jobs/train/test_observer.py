@@ -1,27 +1,35 @@
 """What rank 0 leaves in the store and in the log for each report."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load as load_safetensors
 
+from anomaly_gan.evaluation.anomaly_distance import AnomalyDistance
 from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.gan.step import train_step
-from anomaly_gan.training import checkpoint
+from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
+from anomaly_gan.metrics.features.network import FeatureNetwork, load_features
+from anomaly_gan.metrics.kernel import HalvedDistance
+from anomaly_gan.training import checkpoint, validation
 from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.checkpoint import gather_image_pools
 from anomaly_gan.training.memory_use import MemoryUse
+from anomaly_gan.training.validation import hold_out
 from infra.settings import Settings
 from jobs.library.training_split import load_training_split
 from jobs.record.context import JobContext
 from jobs.spec.specs import TrainSpec
-from jobs.train import observer
+from jobs.train import observer, publication
 from jobs.train.checkpoints import CheckpointStore
 from jobs.train.observer import TrainObserver
-from tests.support.builders import equal_states, everything, train_config, train_state
+from jobs.train.publication import Publication
+from tests.support.builders import CPU, equal_states, everything, train_config, train_state, weights_of
 from tests.support.builders_jobs import REPORT, RESOLUTION, TRAIN_JOB, put_dataset
 from tests.support.helpers import MemoryStorage
 
@@ -29,8 +37,8 @@ from tests.support.helpers import MemoryStorage
 class Watched:
     """An observer of a tiny run in an empty store; each look at the generator is two images."""
 
-    def __init__(self, storage: MemoryStorage, step: int = 0) -> None:
-        index = put_dataset(storage)
+    def __init__(self, storage: MemoryStorage, step: int = 0, crack: int = 4, *, resumes: bool = False) -> None:
+        index = put_dataset(storage, crack=crack)
         config = train_config(image_pool=1)
         spec = TrainSpec.model_validate(
             {
@@ -41,27 +49,47 @@ class Watched:
             }
         )
         split = load_training_split(storage, spec.dataset, spec.class_name)
-        self.source = BatchSource(split.normals, split.abnormals, split.pool, spec.view, config.masks, 0, 2)
+        self.data = hold_out(split.normals, split.abnormals, split.pool, spec.view, config)
+        data = self.data
+        self.source = BatchSource(data.normals, data.abnormals, data.pool, spec.view, config.masks, 0, 2)
         self.storage, self.is_finished = storage, False
         self.state: AnomalyGan = train_state(config)
         self.state.step = step
         self.checkpoints = CheckpointStore(storage, f"jobs/{TRAIN_JOB}/checkpoints")
         context = JobContext(TRAIN_JOB, spec, Settings(), storage)
+        state = self._restored() if resumes else {}
+        self.publication = Publication(data, spec.view, self.state, CPU, state)
         record = {"dataset": spec.dataset}
         self.observer = TrainObserver(
-            context, split, self.source, self.state, self.state.aware, self.checkpoints, record
+            context, data, self.source, self.state, self.state.aware, self.checkpoints, self.publication, record
         )
+
+    def _restored(self) -> dict[str, Any]:
+        """Go on from the last checkpoint of the store."""
+        step = self.checkpoints.latest_step()
+        assert step is not None
+        with tempfile.TemporaryDirectory() as folder:
+            self.checkpoints.load(step, Path(folder) / "checkpoint.pt")
+            return checkpoint.restore(self.state, Path(folder) / "checkpoint.pt", "checkpoint")
 
     def step(self, **changes: Any) -> None:
         """Train one step and observe a report of it."""
         train_step(self.state, self.source.batch(self.state.step))
         self.state.step += 1
-        report = replace(REPORT, step=self.state.step, nimg=self.state.nimg, **changes)
+        is_scheduled = changes.get("is_checkpoint", False) and not changes.get("is_stopped", False)
+        report = replace(REPORT, step=self.state.step, nimg=self.state.nimg, is_scheduled=is_scheduled, **changes)
         self.observer.observe(report, gather_image_pools(self.state) if report.is_checkpoint else {})
 
     def finish(self) -> None:
         self.observer.finish()
         self.is_finished = True
+
+    def model(self) -> tuple[bytes, dict[str, Any]]:
+        """The published weights, and the record of their description."""
+        weights, description = (
+            self.storage.read(f"jobs/{TRAIN_JOB}/out/model/{name}") for name in (WEIGHTS, DESCRIPTION)
+        )
+        return weights, json.loads(description)["record"]
 
     def outputs(self) -> list[str]:
         base = f"jobs/{TRAIN_JOB}/out/"
@@ -77,6 +105,16 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer, "PREVIEW_IMAGES", 2)
 
 
+@pytest.fixture(scope="module")
+def features() -> FeatureNetwork:
+    return load_features("lite0", side_px=32)
+
+
+@pytest.fixture(autouse=True)
+def quick_features(monkeypatch: pytest.MonkeyPatch, features: FeatureNetwork) -> None:
+    monkeypatch.setattr(publication, "load_features", lambda *args, **kwargs: features)
+
+
 Watch = Callable[..., Watched]
 
 
@@ -85,8 +123,8 @@ def watch() -> Iterator[Watch]:
     """Make observers; those that are not finished at the end are then, for their temporary folders."""
     made: list[Watched] = []
 
-    def make(storage: MemoryStorage, step: int = 0) -> Watched:
-        made.append(Watched(storage, step))
+    def make(storage: MemoryStorage, step: int = 0, **more: Any) -> Watched:
+        made.append(Watched(storage, step, **more))
         return made[-1]
 
     yield make
@@ -143,12 +181,11 @@ def test_a_checkpoint_that_a_stop_would_cut_off_is_warned_of_in_log_and_history(
     assert [len(row["warnings"]) for row in watched.history()] == [0, 1, 0]
 
 
-def test_a_due_checkpoint_is_stored_with_its_score_and_restores_the_state(watched: Watched, tmp_path: Path) -> None:
+def test_a_due_checkpoint_is_stored_and_restores_the_state(watched: Watched, tmp_path: Path) -> None:
     watched.step()
     assert watched.checkpoints.latest_step() is None
     watched.step(is_checkpoint=True)
-    [entry] = watched.checkpoints.entries()
-    assert entry["step"] == 2 and entry["score"] == watched.observer.measures["crop_kid"]
+    assert [entry["step"] for entry in watched.checkpoints.entries()] == [2]
     watched.checkpoints.load(2, tmp_path / "checkpoint.pt")
     other = train_state(watched.state.config)
     checkpoint.restore(other, tmp_path / "checkpoint.pt", "checkpoint 2")
@@ -186,9 +223,9 @@ def test_the_end_leaves_the_model_with_what_was_measured_last(watched: Watched) 
     watched.step(is_checkpoint=True)
     measures = dict(watched.observer.measures)
     watched.finish()
-    told = json.loads(watched.storage.read(f"jobs/{TRAIN_JOB}/out/model/model.json"))
-    assert told["class_name"] == "crack"
-    assert told["record"] == {"dataset": told["record"]["dataset"], "nimg": 2, "measures": measures}
+    _, record = watched.model()
+    assert (record["nimg"], record["measures"]) == (2, measures)
+    assert record["dataset"] == watched.observer._spec.dataset
     assert {"model/generator.safetensors", "history.json"} <= set(watched.outputs())
 
 
@@ -196,3 +233,99 @@ def test_a_run_that_was_over_before_it_went_on_is_measured_at_its_end(watched: W
     watched.finish()
     told = json.loads(watched.storage.read(f"jobs/{TRAIN_JOB}/out/model/model.json"))
     assert "crop_kid" in told["record"]["measures"]
+
+
+ENOUGH = 24
+"""Pictures of the class of which a validation split can be held out: 18 are of the training split."""
+
+
+@pytest.fixture
+def named_distances(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The distances of the next checkpoints, in place of those that are measured."""
+    left: list[float] = []
+
+    def of(self: AnomalyDistance, images: Any) -> HalvedDistance:
+        value = left.pop(0)
+        return HalvedDistance(value, (value, value))
+
+    monkeypatch.setattr(AnomalyDistance, "of", of)
+    monkeypatch.setattr(validation, "LEAST_ANOMALIES", 2)
+    return left
+
+
+def test_the_model_has_the_weights_of_the_best_checkpoint(watch: Watch, named_distances: list[float]) -> None:
+    watched = watch(MemoryStorage(), crack=ENOUGH)
+    assert watched.data.held_abnormals
+    named_distances += [0.3, 0.1, 0.2]
+    made = []
+    for _ in range(3):
+        watched.step(is_checkpoint=True)
+        made.append(weights_of(watched.state.generator))
+    watched.finish()
+    weights, record = watched.model()
+    assert equal_states(load_safetensors(weights), made[1]) and not equal_states(made[1], made[2])
+    assert (record["published"]["step"], record["nimg"], record["published"]["value"]) == (2, 4, 0.1)
+    assert [row["measures"]["anomaly_kid"] for row in watched.history()] == [0.3, 0.1, 0.2]
+
+
+def test_a_search_is_told_the_measure_of_what_would_be_published(watch: Watch, named_distances: list[float]) -> None:
+    watched = watch(MemoryStorage(), crack=ENOUGH)
+    named_distances += [0.1, 0.2]
+    for _ in range(2):
+        watched.step(is_checkpoint=True)
+    told = watched.observer.final_measures
+    assert (told["anomaly_kid"], told["published_kid"]) == (0.2, 0.1)
+
+
+def test_a_stop_in_between_makes_no_candidate(watch: Watch, named_distances: list[float]) -> None:
+    watched = watch(MemoryStorage(), crack=ENOUGH)
+    named_distances += [0.3]
+    watched.step(is_checkpoint=True)
+    watched.step(is_checkpoint=True, is_stopped=True)
+    watched.finish()
+    assert watched.model()[1]["published"]["step"] == 1
+
+
+def test_a_killed_and_resumed_run_publishes_the_same(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "LEAST_ANOMALIES", 2)
+    straight = watch(MemoryStorage(), crack=ENOUGH)
+    for _ in range(4):
+        straight.step(is_checkpoint=True)
+    killed = watch(MemoryStorage(), crack=ENOUGH)
+    for _ in range(2):
+        killed.step(is_checkpoint=True)
+    killed.step()
+    resumed = watch(killed.storage, crack=ENOUGH, resumes=True)
+    assert resumed.state.step == 2
+    for _ in range(2):
+        resumed.step(is_checkpoint=True)
+    for one in (straight, resumed):
+        one.finish()
+    assert straight.model() == resumed.model()
+
+
+def test_the_best_checkpoint_of_before_a_kill_is_published(watch: Watch, named_distances: list[float]) -> None:
+    killed = watch(MemoryStorage(), crack=ENOUGH)
+    named_distances += [0.1, 0.3]
+    killed.step(is_checkpoint=True)
+    wanted = weights_of(killed.state.generator)
+    resumed = watch(killed.storage, crack=ENOUGH, resumes=True)
+    resumed.step(is_checkpoint=True)
+    resumed.finish()
+    weights, record = resumed.model()
+    assert equal_states(load_safetensors(weights), wanted) and record["published"]["step"] == 1
+
+
+def test_samples_are_made_from_pictures_that_were_not_learnt_from(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, named_distances: list[float]
+) -> None:
+    seen: set[str] = set()
+
+    def of(self: AnomalyDistance, images: Any) -> HalvedDistance:
+        seen.update(made.sample.meta["normal"] for made in images)
+        return HalvedDistance(0.1, (0.1, 0.1))
+
+    monkeypatch.setattr(AnomalyDistance, "of", of)
+    watched = watch(MemoryStorage(), crack=ENOUGH)
+    watched.step(is_checkpoint=True)
+    assert seen and seen <= {sample.key for sample in watched.data.held_normals}
