@@ -43,7 +43,7 @@ def test_a_study_that_is_killed_in_the_middle_goes_on_with_what_is_missing(
 
 @pytest.mark.slow
 def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(suite: Suite, dataset: str) -> None:
-    """Of twelve cells of one size on a machine with two idle cores; each has a seed of its own, so none is known before."""
+    """Of twelve cells of one size, on two idle cores; each grid has seeds of its own, so no cell is known before."""
     seconds = {}
     for workers, first_seed in ((1, 100), (2, 200)):
         started = time.monotonic()
