@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import RayError
 
 from anomaly_gan.detectors.config import DetectorConfig
@@ -196,8 +197,6 @@ def on_cluster(place: Workplace, orders: Sequence[Order], *, cluster: Any = ray)
 
 def train_cell(place: Workplace, order: Order) -> str | None:
     """Train a cell and keep it; a sentence where it failed, which is no other cell's business."""
-    import torch
-
     torch.set_num_threads(place.resources.cpus_per_worker)
     storage = open_storage(place.settings)
     try:

@@ -1,7 +1,6 @@
 """Studies on a real cluster: they share the work, and go on where they were killed."""
 
 import json
-import time
 
 import pytest
 
@@ -9,8 +8,6 @@ from tests.integration.conftest import Suite, Until
 
 GRID = ("--arms", "none,flips", "--seeds", "6", "--set", "resources.cpus_per_worker=1")
 """Twelve cells."""
-SHARE = 0.6
-"""Of the time of one worker that two take at most."""
 
 
 def kept(suite: Suite) -> set[str]:
@@ -39,15 +36,3 @@ def test_a_study_that_is_killed_in_the_middle_goes_on_with_what_is_missing(
     suite.wait(job_id)
     assert len(kept(suite) - before) == 12 and done <= kept(suite)
     assert len(studied(suite, job_id)) == 12
-
-
-@pytest.mark.slow
-def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(suite: Suite, dataset: str) -> None:
-    """Of twelve cells of one size on a machine with two idle cores; each has a seed of its own, so none is known before."""
-    seconds = {}
-    for workers, first_seed in ((1, 100), (2, 200)):
-        started = time.monotonic()
-        learner = ("--learner-set", f"seed={first_seed}", "--detector-steps", "150")
-        suite.wait(suite.submit("study", "--dataset", dataset, *GRID, *learner, "--workers", str(workers)))
-        seconds[workers] = time.monotonic() - started
-    assert seconds[2] <= SHARE * seconds[1], seconds
