@@ -35,6 +35,12 @@ DETECTORS: dict[str, Detector] = {
     "retinanet": Detector(
         "RetinaNet", "anomaly_gan.detectors.retinanet:build", has_masks=False, defaults={"steps": 1000}
     ),
+    "queryinst": Detector(
+        "QueryInst",
+        "anomaly_gan.detectors.queryinst:build",
+        has_masks=True,
+        defaults={"steps": 1000, "learning_rate": 4e-4},
+    ),
     "mask2former": Detector(
         "Mask2Former",
         "anomaly_gan.detectors.mask2former:build",
