@@ -29,6 +29,24 @@ class Detector:
 DETECTORS: dict[str, Detector] = {
     "mask_rcnn": Detector("Mask R-CNN", "anomaly_gan.detectors.mask_rcnn:build", has_masks=True),
     "faster_rcnn": Detector("Faster R-CNN", "anomaly_gan.detectors.faster_rcnn:build", has_masks=False),
+    "mask_scoring_rcnn": Detector(
+        "Mask Scoring R-CNN", "anomaly_gan.detectors.mask_scoring_rcnn:build", has_masks=True
+    ),
+    "retinanet": Detector(
+        "RetinaNet", "anomaly_gan.detectors.retinanet:build", has_masks=False, defaults={"steps": 1000}
+    ),
+    "queryinst": Detector(
+        "QueryInst",
+        "anomaly_gan.detectors.queryinst:build",
+        has_masks=True,
+        defaults={"steps": 1000, "learning_rate": 4e-4},
+    ),
+    "mask2former": Detector(
+        "Mask2Former",
+        "anomaly_gan.detectors.mask2former:build",
+        has_masks=True,
+        defaults={"steps": 1000, "learning_rate": 5e-4},
+    ),
     "segmenter": Detector(
         "Segmenter",
         "anomaly_gan.detectors.segmenter:build",

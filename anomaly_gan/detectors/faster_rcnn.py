@@ -5,8 +5,9 @@ from pathlib import Path
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 
+from anomaly_gan.detectors.backbones import NativeSize
 from anomaly_gan.detectors.config import DetectorConfig
-from anomaly_gan.detectors.rcnn import NativeSize, box_parts
+from anomaly_gan.detectors.rcnn import box_parts
 
 
 def build(num_classes: int, config: DetectorConfig, weights_folder: Path | None) -> nn.Module:

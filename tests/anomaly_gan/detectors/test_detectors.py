@@ -10,6 +10,7 @@ from torch import nn
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS, Detector
+from anomaly_gan.detectors.targets import to_image, to_instances, to_target
 from anomaly_gan.evaluation.comparison import compare_arms
 from anomaly_gan.evaluation.material import Material
 from anomaly_gan.reports.data import ReportData
@@ -20,7 +21,7 @@ from tests.support.builders_detectors import bright_square, tiny
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
-    known = "mask_rcnn, faster_rcnn, segmenter"
+    known = ", ".join(DETECTORS)
     with pytest.raises(UsageError, match=rf"^detector\.name: unknown detector, got 'yolo'; use one of {known}$"):
         build_detector(1, tiny("yolo"))
 
@@ -39,6 +40,39 @@ def test_the_seed_decides_the_first_weights_and_leaves_the_global_random_state_a
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_defaults_of_a_detector_are_knobs_in_their_bounds(name: str) -> None:
     DetectorConfig.model_validate({"name": name, **DETECTORS[name].defaults})
+
+
+CLASSES = ["hole", "crack"]
+NORMAL = Sample("n", np.random.default_rng(0).integers(70, 90, (64, 96), dtype=np.uint8))
+
+
+def losses(name: str, *samples: Sample) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The model, and what it loses on a batch of pictures, with gradients."""
+    model = build_detector(len(CLASSES), tiny(name))
+    torch.manual_seed(0)
+    targets = [to_target(to_instances(sample, CLASSES)) for sample in samples]
+    terms: dict[str, torch.Tensor] = model([to_image(sample) for sample in samples], targets)
+    torch.autograd.backward(torch.stack(list(terms.values())).sum())
+    return model, terms
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("shown", [(bright_square("a"), NORMAL), (NORMAL, NORMAL)], ids=["mixed", "normal"])
+def test_losses_are_finite_for_normal_pictures_and_pictures_of_several_sizes(
+    name: str, shown: tuple[Sample, ...]
+) -> None:
+    model, terms = losses(name, *shown)
+    assert all(term.isfinite() and term >= 0 for term in terms.values())
+    assert all(each.grad is None or each.grad.isfinite().all() for each in model.parameters())
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_step_reaches_every_parameter(name: str) -> None:
+    """But for the pyramid's outputs at coarse levels, where heads look for boxes of 112 px and more."""
+    crack = bright_square("b", top=30, side=24)
+    model, _ = losses(name, bright_square("a"), Sample("b", crack.image, {"crack": crack.masks["hole"]}))
+    unreached = [key for key, each in model.named_parameters() if each.grad is None or not each.grad.any()]
+    assert [key for key in unreached if not key.startswith("backbone.fpn.layer_blocks.")] == []
 
 
 class ToyDetector(nn.Module):
