@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.generation.paste import paste
 from anomaly_gan.metrics.features.network import FeatureNetwork
 from anomaly_gan.metrics.features.scores import FeatureFloor, FeatureScores, feature_scores, real_floor
+from anomaly_gan.metrics.two_sample import TwoSample, two_sample_test
 from anomaly_gan.records import Record
 from anomaly_gan.samples.instances import instance_masks
 from anomaly_gan.samples.sample import Sample
@@ -32,10 +34,13 @@ class Likeness(Record):
         sets: what was compared -> its scores; real training anomalies and deliberate fakes among them, so that a score
             can be read.
         floor: of halves of the test split's anomalies; None where they are of a single group.
+        two_sample: set -> whether it differs from the test split's anomalies by more than chance; None where the groups
+            are too few.
     """
 
     sets: dict[str, FeatureScores]
     floor: FeatureFloor | None
+    two_sample: dict[str, TwoSample | None] = Field(default_factory=dict)
 
 
 def anomaly_crops(sample: Sample, class_name: str) -> list[NDArray[np.uint8]]:
@@ -58,6 +63,25 @@ def anomaly_crops(sample: Sample, class_name: str) -> list[NDArray[np.uint8]]:
         )
         crops.append(sample.image[y : y + side, x : x + side])
     return crops
+
+
+def grouped_crops(samples: Sequence[Sample], class_name: str, name: str) -> tuple[list[NDArray[np.uint8]], list[str]]:
+    """`anomaly_crops` of all pictures of a set, and the group of each: its physical part, or the picture itself.
+
+    Args:
+        name: of the set, for the error.
+
+    Raises:
+        DataError: there is none.
+    """
+    crops, groups = [], []
+    for sample in samples:
+        found = anomaly_crops(sample, class_name)
+        crops += found
+        groups += [str(sample.meta.get("group", sample.key))] * len(found)
+    if not crops:
+        raise DataError(f"likeness: the {len(samples)} pictures of {name} have no anomaly of {class_name}")
+    return crops, groups
 
 
 def painted_flat(made: Sequence[Generated], level: float, class_name: str, feather_px: int) -> list[Sample]:
@@ -91,22 +115,17 @@ def measure_likeness(
     Raises:
         DataError: a set has no anomaly of the class.
     """
-    annotated = [sample for sample in test if class_name in sample.masks]
-    of_picture = [anomaly_crops(sample, class_name) for sample in annotated]
-    crops = [crop for found in of_picture for crop in found]
-    groups = [
-        str(sample.meta.get("group", sample.key))
-        for sample, found in zip(annotated, of_picture, strict=True)
-        for _ in found
-    ]
-    if not crops:
-        raise DataError(f"likeness: the test pictures have no anomaly of {class_name}")
+    crops, groups = grouped_crops(test, class_name, "the test split")
     real = network.of(crops)
-    scores = {}
+    scores, tests = {}, {}
     for name, samples in sets.items():
-        of_set = [crop for sample in samples for crop in anomaly_crops(sample, class_name)]
-        if not of_set:
-            raise DataError(f"likeness: the {len(samples)} pictures of {name} have no anomaly of {class_name}")
-        scores[name] = feature_scores(real, network.of(of_set), seed=seed)
+        of_set, of_groups = grouped_crops(samples, class_name, name)
+        features = network.of(of_set)
+        scores[name] = feature_scores(real, features, seed=seed)
+        tests[name] = two_sample_test(real.values, features.values, groups, of_groups, seed=seed)
     has_halves = len(set(groups)) > 1
-    return Likeness(sets=scores, floor=real_floor(real, seed=seed, groups=groups) if has_halves else None)
+    return Likeness(
+        sets=scores,
+        floor=real_floor(real, seed=seed, groups=groups) if has_halves else None,
+        two_sample=tests,
+    )

@@ -60,7 +60,7 @@ def kid(
     drawn = [[rng.choice(len(rows), size, replace=False) for rows in (real, generated)] for _ in range(subsets)]
     if max(len(real), len(generated)) <= WHOLE_ROWS:
         # Every value is computed once: a hundred small products take longer than one, most of all with many threads.
-        rr, gg, rg = _kernel(real, real), _kernel(generated, generated), _kernel(real, generated)
+        rr, gg, rg = kernel_values(real, real), kernel_values(generated, generated), kernel_values(real, generated)
         distances = [_distance(rr[np.ix_(i, i)], gg[np.ix_(j, j)], rg[np.ix_(i, j)]) for i, j in drawn]
     else:
         distances = [kernel_distance(real[i], generated[j]) for i, j in drawn]
@@ -112,7 +112,7 @@ def halved_distance(
     """
     value = kernel_distance(real, generated)
     rng = np.random.default_rng(seed)
-    rr, gg, rg = _kernel(real, real), _kernel(generated, generated), _kernel(real, generated)
+    rr, gg, rg = kernel_values(real, real), kernel_values(generated, generated), kernel_values(real, generated)
     chosen = [[_half(groups, rng) for groups in (real_groups, generated_groups)] for _ in range(halvings)]
     halves = [_distance(rr[np.ix_(i, i)], gg[np.ix_(j, j)], rg[np.ix_(i, j)]) for i, j in chosen]
     return HalvedDistance(value, tuple(halves))
@@ -145,7 +145,7 @@ def kernel_distance(real: NDArray[np.float64], generated: NDArray[np.float64]) -
         raise DataError(
             f"kernel distance: needs two sets of 2 or more equal features, got {real.shape}, {generated.shape}"
         )
-    return _distance(_kernel(real, real), _kernel(generated, generated), _kernel(real, generated))
+    return _distance(kernel_values(real, real), kernel_values(generated, generated), kernel_values(real, generated))
 
 
 def spread(features: NDArray[np.float64]) -> float:
@@ -167,6 +167,7 @@ def _distance(
     )
 
 
-def _kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def kernel_values(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """KID's kernel of every pair, [M, K] and [N, K] -> [M, N]."""
     product: NDArray[np.float64] = a @ b.T / a.shape[1] + 1
     return np.power(product, 3)

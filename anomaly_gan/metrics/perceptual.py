@@ -1,13 +1,15 @@
-"""LPIPS (Zhang et al. 2018) of whole images, with AlexNet weights from a file.
+"""LPIPS (Zhang et al. 2018) and its shift-tolerant form (Ghildyal and Liu 2022): how different two pictures look.
 
-`lpips_real` is the paper's use: generated against real images, lower is closer. `ic_lpips` is the literature's:
-among the generated images, higher is more diverse.
+The distance is a weighted squared difference of features that are normalised at each place, a mean over the places and
+a sum over five stages. With the roots of the weights in the features it is the squared Euclidean distance of two
+vectors, so that n pictures need n passes, and all their pairs a matrix product.
 """
 
-import itertools
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import lpips
@@ -16,19 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from anomaly_gan.networks.pretrained import pick, read_state
-from anomaly_gan.networks.weights import WEIGHTS, file_digest
+from anomaly_gan.networks.pretrained import pick, read_weights
+from anomaly_gan.networks.shift_tolerant import CHANNELS, load_trunk
+from anomaly_gan.networks.weights import WEIGHTS, weights_path
+from anomaly_gan.samples.resizing import resize_image
 from anomaly_gan.samples.sample import to_planes
 from anomaly_gan.samples.tensors import to_model_range
-from infra.errors import DataError
 
-WEIGHTS_FILE = WEIGHTS["alexnet"].file
-"""torchvision's AlexNet state dict; only its features.* are read."""
+SIDE_PX = 64
+"""Side of the square that pictures are resized to: that of the patches whose differences people rated for the heads."""
 
-MIN_SIDE_PX = 32
-"""Below it AlexNet's last feature map would be empty."""
+BATCH = 16
+SMALLEST_NORM = 1e-10
+"""Is added to a norm before division, as in both packages."""
 
-Image = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,120 +42,113 @@ class Unavailable:
     reason: str
 
 
-@dataclass(frozen=True)
-class LpipsModel:
-    """The network and the name that goes with each of its scores."""
+class PerceptualEmbedding(nn.Module):
+    """[N, 3, H, W] float32 in [-1, 1] -> [N, D]; squared Euclidean distances of the rows are LPIPS.
 
-    network: nn.Module
+    Args:
+        trunk: gives the maps of the stages, [N, C, h, w] each.
+        heads: weight of each channel, [1, C, 1, 1] for each stage, 0 or more.
+        shift, scale: [1, 3, 1, 1]; the trunk sees (image - shift) / scale.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, trunk: Callable[[Tensor], Iterable[Tensor]], heads: Sequence[Tensor], shift: Tensor, scale: Tensor
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+        for number, head in enumerate(heads):
+            self.register_buffer(f"root{number}", head.clamp(min=0).sqrt())
+
+    def forward(self, images: Tensor) -> Tensor:
+        parts = []
+        for number, stage in enumerate(self.trunk((images - self.shift) / self.scale)):
+            unit = stage / (stage.norm(dim=1, keepdim=True) + SMALLEST_NORM)
+            places = math.sqrt(stage.shape[2] * stage.shape[3])
+            parts.append((unit * self.get_buffer(f"root{number}") / places).flatten(1))
+        return torch.cat(parts, dim=1)
+
+
+@dataclass(frozen=True)
+class PerceptualNetwork:
+    """A loaded network, and the name that goes with each of its scores."""
+
+    module: nn.Module
     name: str
     device: torch.device
 
+    @torch.inference_mode()
+    def of(self, pictures: Iterable[NDArray[np.uint8]]) -> Vectors:
+        """[N, D] float32 for at least one picture [H, W] or [H, W, 3] uint8 of any size; see `distances`."""
+        planes = (to_planes(resize_image(picture, SIDE_PX)) for picture in pictures)
+        found = [
+            self.module(to_model_range(torch.from_numpy(np.stack(batch)).to(self.device))).cpu()
+            for batch in iter(lambda: list(islice(planes, BATCH)), [])
+        ]
+        vectors: Vectors = torch.cat(found).numpy()
+        return vectors
 
-@dataclass(frozen=True)
-class LpipsScore:
-    """A mean LPIPS distance and its evidence.
 
-    Attributes:
-        measure: `lpips_real` (lower is better) or `ic_lpips` (higher is better).
-        value: mean distance, 0 = equal; None where there is no pair.
-        pairs: number of image pairs the mean is over.
-        generated: number of generated images the pairs were drawn from.
-        real: number of real images, 0 for `ic_lpips`.
-        network: feature network, with the first 8 digits of its file's SHA-256.
+def distances(first: Vectors, second: Vectors) -> NDArray[np.float64]:
+    """[M, D] and [N, D] -> [M, N], the perceptual distance of every pair, 0 = they look the same."""
+    squares = [np.einsum("nd,nd->n", each, each, dtype=np.float64) for each in (first, second)]
+    found: NDArray[np.float64] = squares[0][:, None] + squares[1] - 2 * (first @ second.T)
+    return found.clip(min=0)
+
+
+def load_shift_tolerant(device: str = "cpu") -> PerceptualNetwork:
+    """The shift-tolerant distance, trunk and heads from the file that package stlpips-pytorch ships; none of its code.
+
+    Raises:
+        NotFoundError: the package is not installed.
+        DataError: the file is not the one that it ships.
     """
+    weights = read_weights("shift_tolerant", None)
+    heads = {f"lin{i}.model.1.weight": torch.empty(1, channels, 1, 1) for i, channels in enumerate(CHANNELS)}
+    scaling = {f"scaling_layer.{key}": torch.empty(1, 3, 1, 1) for key in ("shift", "scale")}
+    picked = pick(weights.state, {**heads, **scaling}, str(weights.path))
+    module = PerceptualEmbedding(
+        load_trunk(weights.state, str(weights.path)),
+        [picked[key] for key in heads],
+        *(picked[key] for key in scaling),
+    )
+    return _ready(module, f"shift-tolerant AlexNet {weights.sha256[:8]}", device)
 
-    measure: str
-    value: float | None
-    pairs: int
-    generated: int
-    real: int
-    network: str
 
-
-def load_lpips(weights_folder: Path | None, device: str = "cpu") -> LpipsModel | Unavailable:
-    """LPIPS 0.1 on AlexNet; its linear heads come with the `lpips` package, the backbone from `alexnet.pth`.
+def load_lpips(weights_folder: Path | None, device: str = "cpu") -> PerceptualNetwork | Unavailable:
+    """LPIPS 0.1 on AlexNet; its linear heads come with the `lpips` package, the trunk from `alexnet.pth`.
 
     Returns:
-        The model, or why there is none: without a backbone file there is no score, never a random network.
+        The network, or why there is none: without the trunk's file there is no score, never a random network.
 
     Raises:
         DataError: the file is there and is no AlexNet state dict.
     """
+    file = WEIGHTS["alexnet"].file
     if weights_folder is None:
-        return Unavailable(f"LPIPS needs {WEIGHTS_FILE}, and no weights folder is set")
-    path = weights_folder / WEIGHTS_FILE
+        return Unavailable(f"LPIPS needs {file}, and no weights folder is set")
+    path = weights_path("alexnet", weights_folder)
     if not path.is_file():
         return Unavailable(f"LPIPS needs {path} (torchvision's AlexNet state dict), which does not exist")
-    state = read_state(path)
+    weights = read_weights("alexnet", weights_folder)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # The package builds torchvision's AlexNet through an outdated keyword; pnet_rand stops its download.
         warnings.simplefilter("ignore", UserWarning)
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    backbone = network.net.state_dict()
+    trunk = network.net.state_dict()
     # slice2.3.weight holds features.3.weight: the package keeps torchvision's numbers below its slices.
-    names = {key: f"features.{key.split('.', 1)[1]}" for key in backbone}
-    picked = pick(state, {names[key]: tensor for key, tensor in backbone.items()}, str(path))
+    names = {key: f"features.{key.split('.', 1)[1]}" for key in trunk}
+    picked = pick(weights.state, {names[key]: tensor for key, tensor in trunk.items()}, str(path))
     network.net.load_state_dict({key: picked[name] for key, name in names.items()})
-    digest = file_digest(path)
-    network.eval().requires_grad_(False).to(device)
-    return LpipsModel(network, f"AlexNet {digest[:8]}", torch.device(device))
+    scaling = network.scaling_layer
+    heads = [lin.model[-1].weight for lin in network.lins]
+    module = PerceptualEmbedding(network.net, heads, scaling.shift, scaling.scale)
+    return _ready(module, f"AlexNet {weights.sha256[:8]}", device)
 
 
-def lpips_real(
-    model: LpipsModel, generated: Sequence[Image], real: Sequence[Image], *, seed: int, max_pairs: int = 200
-) -> LpipsScore:
-    """Mean distance of generated to real images over random pairs (paper, Sec. 5; the pairing is ours).
-
-    Every pair where there are at most `max_pairs`, else that many drawn without repetition. Its floor is the
-    distance of real to real images, not 0: the images of a pair show different places.
-
-    Args:
-        generated: [H, W] or [H, W, 3] uint8 each, at least 32 px a side.
-        real: as `generated`, of the same size.
-        seed: of the choice of pairs.
-
-    Raises:
-        DataError: two images differ in size or one is too small.
-    """
-    grid = len(generated) * len(real)
-    chosen = _choose(grid, max_pairs, seed)
-    pairs = [(generated[index // len(real)], real[index % len(real)]) for index in chosen]
-    value = _mean_distance(model, pairs)
-    return LpipsScore("lpips_real", value, len(pairs), len(generated), len(real), model.name)
-
-
-def ic_lpips(model: LpipsModel, generated: Sequence[Image], *, seed: int, max_pairs: int = 200) -> LpipsScore:
-    """Mean distance between two different generated images: their diversity.
-
-    Pairs, arguments and errors as in `lpips_real`.
-    """
-    combinations = list(itertools.combinations(range(len(generated)), 2))
-    chosen = _choose(len(combinations), max_pairs, seed)
-    pairs = [(generated[first], generated[second]) for first, second in (combinations[index] for index in chosen)]
-    value = _mean_distance(model, pairs)
-    return LpipsScore("ic_lpips", value, len(pairs), len(generated), 0, model.name)
-
-
-def _choose(available: int, most: int, seed: int) -> list[int]:
-    if available <= most:
-        return list(range(available))
-    drawn = np.random.default_rng(seed).choice(available, most, replace=False)
-    return [int(index) for index in drawn]
-
-
-@torch.no_grad()
-def _mean_distance(model: LpipsModel, pairs: Sequence[tuple[Image, Image]]) -> float | None:
-    """One pair at a time: data sets of whole frames hold images of many sizes."""
-    distances = []
-    for first, second in pairs:
-        if first.shape[:2] != second.shape[:2] or min(first.shape[:2]) < MIN_SIDE_PX:
-            raise DataError(
-                f"LPIPS compares images of one size, at least {MIN_SIDE_PX} px a side; "
-                f"got {first.shape[:2]} and {second.shape[:2]}"
-            )
-        distances.append(float(model.network(_tensor(first, model), _tensor(second, model))))
-    return float(np.mean(distances)) if distances else None
-
-
-def _tensor(image: Image, model: LpipsModel) -> Tensor:
-    return to_model_range(torch.from_numpy(to_planes(image))[None]).to(model.device)
+def _ready(module: nn.Module, name: str, device: str) -> PerceptualNetwork:
+    return PerceptualNetwork(module.eval().requires_grad_(False).to(device), name, torch.device(device))

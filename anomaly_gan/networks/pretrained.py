@@ -1,12 +1,14 @@
 """Weights of pretrained networks, read from files of a weights folder; nothing is ever downloaded."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
+from anomaly_gan.networks.weights import WEIGHTS, file_digest, weights_path
 from infra.errors import DataError, NotFoundError
 
 
@@ -26,6 +28,34 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path}: expected a state dict (names and tensors), got {type(state).__name__}")
     return state
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file of `WEIGHTS` holds.
+
+    Attributes:
+        state: its state dict.
+        sha256: of the file, 64 hexadecimal digits.
+        path: where it is.
+    """
+
+    state: dict[str, Tensor]
+    sha256: str
+    path: Path
+
+
+def read_weights(name: str, folder: Path | None) -> Weights:
+    """A file of the list `WEIGHTS`; one that a package ships is compared with its SHA-256 before it is read.
+
+    Raises:
+        NotFoundError: the file, the package that brings it, or the weights folder is missing.
+        DataError: the file is no state dict, or is not the one that its package ships.
+    """
+    path, entry = weights_path(name, folder), WEIGHTS[name]
+    if entry.package is not None and path.is_file() and not entry.is_known(digest := file_digest(path)):
+        raise DataError(f"{path}: is not the file that {entry.package} ships (sha256 {digest}); run make install")
+    return Weights(read_state(path), file_digest(path), path)
 
 
 def pick(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

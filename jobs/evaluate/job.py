@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -12,16 +12,17 @@ from anomaly_gan.drawing.grids import GridRow, sample_grid
 from anomaly_gan.evaluation.arms import COPY_PASTE, parse_arm, parse_arms
 from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likeness, painted_flat
 from anomaly_gan.evaluation.material import Material
+from anomaly_gan.evaluation.perceptual import TRAINING, Perceptual, measure_perceptual
 from anomaly_gan.evaluation.preview import to_row
 from anomaly_gan.generation.description import real_of
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.features.network import load_features
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
-from anomaly_gan.metrics.perceptual import LpipsScore, Unavailable, ic_lpips, load_lpips, lpips_real
+from anomaly_gan.metrics.perceptual import Unavailable, load_lpips, load_shift_tolerant
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.cell_table import cells_csv
-from anomaly_gan.reports.data import Absent, MeasureTable
+from anomaly_gan.reports.data import MeasureTable
 from anomaly_gan.reports.evaluation import render_report
 from anomaly_gan.samples.sample import Sample, encode_png
 from jobs.evaluate.report_facts import report_data
@@ -37,6 +38,8 @@ from jobs.study.material import StoredMaterial
 
 GRID_ROWS = 8
 
+FLAT = "flat painter"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -49,7 +52,7 @@ class Measured:
     rows: list[GridRow]
     measures: MeasureTable
     likeness: Likeness
-    lpips: list[LpipsScore] | Absent
+    perceptual: Perceptual
 
 
 def evaluate(context: JobContext[EvaluateSpec]) -> None:
@@ -64,14 +67,14 @@ def evaluate(context: JobContext[EvaluateSpec]) -> None:
     outputs = OutputWriter(context.storage, context.job_id)
     outputs.write("grid.png", encode_png(sample_grid(measured.rows)))
     page = render_report(
-        report_data(context, grid, measured.rows, measured.measures, measured.likeness, measured.lpips, comparison)
+        report_data(context, grid, measured.rows, measured.measures, measured.likeness, measured.perceptual, comparison)
     )
     outputs.write("report.html", page.encode())
     outputs.write("cells.csv", cells_csv([comparison]).encode())
-    measures, lpips = measured.measures, measured.lpips
+    measures = measured.measures
     figures = {
         "measures": {"trained": measures.trained, "untrained": measures.untrained},
-        "lpips": {"unavailable": lpips.reason} if isinstance(lpips, Absent) else [asdict(score) for score in lpips],
+        "perceptual": measured.perceptual.model_dump(mode="json"),
         "likeness": measured.likeness.model_dump(mode="json"),
         "detectors": comparison.model_dump(mode="json"),
     }
@@ -92,7 +95,7 @@ def _measure(raw: dict[str, Any]) -> Measured:
         rows=[to_row(one) for one in trained[:GRID_ROWS]],
         measures=MeasureTable(_summary(trained), _summary(untrained)),
         likeness=_likeness(context, material, made_by, trained, untrained, device),
-        lpips=_perceptual(context, material, device),
+        perceptual=_perceptual(context, material, trained, made_by, device),
     )
 
 
@@ -136,14 +139,33 @@ def _summary(images: list[Generated]) -> dict[str, Any]:
     return dict(summarise([MaskChange(**one.sample.meta["measures"]) for one in images]))
 
 
-def _perceptual(context: JobContext[EvaluateSpec], material: Material, device: str) -> list[LpipsScore] | Absent:
-    model = load_lpips(weights_folder(context.settings), device)
-    if isinstance(model, Unavailable):
-        return Absent(model.reason)
-    real = [sample.image for sample in material.real]
-    generated = [sample.image for sample in material.added["generated"]]
-    seed = context.spec.detector.seed
-    return [lpips_real(model, generated, real, seed=seed), ic_lpips(model, generated, seed=seed)]
+def _perceptual(
+    context: JobContext[EvaluateSpec],
+    material: Material,
+    trained: Sequence[Generated],
+    made_by: GenerateSpec,
+    device: str,
+) -> Perceptual:
+    """Generated anomalies beside the test split's, by the shift-tolerant distance and, with its file, by LPIPS."""
+    [name], real = material.classes, _training(material)
+    sets: dict[str, Sequence[Sample]] = {
+        "real, test split": [sample for sample in material.test if name in sample.masks],
+        **material.added,
+        FLAT: _painted(trained, real, name, made_by),
+    }
+    lpips = load_lpips(weights_folder(context.settings), device)
+    missing = [lpips.reason] if isinstance(lpips, Unavailable) else []
+    networks = [load_shift_tolerant(device), *([] if isinstance(lpips, Unavailable) else [lpips])]
+    return measure_perceptual(networks, real, sets, name, seed=context.spec.detector.seed, missing=missing)
+
+
+def _training(material: Material) -> list[Sample]:
+    """The real anomalous pictures of the training split, each once."""
+    return list({sample.key: sample for sample in material.real}.values())
+
+
+def _painted(made: Sequence[Generated], real: Sequence[Sample], name: str, made_by: GenerateSpec) -> list[Sample]:
+    return painted_flat(made, mean_level(real, name), name, made_by.generation.feather_px)
 
 
 def _likeness(
@@ -156,11 +178,11 @@ def _likeness(
 ) -> Likeness:
     """Generated anomalies, real ones of the training split, and deliberate fakes, beside the test split's."""
     network = load_features(context.spec.features, weights_folder(context.settings), device=device)
-    [name], real = material.classes, list({sample.key: sample for sample in material.real}.values())
+    [name], real = material.classes, _training(material)
     sets: dict[str, Sequence[Sample]] = {
-        "real, training split": real,
+        TRAINING: real,
         **material.added,
         "untrained generator": [one.sample for one in untrained],
-        "flat painter": painted_flat(trained, mean_level(real, name), name, made_by.generation.feather_px),
+        FLAT: _painted(trained, real, name, made_by),
     }
     return measure_likeness(network, material.test, sets, name, seed=context.spec.detector.seed)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from anomaly_gan.drawing.grids import GridRow
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
+from anomaly_gan.evaluation.perceptual import Perceptual
 from anomaly_gan.methods import find_method
-from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
@@ -26,7 +26,7 @@ def report_data(
     rows: Sequence[GridRow],
     measures: MeasureTable,
     likeness: Likeness,
-    lpips: Sequence[LpipsScore] | Absent,
+    perceptual: Perceptual,
     comparison: Comparison,
 ) -> ReportData:
     spec = context.spec
@@ -50,7 +50,7 @@ def report_data(
         rows=rows,
         measures=measures,
         likeness=likeness,
-        lpips=lpips,
+        perceptual=perceptual,
         detectors=[comparison],
         charts=training_charts(context.storage, model_id, model.config.method),
         settings=_settings(context.storage, model_id),

@@ -29,7 +29,7 @@ def study_data(context: JobContext[StudySpec], grid: Grid, comparisons: Sequence
         rows=None,
         measures=None,
         likeness=None,
-        lpips=None,
+        perceptual=None,
         detectors=comparisons,
         charts=None,
         settings=[Setting(key, str(value), "spec") for key, value in settings.items()],

@@ -9,6 +9,7 @@ from anomaly_gan.networks.weights import WEIGHTS, file_digest, weights_path
 from tests.support.helpers import run_cli
 
 LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SHIFT_TOLERANT = "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee"
 
 
 @pytest.fixture
@@ -49,7 +50,11 @@ def test_without_a_folder_list_says_that_one_is_to_be_set() -> None:
 
 def test_verify_ends_well_where_all_that_is_there_is_right(tmp_path: Path) -> None:
     lines = run_cli(["--weights", str(tmp_path), "weights", "verify"]).stdout.splitlines()
-    assert [line.split() for line in lines] == [["network", "state", "sha256"], ["lite0", "right", LITE0]]
+    assert [line.split() for line in lines] == [
+        ["network", "state", "sha256"],
+        ["lite0", "right", LITE0],
+        ["shift_tolerant", "right", SHIFT_TOLERANT],
+    ]
 
 
 def test_verify_ends_with_6_and_names_what_is_wrong(tmp_path: Path) -> None:

@@ -209,7 +209,9 @@ def test_an_evaluation_reports_measures_likeness_and_every_arm(suite: Suite, dat
     verdicts = figures["detectors"]["verdicts"]
     assert all(verdicts[arm]["low"] <= verdicts[arm]["difference"] <= verdicts[arm]["high"] for arm in arms[1:])
     assert f'<section class="headline {verdicts[arms[2]]["word"]}">' in page
-    assert "alexnet.pth" in figures["lpips"]["unavailable"]
+    assert "alexnet.pth" in figures["perceptual"]["missing"][0]
+    [sets] = figures["perceptual"]["networks"].values()
+    assert {"real, training split", "real, test split", "generated", "flat painter"} <= sets.keys()
 
 
 @pytest.mark.slow

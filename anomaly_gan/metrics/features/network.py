@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anomaly_gan.metrics.features.features import find_features
-from anomaly_gan.networks.pretrained import read_state
-from anomaly_gan.networks.weights import WEIGHTS, file_digest, weights_path
+from anomaly_gan.networks.pretrained import read_weights
 from anomaly_gan.records import Record
 from anomaly_gan.samples.resizing import resize_image
 from anomaly_gan.samples.sample import to_planes
@@ -119,16 +118,13 @@ def load_features(
         DataError: the file holds another network, or is not the one that its package ships.
     """
     entry = find_features(name)
-    path = weights_path(entry.weights, weights_folder)
-    state = read_state(path)
-    digest = file_digest(path)
-    weights = WEIGHTS[entry.weights]
-    if weights.package is not None and not weights.is_known(digest):
-        raise DataError(f"{path}: is not the file that {weights.package} ships (sha256 {digest}); run make install")
-    module: nn.Module = resolve_name(entry.builder)(state, str(path))
+    weights = read_weights(entry.weights, weights_folder)
+    module: nn.Module = resolve_name(entry.builder)(weights.state, str(weights.path))
     side = side_px or entry.side_px
     return FeatureNetwork(
-        source=FeatureSource(network=name, sha256=digest, input=_input(side, entry.zero_level, entry.levels_per_unit)),
+        source=FeatureSource(
+            network=name, sha256=weights.sha256, input=_input(side, entry.zero_level, entry.levels_per_unit)
+        ),
         side_px=side,
         zero_level=entry.zero_level,
         levels_per_unit=entry.levels_per_unit,

@@ -76,5 +76,5 @@ def test_a_set_without_an_anomaly_is_refused_by_its_name() -> None:
     normal = Sample("n", np.zeros((96, 96), np.uint8))
     with pytest.raises(DataError, match="the 1 pictures of magic have no anomaly"):
         measure_likeness(load_features("lite0", side_px=96), pictures(rough, 0, 3), {"magic": [normal]}, CLASS, seed=0)
-    with pytest.raises(DataError, match="the test pictures have no anomaly"):
+    with pytest.raises(DataError, match="the 1 pictures of the test split have no anomaly"):
         measure_likeness(load_features("lite0", side_px=96), [normal], {}, CLASS, seed=0)

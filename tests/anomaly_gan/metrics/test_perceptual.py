@@ -1,13 +1,24 @@
-"""LPIPS from a weights file the test makes: availability, provenance, known relations, pair choice."""
+"""Perceptual distances: against the packages' own, what a shift changes, availability, provenance."""
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import lpips
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from anomaly_gan.metrics.perceptual import LpipsModel, Unavailable, ic_lpips, load_lpips, lpips_real
+from anomaly_gan.metrics.perceptual import (
+    PerceptualNetwork,
+    Unavailable,
+    distances,
+    load_lpips,
+    load_shift_tolerant,
+)
+from anomaly_gan.networks.weights import WEIGHTS
 from infra.errors import DataError
 
 SHAPES = {
@@ -19,7 +30,7 @@ SHAPES = {
 }
 
 
-def write_backbone(folder: Path) -> Path:
+def write_trunk(folder: Path) -> Path:
     generator = torch.Generator().manual_seed(0)
     state: dict[str, Tensor] = {}
     for layer, shape in SHAPES.items():
@@ -31,17 +42,77 @@ def write_backbone(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LpipsModel:
+def shift_tolerant() -> PerceptualNetwork:
+    return load_shift_tolerant()
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> PerceptualNetwork:
     folder = tmp_path_factory.mktemp("weights")
-    write_backbone(folder)
+    write_trunk(folder)
     loaded = load_lpips(folder)
-    assert isinstance(loaded, LpipsModel)
+    assert isinstance(loaded, PerceptualNetwork)
     return loaded
 
 
-def pictures(count: int, seed: int = 0) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, 256, (48, 64), dtype=np.uint8) for _ in range(count)]
+def ramp() -> NDArray[np.uint8]:
+    """[64, 64, 3], the same on every machine."""
+    rows, columns = np.mgrid[:64, :64]
+    return np.stack([rows * 4, columns * 4, (rows * columns) // 16 % 256], axis=2).astype(np.uint8)
+
+
+def noise(count: int, *shape: int) -> list[NDArray[np.uint8]]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
+
+
+def test_the_shift_tolerant_distance_is_that_of_its_authors(shift_tolerant: PerceptualNetwork) -> None:
+    """Figures of stlpips-pytorch 0.0.2, net="alex", variant="shift_tolerant"."""
+    pictures = [ramp(), ramp()[::-1].copy(), np.roll(ramp(), 2, axis=1), *noise(1, 64, 64, 3)]
+    found = distances(shift_tolerant.of(pictures[:1]), shift_tolerant.of(pictures))
+    np.testing.assert_allclose(found, [[0, 0.579983, 0.072621, 1.124975]], atol=1e-5)
+    assert shift_tolerant.name == "shift-tolerant AlexNet b356b382"
+
+
+def test_lpips_is_that_of_its_package(alexnet: PerceptualNetwork, tmp_path: Path) -> None:
+    state = torch.load(write_trunk(tmp_path), weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        package = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    package.net.load_state_dict({key: state[f"features.{key.split('.', 1)[1]}"] for key in package.net.state_dict()})
+    first, second = noise(2, 64, 64, 3)
+    planes = [torch.from_numpy(one).permute(2, 0, 1)[None] / 127.5 - 1 for one in (first, second)]
+    with torch.inference_mode():
+        expected = float(package(*planes))
+    assert expected > 0.001
+    assert distances(alexnet.of([first]), alexnet.of([second]))[0, 0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_picture_is_at_distance_zero_from_itself_and_near_its_shifted_copy(
+    shift_tolerant: PerceptualNetwork,
+) -> None:
+    wide = noise(1, 12, 12)[0].repeat(8, axis=0).repeat(8, axis=1)
+    own, shifted, other = wide[8:72, 8:72], wide[8:72, 9:73], wide[::-1][8:72, 8:72]
+    [row] = distances(shift_tolerant.of([own]), shift_tolerant.of([own, shifted, other]))
+    assert row[0] == pytest.approx(0, abs=1e-5)
+    assert row[1] < row[2] / 5
+
+
+def test_pictures_of_any_size_in_grey_or_colour_are_compared(shift_tolerant: PerceptualNetwork) -> None:
+    grey = noise(1, 40, 40)[0]
+    found = shift_tolerant.of([grey, np.stack([grey] * 3, axis=2), *noise(1, 200, 90)])
+    assert found.shape[0] == 3 and found.dtype == np.float32
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_another_file_than_the_package_ships_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "other.pth"
+    path.write_bytes(b"no state dict, and never read")
+    monkeypatch.setitem(WEIGHTS, "shift_tolerant", replace(WEIGHTS["shift_tolerant"], file=str(path)))
+    with pytest.raises(DataError, match=r"other\.pth: is not the file that stlpips-pytorch ships \(sha256 "):
+        load_shift_tolerant()
 
 
 def test_without_a_weights_folder_lpips_is_unavailable_and_names_the_file() -> None:
@@ -68,50 +139,8 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         load_lpips(tmp_path)
 
 
-def test_the_backbone_is_that_of_the_file(model: LpipsModel, tmp_path: Path) -> None:
-    state = torch.load(write_backbone(tmp_path), weights_only=True)
-    loaded = model.network.state_dict()
-    for key in ("net.slice1.0.weight", "net.slice2.3.weight", "net.slice5.10.bias"):
-        assert torch.equal(loaded[key], state[f"features.{key.split('.', 2)[2]}"])
-
-
 def test_loading_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
-    write_backbone(tmp_path)
+    write_trunk(tmp_path)
     before = torch.random.get_rng_state()
     load_lpips(tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_equal_images_are_at_distance_zero_and_different_ones_are_not(model: LpipsModel) -> None:
-    first, second = pictures(2)
-    assert lpips_real(model, [first], [first], seed=0).value == pytest.approx(0, abs=1e-6)
-    different = lpips_real(model, [first], [second], seed=0).value
-    assert different is not None and different > 0.001
-    assert ic_lpips(model, [first, first.copy()], seed=0).value == pytest.approx(0, abs=1e-6)
-
-
-def test_scores_carry_their_counts_and_network(model: LpipsModel) -> None:
-    score = lpips_real(model, pictures(3), pictures(2, seed=1), seed=0)
-    assert (score.measure, score.pairs, score.generated, score.real) == ("lpips_real", 6, 3, 2)
-    assert score.network.startswith("AlexNet ")
-    among = ic_lpips(model, pictures(4), seed=0)
-    assert (among.measure, among.pairs, among.generated, among.real) == ("ic_lpips", 6, 4, 0)
-
-
-def test_pairs_above_the_limit_are_drawn_by_the_seed(model: LpipsModel) -> None:
-    def value(seed: int) -> float | None:
-        return ic_lpips(model, pictures(6), seed=seed, max_pairs=3).value
-
-    assert ic_lpips(model, pictures(6), seed=0, max_pairs=3).pairs == 3
-    assert value(0) == value(0)
-    assert value(0) != value(1)
-
-
-def test_one_generated_image_has_no_diversity_to_measure(model: LpipsModel) -> None:
-    score = ic_lpips(model, pictures(1), seed=0)
-    assert (score.value, score.pairs) == (None, 0)
-
-
-def test_images_of_different_sizes_are_refused(model: LpipsModel) -> None:
-    with pytest.raises(DataError, match="images of one size"):
-        lpips_real(model, [np.zeros((48, 64), np.uint8)], [np.zeros((64, 48), np.uint8)], seed=0)

@@ -14,12 +14,14 @@ from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_
 from anomaly_gan.evaluation.cells import CellResult, FailedCell
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
+from anomaly_gan.evaluation.perceptual import Perceptual
 from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
+from anomaly_gan.metrics.diversity import Diversity
 from anomaly_gan.metrics.features.scores import SCORES, FeatureFloor, FeatureScores, MeanAndDeviation
 from anomaly_gan.metrics.mask_change import measure, summarise
-from anomaly_gan.metrics.perceptual import LpipsScore
 from anomaly_gan.metrics.pixels import PixelScores
+from anomaly_gan.metrics.two_sample import TwoSample
 from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
 from anomaly_gan.reports.evaluation import render_report
 from anomaly_gan.reports.headline import headline
@@ -95,7 +97,14 @@ def likeness() -> Likeness:
         real=9,
         halvings=10,
     )
-    return Likeness(sets={"generated": scores}, floor=floor)
+    test = TwoSample(p_value=0.004, units=(9, 30))
+    return Likeness(sets={"generated": scores}, floor=floor, two_sample={"generated": test})
+
+
+def perceptual() -> Perceptual:
+    real = Diversity(pictures=9, to_real=0.3, among=0.3, within_clusters=None, clusters=0)
+    made = Diversity(pictures=30, to_real=0.42, among=0.25, within_clusters=0.125, clusters=4)
+    return Perceptual(networks={"AlexNet 7be5be79": {"real, training split": real, "generated": made}})
 
 
 @pytest.fixture
@@ -108,7 +117,7 @@ def full() -> ReportData:
         rows=[picture, picture],
         measures=MeasureTable(summarise([change]), summarise([change])),
         likeness=likeness(),
-        lpips=[LpipsScore("lpips_real", 0.42, 6, 3, 2, "AlexNet 7be5be79")],
+        perceptual=perceptual(),
         detectors=[comparison()],
         charts=[Chart("Losses", {"loss_cycle": [(1, 2.0), (2, 1.0)]})],
         settings=[Setting("train.loss.lambda_1", "0.3", "default")],
@@ -127,20 +136,21 @@ def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
     page = render_report(full)
     assert page.count("<img") == 2 * len(row_pictures(row()))
     assert page.count("<svg") == 3  # the curves, the arms' pixel AP, their differences
-    for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
+    for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "0.125", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
         assert text in page
     assert "Not in this report" not in page
 
 
-def test_the_features_of_sets_stand_below_those_of_halves_of_the_real_ones(full: ReportData) -> None:
-    rows = re.findall(r"<tr><td><b>(.*?)</b></td>(.*?)</tr>", render_report(full), re.S)
+def test_sets_stand_below_halves_of_the_real_ones_with_the_test_whether_they_differ(full: ReportData) -> None:
+    page = render_report(replace(full, perceptual=None))
+    rows = re.findall(r"<tr><td><b>(.*?)</b></td>(.*?)</tr>", page, re.S)
     cells = {name: re.findall(r">([^<]+)</td>", values) for name, values in rows}
-    assert cells["halves of the real ones"] == ["4 : 5", "0.5 ± 0.25", "–", *["0.5 ± 0.25"] * 4]
-    assert cells["generated"] == ["9 : 3", "0.25", "–", "0.5", "0.75", "1", "0.875"]
+    assert cells["halves of the real ones"] == ["4 : 5", "0.5 ± 0.25", "–", *["0.5 ± 0.25"] * 4, "–"]
+    assert cells["generated"] == ["9 : 3", "0.25", "–", "0.5", "0.75", "1", "0.875", "0.004 (9 : 30)"]
 
 
 def test_every_section_left_away_says_why() -> None:
-    page = render_report(ReportData(title="Empty", facts={}, lpips=Absent("LPIPS needs alexnet.pth")))
+    page = render_report(ReportData(title="Empty", facts={}, perceptual=Absent("LPIPS needs alexnet.pth")))
     assert "Not in this report: LPIPS needs alexnet.pth." in page
     assert page.count("Not in this report") == 7
     assert "<img" not in page
@@ -152,7 +162,10 @@ def test_text_is_escaped_everywhere(full: ReportData) -> None:
     values |= {
         "charts": [Chart(evil, {evil: [(1, 1)]}, evil, evil)],
         "settings": [Setting(evil, evil, evil)],
-        "lpips": Absent(evil),
+        "perceptual": Perceptual(
+            networks={evil: {evil: Diversity(pictures=1, to_real=None, among=None, within_clusters=None, clusters=0)}},
+            missing=(evil,),
+        ),
         "detectors": [comparison().model_copy(update={"failed": (FailedCell(arm="none", seed=2, reason=evil),)})],
     }
     page = render_report(ReportData(**values))

