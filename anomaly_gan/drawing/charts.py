@@ -13,22 +13,19 @@ MOST_POINTS = 200
 """More would be finer than the chart's pixels; longer curves are shown as means of equal stretches."""
 
 
-def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str) -> str:
-    """Curves on one pair of linear axes, with a legend.
+def line_chart(curve: Sequence[Point], x_label: str, y_label: str) -> str:
+    """A curve on linear axes.
 
     Args:
-        curves: name -> (x, y) in rising x; points that are not finite are left out.
+        curve: (x, y) in rising x; points that are not finite are left out.
 
     Returns:
-        An <svg> element; names and labels are escaped.
+        An <svg> element; labels are escaped.
     """
-    drawn = {
-        name: _thinned([point for point in curve if all(map(math.isfinite, point))]) for name, curve in curves.items()
-    }
-    points = [point for curve in drawn.values() for point in curve] or [(0.0, 0.0)]
+    drawn = _thinned([point for point in curve if all(map(math.isfinite, point))])
+    points = drawn or [(0.0, 0.0)]
     x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
     y_ticks = _ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
-    legend_px = 18 * math.ceil(len(drawn) / 3)
 
     def place(x: float, y: float) -> tuple[float, float]:
         right = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
@@ -36,7 +33,7 @@ def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         return LEFT + right, HEIGHT - BOTTOM - up
 
     title = f"{escape(y_label)} over {escape(x_label)}"
-    box = f"0 0 {WIDTH} {HEIGHT + legend_px}"
+    box = f"0 0 {WIDTH} {HEIGHT}"
     parts = [f'<svg class="chart" role="img" viewBox="{box}" aria-label="{title}">']
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
@@ -47,11 +44,8 @@ def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(tick)}</text>')
     parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label))
     parts.append(f'<g transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
-    for i, (name, curve) in enumerate(drawn.items()):
-        color = COLORS[i % len(COLORS)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
-        parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>')
-        parts.append(_legend_entry(i, name, color))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in drawn))
+    parts.append(f'<polyline fill="none" stroke="{COLORS[0]}" stroke-width="1.6" points="{path}"/>')
     return "".join([*parts, "</svg>"])
 
 
@@ -92,14 +86,6 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
 
 def _label(x: float, y: float, text: str) -> str:
     return f'<text class="axis" x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(text)}</text>'
-
-
-def _legend_entry(i: int, name: str, color: str) -> str:
-    x, y = LEFT + (i % 3) * (WIDTH - LEFT) / 3, HEIGHT + 10 + 18 * (i // 3)
-    return (
-        f'<line x1="{x:.0f}" x2="{x + 16:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{color}" stroke-width="2.5"/>'
-        f'<text x="{x + 21:.0f}" y="{y}">{escape(name)}</text>'
-    )
 
 
 def _thinned(curve: Sequence[Point]) -> list[Point]:

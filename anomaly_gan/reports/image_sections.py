@@ -8,6 +8,7 @@ from markupsafe import Markup
 from anomaly_gan.drawing.charts import line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri
+from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.metrics.diversity import Diversity
 from anomaly_gan.metrics.mask_change import MeasureSummary
@@ -62,6 +63,18 @@ LIKENESS = ("kid", "frechet", "precision", "recall", "density", "coverage")
 """Columns of the table of features."""
 
 
+SHARE_OF_LARGEST = 48.0
+"""Percent of a figure's width that the largest crop of a pair takes; two and a gap fill it."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """(what it is, data URI, percent of the figure's width) of two crops, and their distance."""
+
+    pictures: list[tuple[str, str, float]]
+    distance: str
+
+
 @dataclass(frozen=True)
 class _MeasureRow:
     name: str
@@ -77,6 +90,16 @@ def pictures(data: ReportData) -> Section | None:
     if data.rows is None or isinstance(data.rows, Absent):
         return absent(title, data.rows)
     return section(title, "pictures", grid=list(_pictures(data.rows)), change_white=CHANGE_WHITE)
+
+
+def beside(data: ReportData) -> Section | None:
+    """Generated anomalies beside the real ones they are most like, at one scale."""
+    title = "Beside real ones: best, median and worst"
+    if data.beside is None or isinstance(data.beside, Absent):
+        return absent(title, data.beside)
+    largest = max(max(len(one.generated), len(one.real)) for pairs in data.beside.values() for one in pairs)
+    groups = [(name, [_pair(one, largest) for one in pairs]) for name, pairs in data.beside.items()]
+    return section(title, "beside", groups=groups)
 
 
 def placement(data: ReportData) -> Section | None:
@@ -166,7 +189,19 @@ def _cell(summary: MeasureSummary | None, form: str) -> str:
     return f"{form.format(summary['mean'])} ({form.format(summary['median'])})"
 
 
-def _charts(charts: Sequence[Chart]) -> Iterable[tuple[str, Markup]]:
+def _charts(charts: Sequence[Chart]) -> Iterable[tuple[str, list[tuple[str, Markup]]]]:
+    """(title, its curves), each curve on axes of its own: beside a large term a small one would look flat."""
     for chart in charts:
         # line_chart escapes what it is given.
-        yield chart.title, Markup(line_chart(chart.curves, chart.x_label, chart.y_label))
+        yield (
+            chart.title,
+            [(name, Markup(line_chart(curve, chart.x_label, chart.y_label))) for name, curve in chart.curves.items()],
+        )
+
+
+def _pair(pair: Beside, largest_px: int) -> _Pair:
+    pictures = [
+        (name, data_uri(picture), round(SHARE_OF_LARGEST * picture.shape[1] / largest_px, 2))
+        for name, picture in (("generated", pair.generated), ("real", pair.real))
+    ]
+    return _Pair(pictures, f"{pair.distance:.3f}")
