@@ -8,7 +8,8 @@ Point = tuple[float, float]
 
 COLORS = ("#1f6f8b", "#c8553d", "#5b8c3e", "#8a5aa8", "#b8860b", "#555555", "#2e8b8b", "#a83a6a")
 WIDTH, HEIGHT = 460, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 22, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 84, 22, 10, 40
+ROW_PX = 46
 MOST_POINTS = 200
 """More would be finer than the chart's pixels; longer curves are shown as means of equal stretches."""
 
@@ -50,7 +51,7 @@ def line_chart(curve: Sequence[Point], x_label: str, y_label: str) -> str:
 
 
 def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float | None = None) -> str:
-    """A dot and its interval for each row, on one axis.
+    """A dot and its interval for each row, below its name, on one axis.
 
     Args:
         rows: name -> (mean, low, high).
@@ -61,7 +62,7 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
     """
     values = [value for row in rows.values() for value in row] + ([] if zero is None else [zero])
     ticks = _ticks(min(values), max(values))
-    left, height = 150, TOP + 30 * len(rows)
+    left, height = RIGHT, TOP + ROW_PX * len(rows)
 
     def place(x: float) -> float:
         return left + (x - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - left - RIGHT)
@@ -75,8 +76,8 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
         x = place(zero)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}" stroke="#1d2429" stroke-width="1.2"/>')
     for i, (name, (mean, low, high)) in enumerate(rows.items()):
-        y, color = TOP + 30 * i + 15, COLORS[i % len(COLORS)]
-        parts.append(f'<text class="axis" x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        y, color = TOP + ROW_PX * i + 32, COLORS[i % len(COLORS)]
+        parts.append(f'<text class="axis name" x="{left}" y="{y - 14}">{escape(name)}</text>')
         ends = f'x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y}" y2="{y}"'
         parts.append(f'<line {ends} stroke="{color}" stroke-width="2.5" stroke-linecap="round"/>')
         parts.append(f'<circle cx="{place(mean):.1f}" cy="{y}" r="4.5" fill="{color}"/>')

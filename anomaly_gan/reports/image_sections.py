@@ -60,7 +60,10 @@ MEASURES: Mapping[str, _Explained] = {
 }
 
 LIKENESS = ("kid", "frechet", "precision", "recall", "density", "coverage")
-"""Columns of the table of features."""
+"""Scores of the table of features, in the order of its columns."""
+
+LIKENESS_COLUMNS = ("KID", "Fréchet", "precision", "recall", "density", "coverage", "p (real : set)")
+DIVERSITY_COLUMNS = ("to training", "among", "within clusters")
 
 
 SHARE_OF_LARGEST = 48.0
@@ -116,7 +119,7 @@ def likeness(data: ReportData) -> Section | None:
     if data.likeness is None or isinstance(data.likeness, Absent):
         return absent(title, data.likeness)
     source = next(iter(data.likeness.sets.values()))
-    return section(title, "likeness", rows=list(_likeness_rows(data.likeness)), source=source)
+    return section(title, "likeness", rows=list(_likeness_rows(data.likeness)), columns=LIKENESS_COLUMNS, source=source)
 
 
 def perceptual(data: ReportData) -> Section | None:
@@ -125,7 +128,7 @@ def perceptual(data: ReportData) -> Section | None:
     if data.perceptual is None or isinstance(data.perceptual, Absent):
         return absent(title, data.perceptual)
     tables = [(network, list(_diversity_rows(sets))) for network, sets in data.perceptual.networks.items()]
-    return section(title, "perceptual", tables=tables, missing=data.perceptual.missing)
+    return section(title, "perceptual", tables=tables, columns=DIVERSITY_COLUMNS, missing=data.perceptual.missing)
 
 
 def training(data: ReportData) -> Section | None:

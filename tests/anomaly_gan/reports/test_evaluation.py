@@ -288,6 +288,15 @@ def test_pairs_are_shown_at_one_scale(full: ReportData) -> None:
     assert "<h3>best</h3>" in page and "<figcaption>0.125</figcaption>" in page
 
 
+def test_every_figure_of_a_table_has_its_name_where_a_narrow_screen_hides_the_head(full: ReportData) -> None:
+    several = [comparison(), comparison("harms", -0.1, "faster_rcnn")]
+    several = [one.model_copy(update={"failed": (FailedCell(arm="none", seed=2, reason="no"),)}) for one in several]
+    for compared in (several[:1], several):
+        page = render_report(replace(full, detectors=compared))
+        cells = re.findall(r'<td class="n"([^>]*)>', page)
+        assert len(cells) > 20 and all(re.search(r'data-label="[^"]+"', cell) for cell in cells)
+
+
 def test_settings_and_provenance_are_folded_away(full: ReportData) -> None:
     folded = re.findall(r"<details>(.*?)</details>", render_report(full), re.S)
     assert ["lambda_1" in one for one in folded] == [True, False]
