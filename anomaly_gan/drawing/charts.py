@@ -8,27 +8,25 @@ Point = tuple[float, float]
 
 COLORS = ("#1f6f8b", "#c8553d", "#5b8c3e", "#8a5aa8", "#b8860b", "#555555", "#2e8b8b", "#a83a6a")
 WIDTH, HEIGHT = 460, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 22, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 84, 22, 10, 40
+ROW_PX = 46
 MOST_POINTS = 200
 """More would be finer than the chart's pixels; longer curves are shown as means of equal stretches."""
 
 
-def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str) -> str:
-    """Curves on one pair of linear axes, with a legend.
+def line_chart(curve: Sequence[Point], x_label: str, y_label: str) -> str:
+    """A curve on linear axes.
 
     Args:
-        curves: name -> (x, y) in rising x; points that are not finite are left out.
+        curve: (x, y) in rising x; points that are not finite are left out.
 
     Returns:
-        An <svg> element; names and labels are escaped.
+        An <svg> element; labels are escaped.
     """
-    drawn = {
-        name: _thinned([point for point in curve if all(map(math.isfinite, point))]) for name, curve in curves.items()
-    }
-    points = [point for curve in drawn.values() for point in curve] or [(0.0, 0.0)]
+    drawn = _thinned([point for point in curve if all(map(math.isfinite, point))])
+    points = drawn or [(0.0, 0.0)]
     x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points))
     y_ticks = _ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
-    legend_px = 18 * math.ceil(len(drawn) / 3)
 
     def place(x: float, y: float) -> tuple[float, float]:
         right = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
@@ -36,7 +34,7 @@ def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         return LEFT + right, HEIGHT - BOTTOM - up
 
     title = f"{escape(y_label)} over {escape(x_label)}"
-    box = f"0 0 {WIDTH} {HEIGHT + legend_px}"
+    box = f"0 0 {WIDTH} {HEIGHT}"
     parts = [f'<svg class="chart" role="img" viewBox="{box}" aria-label="{title}">']
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
@@ -47,16 +45,13 @@ def line_chart(curves: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(tick)}</text>')
     parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label))
     parts.append(f'<g transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
-    for i, (name, curve) in enumerate(drawn.items()):
-        color = COLORS[i % len(COLORS)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
-        parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>')
-        parts.append(_legend_entry(i, name, color))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in drawn))
+    parts.append(f'<polyline fill="none" stroke="{COLORS[0]}" stroke-width="1.6" points="{path}"/>')
     return "".join([*parts, "</svg>"])
 
 
 def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float | None = None) -> str:
-    """A dot and its interval for each row, on one axis.
+    """A dot and its interval for each row, below its name, on one axis.
 
     Args:
         rows: name -> (mean, low, high).
@@ -67,7 +62,7 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
     """
     values = [value for row in rows.values() for value in row] + ([] if zero is None else [zero])
     ticks = _ticks(min(values), max(values))
-    left, height = 150, TOP + 30 * len(rows)
+    left, height = RIGHT, TOP + ROW_PX * len(rows)
 
     def place(x: float) -> float:
         return left + (x - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - left - RIGHT)
@@ -81,8 +76,8 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
         x = place(zero)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}" stroke="#1d2429" stroke-width="1.2"/>')
     for i, (name, (mean, low, high)) in enumerate(rows.items()):
-        y, color = TOP + 30 * i + 15, COLORS[i % len(COLORS)]
-        parts.append(f'<text class="axis" x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        y, color = TOP + ROW_PX * i + 32, COLORS[i % len(COLORS)]
+        parts.append(f'<text class="axis name" x="{left}" y="{y - 14}">{escape(name)}</text>')
         ends = f'x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y}" y2="{y}"'
         parts.append(f'<line {ends} stroke="{color}" stroke-width="2.5" stroke-linecap="round"/>')
         parts.append(f'<circle cx="{place(mean):.1f}" cy="{y}" r="4.5" fill="{color}"/>')
@@ -92,14 +87,6 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
 
 def _label(x: float, y: float, text: str) -> str:
     return f'<text class="axis" x="{x:.0f}" y="{y:.0f}" text-anchor="middle">{escape(text)}</text>'
-
-
-def _legend_entry(i: int, name: str, color: str) -> str:
-    x, y = LEFT + (i % 3) * (WIDTH - LEFT) / 3, HEIGHT + 10 + 18 * (i // 3)
-    return (
-        f'<line x1="{x:.0f}" x2="{x + 16:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{color}" stroke-width="2.5"/>'
-        f'<text x="{x + 21:.0f}" y="{y}">{escape(name)}</text>'
-    )
 
 
 def _thinned(curve: Sequence[Point]) -> list[Point]:

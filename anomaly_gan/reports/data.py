@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from anomaly_gan.drawing.charts import Point
 from anomaly_gan.drawing.grids import GridRow
+from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
@@ -28,7 +29,7 @@ class MeasureTable:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves for one pair of axes: name -> (x, y) in rising x."""
+    """Curves that belong together, each on axes of its own: name -> (x, y) in rising x."""
 
     title: str
     curves: Mapping[str, Sequence[Point]]
@@ -53,6 +54,7 @@ class ReportData:
         title: the heading, for example "Evaluation of blowhole".
         facts: what was run, in order: job, data set, model, preset, weights of the aware network, counts.
         rows: pictures, best chosen evenly and not by quality.
+        beside: best, median and worst generated anomalies with the real ones they are most like.
         perceptual: diversity by perceptual distances.
         detectors: a comparison for each detector.
         provenance: what made it: versions, device, time, digests.
@@ -61,6 +63,7 @@ class ReportData:
     title: str
     facts: Mapping[str, str]
     rows: Sequence[GridRow] | Absent | None = Absent("no pictures were kept")
+    beside: Mapping[str, Sequence[Beside]] | Absent | None = Absent("not measured")
     measures: MeasureTable | Absent | None = Absent("not measured")
     likeness: Likeness | Absent | None = Absent("not measured")
     perceptual: Perceptual | Absent | None = Absent("not measured")

@@ -6,7 +6,7 @@ from anomaly_gan.drawing.pages import page_template
 from anomaly_gan.reports.data import Absent, ReportData
 from anomaly_gan.reports.detector_sections import by_class, detectors, failures, intervals, verdict_rows
 from anomaly_gan.reports.headline import headline
-from anomaly_gan.reports.image_sections import likeness, perceptual, pictures, placement, training
+from anomaly_gan.reports.image_sections import beside, likeness, perceptual, pictures, placement, training
 from anomaly_gan.reports.section import Section, absent, section
 
 
@@ -19,6 +19,7 @@ def settings(data: ReportData) -> Section | None:
 
 SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     pictures,
+    beside,
     placement,
     likeness,
     perceptual,

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from anomaly_gan.drawing.charts import line_chart
 from anomaly_gan.drawing.grids import CHANGE_WHITE, GridRow, row_pictures
 from anomaly_gan.drawing.pages import data_uri
+from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.metrics.diversity import Diversity
 from anomaly_gan.metrics.mask_change import MeasureSummary
@@ -59,7 +60,22 @@ MEASURES: Mapping[str, _Explained] = {
 }
 
 LIKENESS = ("kid", "frechet", "precision", "recall", "density", "coverage")
-"""Columns of the table of features."""
+"""Scores of the table of features, in the order of its columns."""
+
+LIKENESS_COLUMNS = ("KID", "Fréchet", "precision", "recall", "density", "coverage", "p (real : set)")
+DIVERSITY_COLUMNS = ("to training", "among", "within clusters")
+
+
+SHARE_OF_LARGEST = 48.0
+"""Percent of a figure's width that the largest crop of a pair takes; two and a gap fill it."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """(what it is, data URI, percent of the figure's width) of two crops, and their distance."""
+
+    pictures: list[tuple[str, str, float]]
+    distance: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,16 @@ def pictures(data: ReportData) -> Section | None:
     return section(title, "pictures", grid=list(_pictures(data.rows)), change_white=CHANGE_WHITE)
 
 
+def beside(data: ReportData) -> Section | None:
+    """Generated anomalies beside the real ones they are most like, at one scale."""
+    title = "Beside real ones: best, median and worst"
+    if data.beside is None or isinstance(data.beside, Absent):
+        return absent(title, data.beside)
+    largest = max(max(len(one.generated), len(one.real)) for pairs in data.beside.values() for one in pairs)
+    groups = [(name, [_pair(one, largest) for one in pairs]) for name, pairs in data.beside.items()]
+    return section(title, "beside", groups=groups)
+
+
 def placement(data: ReportData) -> Section | None:
     """Measures of the change inside and outside the masks."""
     title = "Do the generated anomalies sit in their masks?"
@@ -93,7 +119,7 @@ def likeness(data: ReportData) -> Section | None:
     if data.likeness is None or isinstance(data.likeness, Absent):
         return absent(title, data.likeness)
     source = next(iter(data.likeness.sets.values()))
-    return section(title, "likeness", rows=list(_likeness_rows(data.likeness)), source=source)
+    return section(title, "likeness", rows=list(_likeness_rows(data.likeness)), columns=LIKENESS_COLUMNS, source=source)
 
 
 def perceptual(data: ReportData) -> Section | None:
@@ -102,7 +128,7 @@ def perceptual(data: ReportData) -> Section | None:
     if data.perceptual is None or isinstance(data.perceptual, Absent):
         return absent(title, data.perceptual)
     tables = [(network, list(_diversity_rows(sets))) for network, sets in data.perceptual.networks.items()]
-    return section(title, "perceptual", tables=tables, missing=data.perceptual.missing)
+    return section(title, "perceptual", tables=tables, columns=DIVERSITY_COLUMNS, missing=data.perceptual.missing)
 
 
 def training(data: ReportData) -> Section | None:
@@ -166,7 +192,19 @@ def _cell(summary: MeasureSummary | None, form: str) -> str:
     return f"{form.format(summary['mean'])} ({form.format(summary['median'])})"
 
 
-def _charts(charts: Sequence[Chart]) -> Iterable[tuple[str, Markup]]:
+def _charts(charts: Sequence[Chart]) -> Iterable[tuple[str, list[tuple[str, Markup]]]]:
+    """(title, its curves), each curve on axes of its own: beside a large term a small one would look flat."""
     for chart in charts:
         # line_chart escapes what it is given.
-        yield chart.title, Markup(line_chart(chart.curves, chart.x_label, chart.y_label))
+        yield (
+            chart.title,
+            [(name, Markup(line_chart(curve, chart.x_label, chart.y_label))) for name, curve in chart.curves.items()],
+        )
+
+
+def _pair(pair: Beside, largest_px: int) -> _Pair:
+    pictures = [
+        (name, data_uri(picture), round(SHARE_OF_LARGEST * picture.shape[1] / largest_px, 2))
+        for name, picture in (("generated", pair.generated), ("real", pair.real))
+    ]
+    return _Pair(pictures, f"{pair.distance:.3f}")

@@ -1,7 +1,7 @@
 """The evaluate job: image measures against an untrained generator, detectors on several arms, one HTML report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from anomaly_gan.drawing.grids import GridRow, sample_grid
 from anomaly_gan.evaluation.arms import COPY_PASTE, parse_arm, parse_arms
+from anomaly_gan.evaluation.beside import Beside, beside_real
 from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likeness, painted_flat
 from anomaly_gan.evaluation.material import Material
 from anomaly_gan.evaluation.perceptual import TRAINING, Perceptual, measure_perceptual
@@ -19,7 +20,7 @@ from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.features.network import load_features
 from anomaly_gan.metrics.mask_change import MaskChange, summarise
-from anomaly_gan.metrics.perceptual import Unavailable, load_lpips, load_shift_tolerant
+from anomaly_gan.metrics.perceptual import PerceptualNetwork, Unavailable, load_lpips, load_shift_tolerant
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.reports.cell_table import cells_csv
 from anomaly_gan.reports.data import MeasureTable
@@ -50,6 +51,7 @@ class Measured:
     """
 
     rows: list[GridRow]
+    beside: Mapping[str, Sequence[Beside]]
     measures: MeasureTable
     likeness: Likeness
     perceptual: Perceptual
@@ -67,7 +69,16 @@ def evaluate(context: JobContext[EvaluateSpec]) -> None:
     outputs = OutputWriter(context.storage, context.job_id)
     outputs.write("grid.png", encode_png(sample_grid(measured.rows)))
     page = render_report(
-        report_data(context, grid, measured.rows, measured.measures, measured.likeness, measured.perceptual, comparison)
+        report_data(
+            context,
+            grid,
+            measured.rows,
+            measured.beside,
+            measured.measures,
+            measured.likeness,
+            measured.perceptual,
+            comparison,
+        )
     )
     outputs.write("report.html", page.encode())
     outputs.write("cells.csv", cells_csv([comparison]).encode())
@@ -91,11 +102,13 @@ def _measure(raw: dict[str, Any]) -> Measured:
     snapshot = load_model(context.storage, made_by.model, torch.device(device))
     trained, untrained = _measured_images(context, made_by, snapshot, context.reporter())
     material = _material(context, grid_of_evaluation(context.storage, spec))
+    perceptual = load_shift_tolerant(device)
     return Measured(
         rows=[to_row(one) for one in trained[:GRID_ROWS]],
+        beside=beside_real(perceptual, material.added["generated"], material.test, material.classes[0]),
         measures=MeasureTable(_summary(trained), _summary(untrained)),
         likeness=_likeness(context, material, made_by, trained, untrained, device),
-        perceptual=_perceptual(context, material, trained, made_by, device),
+        perceptual=_perceptual(context, material, trained, made_by, perceptual),
     )
 
 
@@ -144,7 +157,7 @@ def _perceptual(
     material: Material,
     trained: Sequence[Generated],
     made_by: GenerateSpec,
-    device: str,
+    network: PerceptualNetwork,
 ) -> Perceptual:
     """Generated anomalies beside the test split's, by the shift-tolerant distance and, with its file, by LPIPS."""
     [name], real = material.classes, _training(material)
@@ -153,9 +166,9 @@ def _perceptual(
         **material.added,
         FLAT: _painted(trained, real, name, made_by),
     }
-    lpips = load_lpips(weights_folder(context.settings), device)
+    lpips = load_lpips(weights_folder(context.settings), network.device.type)
     missing = [lpips.reason] if isinstance(lpips, Unavailable) else []
-    networks = [load_shift_tolerant(device), *([] if isinstance(lpips, Unavailable) else [lpips])]
+    networks = [network, *([] if isinstance(lpips, Unavailable) else [lpips])]
     return measure_perceptual(networks, real, sets, name, seed=context.spec.detector.seed, missing=missing)
 
 

@@ -1,9 +1,10 @@
 """What an evaluation's report says of the jobs behind it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from anomaly_gan.drawing.grids import GridRow
+from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
@@ -24,6 +25,7 @@ def report_data(
     context: JobContext[EvaluateSpec],
     grid: Grid,
     rows: Sequence[GridRow],
+    beside: Mapping[str, Sequence[Beside]],
     measures: MeasureTable,
     likeness: Likeness,
     perceptual: Perceptual,
@@ -48,6 +50,7 @@ def report_data(
         title=f"{model.class_name}: what the generated images are worth",
         facts=facts,
         rows=rows,
+        beside=beside,
         measures=measures,
         likeness=likeness,
         perceptual=perceptual,

@@ -11,6 +11,7 @@ from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
 from anomaly_gan.drawing.charts import interval_chart, line_chart
 from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_grid
+from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.cells import CellResult, FailedCell
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
@@ -115,6 +116,7 @@ def full() -> ReportData:
         title="Evaluation of hole",
         facts={"job": "evaluate-1", "data set": "tiles@abc"},
         rows=[picture, picture],
+        beside={"best": [Beside(np.zeros((32, 32), np.uint8), np.ones((64, 64), np.uint8), 0.125)]},
         measures=MeasureTable(summarise([change]), summarise([change])),
         likeness=likeness(),
         perceptual=perceptual(),
@@ -134,7 +136,7 @@ def test_the_page_requests_nothing(full: ReportData) -> None:
 
 def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
     page = render_report(full)
-    assert page.count("<img") == 2 * len(row_pictures(row()))
+    assert page.count("<img") == 2 * len(row_pictures(row())) + 2
     assert page.count("<svg") == 3  # the curves, the arms' pixel AP, their differences
     for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "0.125", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
         assert text in page
@@ -152,7 +154,7 @@ def test_sets_stand_below_halves_of_the_real_ones_with_the_test_whether_they_dif
 def test_every_section_left_away_says_why() -> None:
     page = render_report(ReportData(title="Empty", facts={}, perceptual=Absent("LPIPS needs alexnet.pth")))
     assert "Not in this report: LPIPS needs alexnet.pth." in page
-    assert page.count("Not in this report") == 7
+    assert page.count("Not in this report") == 8
     assert "<img" not in page
 
 
@@ -256,15 +258,46 @@ def test_the_change_map_is_dark_where_nothing_changed_and_brightest_from_64_leve
     assert np.array_equal(change_map(dark, bright), change_map(dark, bright + 60))
 
 
-def test_a_chart_draws_one_line_per_curve_and_skips_points_that_are_not_finite() -> None:
-    svg = line_chart({"a": [(1, 1.0), (2, float("nan")), (3, 2.0)], "b": [(1, 0.0)]}, "step", "loss")
-    lines = re.findall(r'points="([^"]*)"', svg)
-    assert [len(line.split()) for line in lines] == [2, 1]
+def test_a_chart_draws_its_curve_and_skips_points_that_are_not_finite() -> None:
+    svg = line_chart([(1, 1.0), (2, float("nan")), (3, 2.0)], "step", "loss")
+    [points] = re.findall(r'points="([^"]*)"', svg)
+    assert len(points.split()) == 2
     assert "nan" not in svg
 
 
 def test_a_long_curve_is_thinned_and_an_empty_chart_still_draws_axes() -> None:
-    long = line_chart({"a": [(float(x), 1.0) for x in range(5000)]}, "step", "loss")
+    long = line_chart([(float(x), 1.0) for x in range(5000)], "step", "loss")
     (points,) = re.findall(r'points="([^"]*)"', long)
     assert 100 < len(points.split()) <= 200
-    assert "<svg" in line_chart({"a": []}, "step", "loss")
+    assert "<svg" in line_chart([], "step", "loss")
+
+
+def test_each_curve_of_a_group_has_axes_of_its_own(full: ReportData) -> None:
+    curves = {"large": [(1.0, 0.0), (2.0, 900.0)], "small": [(1.0, 0.0), (2.0, 0.003)]}
+    page = render_report(replace(full, charts=[Chart("terms", curves)], detectors=Absent("none")))
+    charts = re.findall(r"<figcaption>(\w+)</figcaption><svg.*?</svg>", page)
+    assert charts == ["large", "small"]
+    heights = [points.split()[-1].split(",")[1] for points in re.findall(r'points="([^"]*)"', page)]
+    assert abs(float(heights[0]) - float(heights[1])) < 60  # both fill their axes
+
+
+def test_pairs_are_shown_at_one_scale(full: ReportData) -> None:
+    page = render_report(full)
+    widths = re.findall(r'<img alt="(generated|real)" title="[a-z]+" style="width: ([\d.]+)%"', page)
+    assert widths == [("generated", "24.0"), ("real", "48.0")]
+    assert "<h3>best</h3>" in page and "<figcaption>0.125</figcaption>" in page
+
+
+def test_every_figure_of_a_table_has_its_name_where_a_narrow_screen_hides_the_head(full: ReportData) -> None:
+    several = [comparison(), comparison("harms", -0.1, "faster_rcnn")]
+    several = [one.model_copy(update={"failed": (FailedCell(arm="none", seed=2, reason="no"),)}) for one in several]
+    for compared in (several[:1], several):
+        page = render_report(replace(full, detectors=compared))
+        cells = re.findall(r'<td class="n"([^>]*)>', page)
+        assert len(cells) > 20 and all(re.search(r'data-label="[^"]+"', cell) for cell in cells)
+
+
+def test_settings_and_provenance_are_folded_away(full: ReportData) -> None:
+    folded = re.findall(r"<details>(.*?)</details>", render_report(full), re.S)
+    assert ["lambda_1" in one for one in folded] == [True, False]
+    assert "2.14.1" in folded[1]
