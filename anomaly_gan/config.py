@@ -37,9 +37,12 @@ class MaskConfig(Config):
         default="whole",
         description="elements placed in normal images: prior and expert ones, or prior ones alone (ablation)",
     )
-    pose: Literal["free", "fixed"] = Field(
-        default="free",
-        description="fixed: elements keep shape, size and angle, as screws do; free: they are turned and scaled",
+    pose: Literal["natural", "free", "fixed"] = Field(
+        default="natural",
+        description=(
+            "natural: elements are scaled, turned to directions that real ones have, and stay at the border that cut"
+            " them off; free: they are turned anyhow and scaled; fixed: they keep shape, size and angle, as screws do"
+        ),
     )
     min_parts: int = Field(default=1, ge=1, le=16, description="smallest number of parts in one mask")
     max_parts: int = Field(default=2, ge=1, le=16, description="largest number of parts in one mask")
@@ -105,12 +108,37 @@ class ModelConfig(Config):
         default="instance", description="norm of the generators; sync is batch norm over the images of all workers"
     )
     upsample: Literal["resize", "transposed"] = Field(
-        default="resize",
-        description="resize: bilinear x2, then a 3x3 convolution; transposed: a transposed convolution",
+        default="transposed",
+        description=(
+            "transposed: a transposed convolution, which draws fine texture; resize: bilinear x2, then a 3x3"
+            " convolution, which cannot"
+        ),
     )
     blend: bool = Field(
         default=True,
         description="true: the network draws content and opacity, laid over its input; false: whole images (paper)",
+    )
+    opacity_start: float = Field(
+        default=3.0,
+        ge=-6,
+        le=6,
+        description="blend: logit of the opacity in the mask before anything is learnt; 3 = 95 % of the drawing shows",
+    )
+    content: Literal["exemplar", "filling", "image"] = Field(
+        default="exemplar",
+        description=(
+            "blend: what the network's drawing is added to in the mask: exemplar: the smooth surroundings and the"
+            " texture of a real anomaly; filling: the surroundings alone; image: nothing"
+        ),
+    )
+    noise_planes: int = Field(
+        default=4,
+        ge=0,
+        le=16,
+        description=(
+            "planes of noise that are an input of the generators, so that one mask gives many anomalies: the first of"
+            " pixels, the others of one number each; 0 = none"
+        ),
     )
     reach_px: int = Field(
         default=8,
@@ -129,6 +157,9 @@ class ModelConfig(Config):
     discriminator_input: Literal["masked", "mask_channel"] = Field(
         default="mask_channel",
         description="masked: crops are image x mask (paper); mask_channel: the mask is a fourth channel",
+    )
+    texture_critic: bool = Field(
+        default=True, description="a further discriminator of anomalies that judges their texture at native scale"
     )
     global_only: bool = Field(
         default=False, description="leave out the discriminators' local subnet (ablation of Table 1)"
@@ -159,13 +190,14 @@ class LossConfig(Config):
     d2gan_alpha: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D1 on real images")
     d2gan_beta: float = Field(default=1.0, gt=0, le=1, description="d2gan: weight of log D2 on generated images")
     lambda_1: float = Field(default=0.3, ge=0, description="weight of the D2 term (Eqs. 4 and 5)")
-    lambda_cycle: float = Field(default=10.0, ge=0, description="weight of the cycle term (Eq. 6); 1 in the paper")
+    lambda_critic: float = Field(default=1.0, ge=0, description="weight of the critic of texture")
+    lambda_cycle: float = Field(default=1.0, ge=0, description="weight of the cycle term (Eq. 6)")
     cycle_inside: float = Field(
         default=0.1, ge=0, le=1, description="weight of the mask's own pixels in the cycle term (Eq. 6); 1 in the paper"
     )
     lambda_aware: float = Field(default=1.0, ge=0, description="weight of the aware term (Eq. 7)")
     lambda_outside: float = Field(
-        default=30.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
+        default=2.0, ge=0, description="weight of the L1 change outside the mask; 0 in the paper"
     )
     lambda_identity: float = Field(
         default=5.0, ge=0, description="cyclegan: weight of the change of images that are in the wanted domain already"
@@ -174,9 +206,13 @@ class LossConfig(Config):
         default="network",
         description="what Eq. 1 compares: the aware network's features, or pixels (ablation of Table 1)",
     )
-    aware_norm: Literal["l2", "l1", "gram", "channel_mean"] = Field(
-        default="channel_mean",
-        description="distance of features: squared, absolute, of their Gram matrices, or of each channel's mean",
+    aware_norm: Literal["l2", "l1", "gram", "channel_mean", "energy"] = Field(
+        default="energy",
+        description=(
+            "distance of features: squared, absolute, of their Gram matrices, of each channel's mean, or the energy"
+            " distance of the channels' means and deviations, which is least where all real ones are met and not where"
+            " their mean is"
+        ),
     )
 
 
@@ -368,13 +404,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model": {
             "generator_norm": "sync",
             "blend": False,
+            "noise_planes": 0,
+            "content": "image",
+            "texture_critic": False,
             "discriminator_norm": "sync",
             "discriminator_input": "masked",
         },
+        "masks": {"pose": "free"},
         "crop": {"margin": 0.0, "min_side_px": 1},
         "loss": {
             "adversarial": "paper",
-            "lambda_cycle": 1.0,
             "cycle_inside": 1.0,
             "lambda_outside": 0.0,
             "aware_norm": "l2",

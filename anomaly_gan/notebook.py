@@ -107,6 +107,7 @@ def generate(
     views: Iterable[NDArray[np.uint8]],
     masks: Iterable[NDArray[Any]],
     *,
+    seed: int = 0,
     feather_px: int = _DEFAULTS.feather_px,
 ) -> GeneratedImages:
     """Draw an anomaly into each view, where its mask says.
@@ -116,6 +117,7 @@ def generate(
     Args:
         views: of normal pictures, [S, S] grey or [S, S, 3] RGB uint8 each, where S is the side of the model's view.
         masks: [S, S] each, bool, or uint8 of {0, 1} or {0, 255}: those of `place_masks`, or your own.
+        seed: decides, with the number of the image, what is left to chance: another one gives other anomalies.
         feather_px: width of the blend around a mask, 0..64; 0 = a hard edge.
 
     Raises:
@@ -128,7 +130,8 @@ def generate(
     raw: list[NDArray[np.uint8]] = []
     for start in range(0, len(samples), config.batch_size):
         batch = slice(start, start + config.batch_size)
-        raw += draw(model.generator, normals[batch], where[batch], nullcontext())
+        seeds = [(seed, number) for number in range(start, start + len(normals[batch]))]
+        raw += [one.image for one in draw(model.generator, normals[batch], where[batch], seeds, nullcontext())]
     images = [paste(*each, feather_px) for each in zip(normals, raw, where, strict=True)]
     return GeneratedImages(np.stack(images), np.stack(where), np.stack(normals), np.stack(raw), feather_px)
 

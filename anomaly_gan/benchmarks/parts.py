@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from anomaly_gan.gan.state import Seen, TrainState
-from anomaly_gan.gan.step import Share, see
-from anomaly_gan.samples.tensors import to_model_range
+from anomaly_gan.gan.step import D_FAKE, D_REAL, look, share_of
 from anomaly_gan.training.batches import Batch
 
 
@@ -22,14 +21,14 @@ class StepParts:
 
     def __init__(self, state: TrainState, batch: Batch) -> None:
         self._state = state
-        config = state.config
-        normal, abnormal = to_model_range(batch.normal_image), to_model_range(batch.abnormal_image)
-        expert, prior = batch.expert_mask, batch.prior_mask
-        self._inputs = Share(normal, expert, abnormal, prior, batch.positions).inputs()
+        share, at = share_of(batch), batch.positions
+        self._inputs = share.inputs(state.config)
         with torch.no_grad():
             fakes = state.generators(*self._inputs)
-            self._real_abnl, self._fake_abnl = see(abnormal, prior, config), see(fakes.fake_abnormal, expert, config)
-            self._real_norm, self._fake_norm = see(normal, expert, config), see(fakes.fake_normal, prior, config)
+            self._real_abnl = look(state, share.abnormal, share.prior, at, D_REAL)
+            self._fake_abnl = look(state, fakes.fake_abnormal, share.expert, at, D_FAKE)
+            self._real_norm = look(state, share.normal, share.expert, at, D_REAL)
+            self._fake_norm = look(state, fakes.fake_normal, share.prior, at, D_FAKE)
 
     def all(self) -> dict[str, Callable[[], None]]:
         parts = {
@@ -65,6 +64,7 @@ class StepParts:
             nets.judge("d1_norm", fake_norm),
             nets.judge("d2_abnl", fake_abnl),
             nets.judge("d2_norm", fake_norm),
+            *([nets.judge_texture(fake_abnl.native)] if nets.critic is not None else []),
         )
         nets.requires_grad_(True)
 
@@ -83,8 +83,8 @@ class StepParts:
 
 
 def _leaves(seen: Seen) -> Seen:
-    view, crop = (tensor.detach().requires_grad_() for tensor in (seen.view, seen.crop))
-    return Seen(view, crop, seen.has_mask)
+    view, crop, native = (tensor.detach().requires_grad_() for tensor in (seen.view, seen.crop, seen.native))
+    return Seen(view, crop, seen.has_mask, native)
 
 
 def _backward(*outputs: Tensor) -> None:

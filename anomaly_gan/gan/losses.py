@@ -13,6 +13,7 @@ Every term is a mean over the N images or pairs, also over those that it weights
 mean of the terms of its equal shares, and no worker needs to know the others' weights or masks.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -65,8 +66,8 @@ def loss_adv_d2(logits_fake: Tensor, config: LossConfig) -> Tensor:
     return beta * FORMS[config.adversarial].fall(logits_fake.float()).mean()
 
 
-def loss_cycle(cycled: Tensor, image: Tensor, mask: Tensor, inside: float) -> Tensor:
-    """One half of Eq. 6: the L1 distance of the reconstruction, a mean over pixels.
+def loss_cycle(cycled: Tensor, image: Tensor, mask: Tensor, reach: Tensor, inside: float) -> Tensor:
+    """One half of Eq. 6: the L1 distance of the reconstruction, a mean over the pixels that can change.
 
     What an opaque anomaly covers cannot be seen in the picture any more: with the full weight the generators learn
     to show it through, or, where masks are large, to change nothing.
@@ -74,20 +75,24 @@ def loss_cycle(cycled: Tensor, image: Tensor, mask: Tensor, inside: float) -> Te
     Args:
         cycled, image: [N, 3, H, W].
         mask: [N, 1, H, W] in {0, 1}.
+        reach: [N, 1, H, W] in {0, 1}, where a generator can change an image; the mean is over these pixels, so that it
+            means the same in a view of any size.
         inside: weight of the mask's pixels; 1 as printed.
     """
-    weight = 1 - (1 - inside) * mask.float()
-    return ((cycled.float() - image.float()).abs() * weight).mean()
+    weight = reach * (1 - (1 - inside) * mask.float())
+    changed = ((cycled.float() - image.float()).abs() * weight).sum((1, 2, 3))
+    return (changed / (image.shape[1] * reach.sum((1, 2, 3))).clamp(min=1)).mean()
 
 
-def loss_outside(fake: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+def loss_outside(fake: Tensor, image: Tensor, mask: Tensor, reach: Tensor) -> Tensor:
     """Ours: each image's mean L1 change outside its mask, which the paper asks for in words only (Sec. 4.2.3).
 
     Args:
         fake, image: [N, 3, H, W].
         mask: [N, 1, H, W] in {0, 1}; an image with a full mask counts as unchanged.
+        reach: as that of `loss_cycle`.
     """
-    outside = (1 - mask.float()).expand_as(fake)
+    outside = (reach * (1 - mask.float())).expand_as(fake)
     changed = ((fake.float() - image.float()).abs() * outside).sum((1, 2, 3))
     return (changed / outside.sum((1, 2, 3)).clamp(min=1)).mean()
 
@@ -100,7 +105,10 @@ def loss_semantic(
     `l2`, `l1`: the mean square or mean absolute difference over D, H and W.
     `gram`: the squared Frobenius distance of the Gram matrices F F^T / (D H W) (Johnson et al. 2016).
     `channel_mean`: the mean square difference of the channels' means over H and W.
-    The last two compare texture without asking two unpaired anomalies to have one shape.
+    `energy`: the energy distance (Szekely and Rizzo 2013) of the channels' means and deviations: how far generated
+    crops are from real ones, less how far they are from each other. It is least where their distributions agree; all
+    others are least where every crop is the real ones' mean.
+    The last three compare texture without asking two unpaired anomalies to have one shape.
 
     Args:
         fake_features, real_features: per tap [N, D, H, W].
@@ -108,8 +116,32 @@ def loss_semantic(
         norm: `l2`, `l1`, `gram` or `channel_mean`.
     """
     pairs = zip(fake_features, real_features, strict=True)
+    if norm == "energy":
+        fake, real = (torch.cat(list(map(_style, taps)), 1) for taps in (fake_features, real_features))
+        return _energy(fake, real, weight)
     taps = [NORMS[norm](fake.float(), real.float()) for fake, real in pairs]
     return _weighted_mean(torch.stack(taps).sum(0), weight)
+
+
+def _style(features: Tensor) -> Tensor:
+    """[N, D, H, W] to [N, 2 D]: each channel's mean and deviation, over the root of 2 D, so that taps weigh alike."""
+    flat = features.float().flatten(2)
+    deviation = (flat.var(2) + 1e-6).sqrt()  # with a slope also where all is equal
+    return torch.cat([flat.mean(2), deviation], 1) / math.sqrt(2 * flat.shape[1])
+
+
+def _energy(fake: Tensor, real: Tensor, weight: Tensor) -> Tensor:
+    """Both [N, D]; each generated crop's partner is half a batch away, of another image also where an image has several
+    crops. A part of one pair has no partner."""
+    apart = _weighted_mean(_length(fake - real), weight)
+    if len(fake) == 1:
+        return apart
+    away = len(fake) // 2
+    return apart - _weighted_mean(_length(fake - fake.roll(away, 0)), weight * weight.roll(away, 0)) / 2
+
+
+def _length(difference: Tensor) -> Tensor:
+    return (difference.square().sum(1) + 1e-8).sqrt()
 
 
 def loss_pixels(fake_crop: Tensor, real_crop: Tensor, weight: Tensor) -> Tensor:

@@ -25,9 +25,11 @@ class AnomalyGan(TrainState, AdversarialMethod):
         "d1_norm": "Eq. 2 of the discriminator of normal images",
         "d2_abnl": "Eq. 3 of the discriminator of abnormal images",
         "d2_norm": "Eq. 3 of the discriminator of normal images",
+        "critic": "Eq. 2 of the critic of texture; 0 where there is none",
         "grad_d": "norm of the discriminators' gradient",
         "adv_d1": "generators against D1, both domains",
         "adv_d2": "generators against D2, both domains, before lambda_1",
+        "adv_critic": "generators against the critic of texture; 0 where there is none",
         "cycle": "Eq. 6",
         "aware": "Eq. 7; 0 where lambda_aware is 0",
         "outside": "L1 change outside the mask, both domains",
@@ -35,6 +37,7 @@ class AnomalyGan(TrainState, AdversarialMethod):
     }
     charts: ClassVar = {
         "adversarial terms": ("d1", "d2", "adv_d1", "adv_d2"),
+        "critic of texture": ("critic", "adv_critic"),
         "cycle, aware and outside terms": ("cycle", "aware", "outside"),
     }
     saved = ("generators", "discriminators", "aware", "g_ema", "optim_g", "optim_d")

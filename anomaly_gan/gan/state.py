@@ -13,12 +13,26 @@ from anomaly_gan.networks.aware import AwareNetwork
 from anomaly_gan.networks.discriminator import LocalGlobalDiscriminator
 from anomaly_gan.networks.generator import Generator, build_generator, check_view, make_generator
 from anomaly_gan.networks.spectral import SpectralNorm
+from anomaly_gan.networks.texture_critic import TextureCritic
 from anomaly_gan.training.computing import autocast, lay_out, statistics_kept, translate
 from anomaly_gan.training.image_pool import DOMAINS, ImagePool, image_pools
 from anomaly_gan.training.joining import Wrap, alone
 from anomaly_gan.training.optimization import adamw
 
 """The two kinds of pictures, abnormal and normal; each has a D1, a D2 and an image pool."""
+
+
+class Translated(NamedTuple):
+    """What a cycle takes, and the generator that begins it.
+
+    image [N, 3, H, W] in [-1, 1]; mask [N, 1, H, W] in {0, 1}; noise [N, P, H, W]; texture [N, 1 or 3, H, W] of the
+    anomaly on the way to an abnormal image, which the way to a normal one does not get, or None.
+    """
+
+    image: Tensor
+    mask: Tensor
+    noise: Tensor
+    texture: Tensor | None
 
 
 class Fakes(NamedTuple):
@@ -34,12 +48,14 @@ class Seen(NamedTuple):
     """An image as the discriminators and the aware network see it.
 
     view [N, C, H, W]; crop [N * K, C, 64, 64], K boxes an image; has_mask [N] in {0, 1}; C is 4 with the mask as
-    channel, else 3.
+    channel, else 3; native [N, 5, S, S], a window for the critic of texture: the image, the mask as channel, and where
+    the critic judges; [N, 5, 0, 0] where nothing judges it.
     """
 
     view: Tensor
     crop: Tensor
     has_mask: Tensor
+    native: Tensor
 
 
 class GeneratorPass(nn.Module):
@@ -51,29 +67,29 @@ class GeneratorPass(nn.Module):
         self.abnl2norm = abnl2norm
         self._compute = compute
 
-    def forward(self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor) -> Fakes:
+    def forward(self, to_abnormal: Translated, to_normal: Translated) -> Fakes:
         # there and back under one and the same mask: the second pass is to take away what the first one put there
-        fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
-        cycled_normal = translate(self.abnl2norm, fake_abnormal, expert_mask, self._compute)
-        fake_normal = translate(self.abnl2norm, abnormal, prior_mask, self._compute)
-        cycled_abnormal = translate(self.norm2abnl, fake_normal, prior_mask, self._compute)
+        fake_abnormal = translate(self.norm2abnl, *to_abnormal, self._compute)
+        cycled_normal = translate(
+            self.abnl2norm, fake_abnormal, to_abnormal.mask, to_abnormal.noise, None, self._compute
+        )
+        fake_normal = translate(self.abnl2norm, *to_normal[:3], None, self._compute)
+        cycled_abnormal = translate(self.norm2abnl, fake_normal, *to_normal[1:], self._compute)
         return Fakes(fake_abnormal, cycled_normal, fake_normal, cycled_abnormal)
 
     @torch.no_grad()
-    def first_pass(
-        self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def first_pass(self, to_abnormal: Translated, to_normal: Translated) -> tuple[Tensor, Tensor]:
         """(fake_abnormal, fake_normal) alone, without gradient and without a trace in running statistics.
 
         The discriminators need no more of a part whose fakes are made again for the generators.
         """
         with statistics_kept(self):
-            fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
-            return fake_abnormal, translate(self.abnl2norm, abnormal, prior_mask, self._compute)
+            fake_abnormal = translate(self.norm2abnl, *to_abnormal, self._compute)
+            return fake_abnormal, translate(self.abnl2norm, *to_normal[:3], None, self._compute)
 
 
 class DiscriminatorPass(nn.Module):
-    """The four discriminators: for each domain D1 (real high) and D2 (generated high)."""
+    """The four discriminators: for each domain D1 (real high) and D2 (generated high); and the critic of texture."""
 
     def __init__(self, resolution: int, config: TrainConfig) -> None:
         super().__init__()
@@ -84,10 +100,11 @@ class DiscriminatorPass(nn.Module):
                 for role in ("d1", "d2")
             }
         )
+        self.critic = TextureCritic(config.model) if config.model.texture_critic else None
         self._compute = config.compute
 
     def forward(self, *seen: Seen) -> list[Tensor]:
-        """Logits [N] of d1 and d2 on real and fake of the abnormal, then of the normal domain.
+        """Logits [N] of d1 and d2 on real and fake of the abnormal, then of the normal domain, then of the critic.
 
         Args:
             seen: real and fake of the abnormal domain, real and fake of the normal domain.
@@ -103,12 +120,21 @@ class DiscriminatorPass(nn.Module):
                     logits += [self.judge(name, real), self.judge(name, fake)]
                 else:
                     logits += self.judge(name, both).chunk(2)
+        if self.critic is not None:
+            logits += self.judge_texture(torch.cat([seen[0].native, seen[1].native])).chunk(2)
         return logits
 
     def judge(self, name: str, seen: Seen) -> Tensor:
         """Logits [N] of one discriminator, fp32."""
         with autocast(seen.view.device, self._compute):
-            logits: Tensor = self.nets[name](*seen)
+            logits: Tensor = self.nets[name](*seen[:3])
+        return logits.float()
+
+    def judge_texture(self, native: Tensor) -> Tensor:
+        """Logits [N] of the critic of texture on windows as `Seen` has them, fp32."""
+        assert self.critic is not None
+        with autocast(native.device, self._compute):
+            logits: Tensor = self.critic(native[:, :-1], native[:, -1:])
         return logits.float()
 
 

@@ -11,8 +11,13 @@ from infra.errors import DataError
 WEIGHTS = "generator.safetensors"
 DESCRIPTION = "model.json"
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of the form of the description; another form needs another number."""
+
+BEFORE_NOISE = 3
+"""The form of models whose generators had no noise and no filling, and so no knobs for them."""
+WITHOUT_NOISE = {"noise_planes": 0, "content": "image", "opacity_start": -2.0, "texture_critic": False}
+"""What `config.model` says of them."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ def parse_description(data: bytes, name: str) -> ModelDescription:
     """
     try:
         described = json.loads(data)
-        if described["schema_version"] != SCHEMA_VERSION:
+        if described["schema_version"] == BEFORE_NOISE:
+            described["train"]["model"] |= WITHOUT_NOISE
+        elif described["schema_version"] != SCHEMA_VERSION:
             raise DataError(f"{name}: model schema {described['schema_version']}, expected {SCHEMA_VERSION}")
         return ModelDescription(
             described["class_name"],

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from anomaly_gan.exemplars.assembling import lay_texture
 from anomaly_gan.generation.gate import Verdict
 from anomaly_gan.generation.light import relight
 from anomaly_gan.generation.paste import into_frame, paste
@@ -18,11 +19,14 @@ from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.masks.pool.severity import contrast, gain_for
 from anomaly_gan.metrics.mask_change import MaskChange, measure
 from anomaly_gan.networks.generator import Generator
+from anomaly_gan.networks.noise import draw_noise
 from anomaly_gan.samples.provenance import anomalies, joined, noted
 from anomaly_gan.samples.sample import Sample, from_planes, to_planes
-from anomaly_gan.samples.tensors import to_model_range, to_uint8
+from anomaly_gan.samples.tensors import HALF_RANGE, to_model_range, to_uint8
 
 KEY_DIGITS = 8
+NOISE_STREAM = 8
+"""Number of this use of chance beside the job's seed; each use has its own, so that none repeats another."""
 
 
 @dataclass(frozen=True)
@@ -111,36 +115,58 @@ def _make(
     plan: GenerationPlan, planned: Sequence[PlannedImage], generator: Generator, turn: AbstractContextManager[Any]
 ) -> list[Generated]:
     views, masks = [one.mask.view.image for one in planned], [one.mask.mask for one in planned]
-    raw = draw(generator, views, masks, turn)
-    return [_finished(plan, *each) for each in zip(planned, raw, strict=True)]
+    seeds = [(plan.config.seed, NOISE_STREAM, plan.layer, one.index, one.attempt) for one in planned]
+    drawn = draw(generator, views, masks, seeds, turn)
+    return [_finished(plan, *each) for each in zip(planned, drawn, strict=True)]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a generator made of a view, before pasting.
+
+    Attributes:
+        image: of the view's shape.
+        seed: of its noise, and of the choice and the pieces of its exemplar.
+        exemplar: key of the picture whose anomaly it has the texture of; None = of none.
+    """
+
+    image: NDArray[np.uint8]
+    seed: tuple[int, ...]
+    exemplar: str | None
 
 
 def draw(
     generator: Generator,
     views: Sequence[NDArray[np.uint8]],
     masks: Sequence[NDArray[np.uint8]],
+    seeds: Sequence[tuple[int, ...]],
     turn: AbstractContextManager[Any],
-) -> list[NDArray[np.uint8]]:
-    """What the generator makes of these views in one forward pass, before pasting.
+) -> list[Drawing]:
+    """What the generator makes of these views in one forward pass.
 
     Args:
         views: [H, W] or [H, W, 3] uint8 each, of one size that the generator takes.
         masks: [H, W] uint8 {0, 1} each.
+        seeds: decide all that is left to chance, on the CPU, so that another machine draws the same.
         turn: held during the forward pass.
-
-    Returns:
-        An image of its view's shape for each.
     """
     device = next(generator.parameters()).device
     images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W] uint8
     where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W] {0, 1}
+    noise = torch.stack([draw_noise(seed, generator.noise_planes, len(masks[0])) for seed in seeds]).to(device)
+    laid = [lay_texture(mask, generator.exemplars, seed) for mask, seed in zip(masks, seeds, strict=True)]
+    texture = torch.from_numpy(np.stack([one.planes for one in laid])).to(device)  # [N, 1 or 3, H, W] grey levels
     with turn, torch.inference_mode():
-        planes = to_uint8(generator(to_model_range(images), where.float())).cpu().numpy()
-    return [from_planes(each, gray=view.ndim == 2) for each, view in zip(planes, views, strict=True)]
+        drawn = generator(to_model_range(images), where.float(), noise, texture / HALF_RANGE)
+        planes = to_uint8(drawn).cpu().numpy()
+    return [
+        Drawing(from_planes(each, gray=view.ndim == 2), seed, one.source)
+        for each, view, seed, one in zip(planes, views, seeds, laid, strict=True)
+    ]
 
 
-def _finished(plan: GenerationPlan, planned: PlannedImage, raw: NDArray[np.uint8]) -> Generated:
-    view, mask = planned.mask.view, planned.mask.mask
+def _finished(plan: GenerationPlan, planned: PlannedImage, drawn: Drawing) -> Generated:
+    view, mask, raw = planned.mask.view, planned.mask.mask, drawn.image
     # beyond the feather every pixel is the normal picture's, whatever the generator did there
     gain, pasted = 1.0, paste(view.image, raw, mask, plan.config.feather_px)
     if planned.contrast is not None:
@@ -154,6 +180,8 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, raw: NDArray[np.uint8
         "attempt": planned.attempt,
         "unplaced": planned.unplaced,
         "seed": plan.config.seed,
+        "noise_seed": drawn.seed,
+        "exemplar": drawn.exemplar,
         "class": plan.pool.class_name,
         "normal": planned.normal.key,
         "group": str(planned.normal.meta.get("group", planned.normal.key)),

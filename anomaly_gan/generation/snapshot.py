@@ -9,6 +9,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from anomaly_gan.config import TrainConfig, ViewConfig
+from anomaly_gan.exemplars.storing import exemplar_tensors, split_exemplars
 from anomaly_gan.generation.description import ModelDescription, parse_description
 from anomaly_gan.networks.generator import Generator, make_generator
 from anomaly_gan.networks.pretrained import first_line
@@ -39,7 +40,7 @@ class Snapshot:
 def snapshot_bytes(snapshot: Snapshot) -> tuple[bytes, bytes]:
     """(generator.safetensors, model.json)."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in snapshot.generator.state_dict().items()}
-    weights = save_safetensors(tensors)
+    weights = save_safetensors(tensors | exemplar_tensors(snapshot.generator.exemplars))
     digest = hashlib.sha256(weights).hexdigest()
     described = ModelDescription(snapshot.class_name, snapshot.view, snapshot.config, snapshot.record, digest)
     return weights, described.to_bytes()
@@ -60,7 +61,8 @@ def load_snapshot(weights: bytes, description: bytes, name: str, device: torch.d
         )
     try:
         generator = make_generator(described.config.model)
-        generator.load_state_dict(load_safetensors(weights))
+        generator.exemplars, tensors = split_exemplars(load_safetensors(weights))
+        generator.load_state_dict(tensors)
     except Exception as err:  # safetensors and torch each raise their own
         raise DataError(f"{name}: not a readable model ({first_line(err)})") from err
     frozen = generator.to(device).eval().requires_grad_(False)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from anomaly_gan.config import ModelConfig
-from anomaly_gan.networks.base import DETAIL_GAIN, Generator
+from anomaly_gan.networks.base import DETAIL_GAIN, Generator, Texture
 from anomaly_gan.networks.resnet import FACTOR, ResNetGenerator
 from anomaly_gan.networks.unet import UNet
 from infra.errors import UsageError
@@ -26,14 +26,30 @@ def build_generator(config: ModelConfig) -> Generator:
     for module in generator.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
+            if isinstance(module, nn.ConvTranspose2d):
+                _even(module)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    if generator.detail is not None:
+    if isinstance(generator.texture, Texture):
+        generator.texture.begin()
+    elif generator.detail is not None:
         with torch.no_grad():
             for parameter in (*generator.last_layer.parameters(), *generator.detail.parameters()):
                 parameter.mul_(generator.blend_init)
             generator.detail.weight.div_(DETAIL_GAIN)
     return generator
+
+
+@torch.no_grad()
+def _even(layer: nn.ConvTranspose2d) -> None:
+    """Give all outputs of one input pixel the same weights, so that no grid is there before anything is learnt.
+
+    After Aitken et al. 2017, who do it for sub-pixel convolutions. A kernel of 4 with a stride of 2 has 2 x 2 weights
+    for each of the 2 x 2 outputs; others are left as they are.
+    """
+    if layer.kernel_size == (4, 4) and layer.stride == (2, 2):
+        own = layer.weight[:, :, ::2, ::2]
+        layer.weight.copy_(own.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
 def check_view(config: ModelConfig, resolution: int) -> None:

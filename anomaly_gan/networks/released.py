@@ -10,7 +10,14 @@ from anomaly_gan.networks.resnet import ResNetGenerator
 from infra.errors import DataError
 
 RELEASED = ModelConfig(
-    generator="resnet9", upsample="transposed", generator_norm="batch", blend=False, gray=False, resnet_width=64
+    generator="resnet9",
+    upsample="transposed",
+    generator_norm="batch",
+    blend=False,
+    gray=False,
+    resnet_width=64,
+    noise_planes=0,
+    content="image",
 )
 """What the released weights fit."""
 

@@ -70,7 +70,7 @@ class ResNetGenerator(Generator):
         layers += [ResidualBlock(4 * width, norm) for _ in range(BLOCKS)]
         for before, after in ((4 * width, 2 * width), (2 * width, width)):
             layers += [_up(config.upsample, before, after), norm2d(norm, after), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, self.planes, 7)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, self.drawn_channels, 7)]
         self.model = nn.Sequential(*layers)
 
     @property

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from anomaly_gan.config import ModelConfig
-from anomaly_gan.networks.base import IN_CHANNELS, Generator
+from anomaly_gan.networks.base import Generator
 from anomaly_gan.networks.norms import norm2d
 from anomaly_gan.networks.upsampling import ResizeConv
 
@@ -35,7 +35,7 @@ class UNet(Generator):
         widths, kind = config.generator_widths, config.generator_norm
         depth = len(widths)
         self.downs = nn.ModuleList()
-        for i, (before, after) in enumerate(zip((IN_CHANNELS, *widths[:-1]), widths, strict=True)):
+        for i, (before, after) in enumerate(zip((self.in_channels, *widths[:-1]), widths, strict=True)):
             layers: list[nn.Module] = [nn.LeakyReLU(LEAK)] if i else []
             layers.append(_down(before, after))
             if 0 < i < depth - 1:
@@ -46,7 +46,7 @@ class UNet(Generator):
             before = widths[i] if i == depth - 1 else 2 * widths[i]
             up = _up(config.upsample, before, widths[i - 1])
             self.ups.append(nn.Sequential(nn.ReLU(), up, norm2d(kind, widths[i - 1])))
-        self.head = nn.Sequential(nn.ReLU(), _up(config.upsample, 2 * widths[0], self.planes, bias=True))
+        self.head = nn.Sequential(nn.ReLU(), _up(config.upsample, 2 * widths[0], self.drawn_channels, bias=True))
 
     @property
     def last_layer(self) -> nn.Module:

@@ -28,7 +28,9 @@ from anomaly_gan.training.optimization import adamw, add_terms, gradient_norm, u
 CYCLEGAN_DEFAULTS: Mapping[str, Any] = {
     "model.generator": "plain_resnet9",
     "model.blend": False,
-    "model.upsample": "transposed",
+    "model.noise_planes": 0,
+    "model.content": "image",
+    "loss.lambda_cycle": 10.0,
     "optim.lr_d": 2e-4,
     "optim.weight_decay": 0.0,
     "optim.ema_decay": 0.0,
@@ -58,14 +60,14 @@ class TranslationPass(nn.Module):
         self._weighs_identity = config.loss.lambda_identity > 0
 
     def forward(self, normal: Tensor, expert_mask: Tensor, abnormal: Tensor, prior_mask: Tensor) -> Translations:
-        fake_abnormal = translate(self.norm2abnl, normal, expert_mask, self._compute)
-        fake_normal = translate(self.abnl2norm, abnormal, prior_mask, self._compute)
-        cycled_normal = translate(self.abnl2norm, fake_abnormal, expert_mask, self._compute)
-        cycled_abnormal = translate(self.norm2abnl, fake_normal, prior_mask, self._compute)
+        fake_abnormal = translate(self.norm2abnl, normal, expert_mask, None, None, self._compute)
+        fake_normal = translate(self.abnl2norm, abnormal, prior_mask, None, None, self._compute)
+        cycled_normal = translate(self.abnl2norm, fake_abnormal, expert_mask, None, None, self._compute)
+        cycled_abnormal = translate(self.norm2abnl, fake_normal, prior_mask, None, None, self._compute)
         same_abnormal = same_normal = None
         if self._weighs_identity:
-            same_abnormal = translate(self.norm2abnl, abnormal, prior_mask, self._compute)
-            same_normal = translate(self.abnl2norm, normal, expert_mask, self._compute)
+            same_abnormal = translate(self.norm2abnl, abnormal, prior_mask, None, None, self._compute)
+            same_normal = translate(self.abnl2norm, normal, expert_mask, None, None, self._compute)
         return Translations(fake_abnormal, cycled_normal, fake_normal, cycled_abnormal, same_abnormal, same_normal)
 
 

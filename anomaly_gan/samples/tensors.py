@@ -5,6 +5,9 @@ from torch import Tensor
 
 from infra.errors import DataError
 
+HALF_RANGE = 127.5
+"""Grey levels from the middle of the range to black or white, 1 in the range of the networks."""
+
 
 def to_model_range(image: Tensor) -> Tensor:
     """Map stored pixels to the range of the generator's tanh (paper, Sec. 4.2.1).
@@ -20,9 +23,9 @@ def to_model_range(image: Tensor) -> Tensor:
     """
     if image.dtype != torch.uint8:
         raise DataError(f"image: expected uint8, got {image.dtype}; was it converted twice?")
-    return image.float() / 127.5 - 1
+    return image.float() / HALF_RANGE - 1
 
 
 def to_uint8(image: Tensor) -> Tensor:
     """Inverse of `to_model_range`: [N, C, H, W] in [-1, 1] -> uint8 0..255, rounded and clamped."""
-    return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return ((image.float() + 1) * HALF_RANGE).round().clamp(0, 255).to(torch.uint8)

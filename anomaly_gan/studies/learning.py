@@ -75,6 +75,7 @@ def run_study(
     source = BatchSource.of_run(data.normals, data.abnormals, data.pool, view, config)
     learnt = train_aware(replace(source, batch_size=config.aware.batch_size), config.crop, config.aware.steps, device)
     method = build_method(config, view.size, learnt.network, device)
+    method.generator.exemplars = source.exemplars
     plan = GenerationPlan(data.held_out, data.pool, view, config.masks, GenerationConfig(seed=config.seed))
     previewer = Previewer(plan, source, learnt.network, config.crop, images)
     untrained = previewer.draw(method.generator)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomaly_gan.config import MaskConfig, TrainConfig, ViewConfig
+from anomaly_gan.exemplars.assembling import lay_texture
+from anomaly_gan.exemplars.exemplar import Exemplar, cut_exemplars
 from anomaly_gan.masks.placing.planning import MaskPlanner
 from anomaly_gan.masks.pool.pool import MaskPool
 from anomaly_gan.networks.crops import number_parts
@@ -18,7 +20,7 @@ from anomaly_gan.samples.sample import Sample, to_planes
 from anomaly_gan.samples.views import flip, take_view
 from infra.errors import DataError
 
-NORMAL_STREAM, ABNORMAL_STREAM, PAIR_STREAM = 1, 2, 3
+NORMAL_STREAM, ABNORMAL_STREAM, PAIR_STREAM, TEXTURE_STREAM = 1, 2, 3, 9
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Batch:
         expert_mask: [N, 1, H, W], where an anomaly is to appear in the normal image: 0 outside, else the number of
             the part (`crops.number_parts`).
         prior_mask: [N, 1, H, W], numbered in the same way: where the anomaly is in the abnormal image.
+        texture: [N, 1 or 3, H, W] int16 grey levels, how the anomaly of each expert mask is to differ from its
+            surroundings, of which the generator makes a real anomaly's texture; None = nothing is laid in.
         positions: the pairs' numbers in the run; with the seed they decide whatever else is left to chance.
     """
 
@@ -38,6 +42,7 @@ class Batch:
     abnormal_image: Tensor
     prior_mask: Tensor
     positions: tuple[int, ...] = ()
+    texture: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         return self._changed(lambda tensor: tensor.to(device, non_blocking=True), self.positions)
@@ -51,7 +56,8 @@ class Batch:
     def _changed(self, change: Callable[[Tensor], Tensor], positions: tuple[int, ...]) -> "Batch":
         tensors = (self.normal_image, self.expert_mask, self.abnormal_image, self.prior_mask)
         normal, expert, abnormal, prior = map(change, tensors)
-        return Batch(normal, expert, abnormal, prior, positions)
+        texture = None if self.texture is None else change(self.texture)
+        return Batch(normal, expert, abnormal, prior, positions, texture)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class BatchSource:
         normals, abnormals: the training split; abnormals all carry `pool.class_name`.
         batch_size: pairs over all ranks; a multiple of world_size.
         parts: how many parts of a mask have a number of their own, largest first.
+        exemplars: whose texture is laid into expert masks; none = nothing is.
     """
 
     normals: Sequence[Sample]
@@ -74,6 +81,7 @@ class BatchSource:
     rank: int = 0
     world_size: int = 1
     parts: int = 1
+    exemplars: Sequence[Exemplar] = ()
 
     @classmethod
     def of_run(
@@ -99,6 +107,7 @@ class BatchSource:
             rank,
             world_size,
             config.crop.parts,
+            cut_exemplars(abnormals, pool.class_name, view.size) if config.model.content == "exemplar" else (),
         )
 
     def __post_init__(self) -> None:
@@ -112,7 +121,8 @@ class BatchSource:
         # ranks take turns, so that any number of them together sees the same global batch
         positions = tuple(range(first + self.rank, first + self.batch_size, self.world_size))
         normal, expert, abnormal, prior = zip(*map(self.pair, positions), strict=True)
-        return Batch(_images(normal), self._masks(expert), _images(abnormal), self._masks(prior), positions)
+        texture = self._texture(expert, positions) if self.exemplars else None
+        return Batch(_images(normal), self._masks(expert), _images(abnormal), self._masks(prior), positions, texture)
 
     def pair(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """(normal image, expert mask, abnormal image, prior mask) number `position` of the run."""
@@ -125,6 +135,13 @@ class BatchSource:
         normal = _flipped(Sample(normal.key, planned.view.image, {name: planned.mask}), rng)
         abnormal = _flipped(take_view(abnormal, self.view, rng, name), rng)
         return normal.image, normal.masks[name], abnormal.image, abnormal.masks[name]
+
+    def _texture(self, masks: Sequence[NDArray[np.uint8]], positions: Sequence[int]) -> Tensor:
+        laid = [
+            lay_texture(mask, self.exemplars, (self.seed, TEXTURE_STREAM, position)).planes
+            for mask, position in zip(masks, positions, strict=True)
+        ]
+        return torch.from_numpy(np.rint(np.stack(laid)).astype(np.int16))
 
     @cached_property
     def _fitting(self) -> Sequence[Sample]:

@@ -11,7 +11,7 @@ from anomaly_gan.training.image_pool import Histories
 from anomaly_gan.training.method import Method
 from infra.errors import DataError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of the form of a checkpoint; another form needs another number."""
 
 

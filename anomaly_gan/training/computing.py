@@ -12,20 +12,23 @@ from anomaly_gan.config import ComputeConfig
 from anomaly_gan.networks.generator import Generator
 
 
-def translate(net: Generator, image: Tensor, mask: Tensor, compute: ComputeConfig) -> Tensor:
+def translate(
+    net: Generator, image: Tensor, mask: Tensor, noise: Tensor | None, texture: Tensor | None, compute: ComputeConfig
+) -> Tensor:
     """A generator's output [N, 3, H, W] in [-1, 1], fp32, computed as the config says.
 
     Args:
         image: [N, 3, H, W] in [-1, 1].
         mask: [N, 1, H, W] in {0, 1}.
+        noise, texture: as the generator takes them.
     """
     with autocast(image.device, compute):
         if compute.recompute and torch.is_grad_enabled():
             translated: Tensor = recomputed(
-                net, image, mask, use_reentrant=False, context_fn=partial(_recompute_contexts, net)
+                net, image, mask, noise, texture, use_reentrant=False, context_fn=partial(_recompute_contexts, net)
             )
         else:
-            translated = net(image, mask)
+            translated = net(image, mask, noise, texture)
     return translated.float()
 
 

@@ -17,6 +17,8 @@ Spec = TypeVar("Spec", bound=TrainingSpec)
 
 PAPER_EPOCHS = 1000
 """Times that the preset `paper` shows each training image of the class."""
+AUGMENTATION_FOR_EACH, MOST_AUGMENTATION = 0.01, 0.5
+"""Probability of changing what the discriminators see, for each time that a picture is shown; and the largest."""
 
 
 def fill_in_training(resolved: ResolvedSpec[Spec], storage: Storage) -> ResolvedSpec[Spec]:
@@ -41,6 +43,8 @@ def fill_in_training(resolved: ResolvedSpec[Spec], storage: Storage) -> Resolved
         pictures = spec.real
     if resolved.sources.get("train.total_images") == "preset paper" and pictures:
         changes["train.total_images"] = PAPER_EPOCHS * pictures
+    if "train.augment.probability" not in resolved.sources and pictures:
+        changes["train.augment.probability"] = _augmentation(spec.train.total_images / pictures)
     if spec.view.kind == "whole" and index.resolution is None:
         raise UsageError(
             f"view: data set {index.name} keeps native sizes, which differ; see it through windows (--window 128)"
@@ -59,6 +63,11 @@ def fill_in_training(resolved: ResolvedSpec[Spec], storage: Storage) -> Resolved
     check_ranks(checked.train, checked.resources.workers)
     check_view(checked.train.model, checked.view.size)
     return completed
+
+
+def _augmentation(shown: float) -> float:
+    """Probability of each change, of pictures that are shown so often: those are learnt by heart."""
+    return round(min(shown * AUGMENTATION_FOR_EACH, MOST_AUGMENTATION), 3)
 
 
 def _fill_in_method(resolved: ResolvedSpec[Spec]) -> ResolvedSpec[Spec]:

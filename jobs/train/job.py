@@ -113,6 +113,7 @@ def _train_rank(context: JobContext[TrainSpec]) -> None:
     estimate = load_memory_estimate(context.storage, context.job_id)
     memory = MemoryWatch(estimate, device) if estimate else None
     method = build_method(spec.train, spec.view.size, aware, device, wrap)
+    method.generator.exemplars = source.exemplars
     checkpoints = _checkpoints(context.storage, context.job_id)
     chosen_so_far = _resume(method, context)
     observer = None

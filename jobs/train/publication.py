@@ -102,6 +102,7 @@ class Publication:
             return self._method.generator
         generator = make_generator(self._method.config.model)
         generator.load_state_dict(chosen.weights)
+        generator.exemplars = self._method.generator.exemplars
         return generator.eval()
 
     def record(self, measures: dict[str, float]) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def test_build_prints_what_each_class_has_and_the_next_command() -> None:
     dataset = re.fullmatch(r"pool@[0-9a-f]{12} built from (tiles@[0-9a-f]{12})", first)
     assert dataset is not None
     assert header.split() == ["CLASS", "PRIOR", "EXPERT", "USED", "POSE", "RATIONALITY", "AUC", "PLACEMENT", "AUC"]
-    assert crack.split()[:5] == ["crack", "3", "3", "6", "free"]
-    assert hole.split()[:5] == ["hole", "3", "2", "5", "free"]
+    assert crack.split()[:5] == ["crack", "3", "3", "6", "natural"]
+    assert hole.split()[:5] == ["hole", "3", "2", "5", "natural"]
     assert following == f"next: agan masks preview pool --dataset {dataset[1]} --class crack -o crack.png"
     assert other == f"      agan masks preview pool --dataset {dataset[1]} --class hole -o hole.png"
     assert "was already there from" in run_cli([*BUILD, "--expert", "drawn"]).stdout

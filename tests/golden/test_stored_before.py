@@ -2,7 +2,9 @@
 
 `stored/` is a store that `make_stored.py` made with the code of commit 9fd9284, and its `expected.json` tells what that
 code read there. Both stay as they are. What is read may come to hold more, such as a new knob with its default, but all
-that is in `expected.json` must be there, the same; floats that are computed may differ as they do between CPUs.
+that is in `expected.json` must be there, the same; floats that are computed may differ as they do between CPUs. But for
+two things: training does not go on from a checkpoint of before the method had noise, and the digest of a mask pool's
+index is another one, since elements now say which borders cut them off.
 
 On the machine that made the files everything is the same bit for bit: `python -m tests.golden.test_stored_before`.
 """
@@ -12,7 +14,6 @@ import json
 import math
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,8 @@ from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.masks.rationality.context import describe_picture
 from anomaly_gan.samples.sample import IMAGE_MEMBER, Sample, decode_sample, to_planes
 from anomaly_gan.samples.tensors import to_model_range, to_uint8
-from anomaly_gan.training.batches import BatchSource
 from anomaly_gan.training.checkpoint import restore
-from anomaly_gan.training.loop import run
+from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.local import LocalStorage
@@ -47,7 +47,7 @@ from jobs.results.rebuild import rebuild
 from jobs.spec.specs import GenerateSpec, TrainSpec
 from jobs.tasks.commits import TaskPlan, committed, read_commits
 from jobs.train.checkpoints import CheckpointStore
-from tests.support.builders import NarrowAware, everything, train_state, weights_of
+from tests.support.builders import NarrowAware, train_state, weights_of
 
 STORED = Path(__file__).resolve().parents[1] / "golden" / "stored"
 EXPECTED = "expected.json"
@@ -60,8 +60,6 @@ CHECKPOINT_STEP, LAST_STEP = 2, 3
 REBUILT = 1
 """Index of the generated image that is made again."""
 
-LOSS_TOLERANCE = 1e-4
-"""Relative."""
 OUTPUT_TOLERANCE = 2e-5
 """Of a generator's output in [-1, 1], in which neighbouring grey levels are 0.0078 apart."""
 GRID = slice(4, None, 8)
@@ -101,7 +99,7 @@ def test_both_versions_of_a_mask_pool_of_before_hold_the_same_masks_rules_and_de
     storage: LocalStorage, expected: Facts
 ) -> None:
     """One as it was built, and one as experts scored it."""
-    assert differences(pool_facts(storage), expected["mask_pool"], relative=1e-4) == []
+    assert differences(pool_facts(storage), expected_pool(expected), relative=1e-4) == []
 
 
 # --- a train job
@@ -111,22 +109,10 @@ def test_the_record_of_a_job_of_before_is_read_with_all_its_outputs(storage: Loc
     assert differences(record_facts(storage), expected["records"]) == []
 
 
-def test_a_checkpoint_of_before_is_restored_bit_for_bit(storage: LocalStorage, expected: Facts, tmp_path: Path) -> None:
-    assert differences(checkpoint_facts(restored(storage, tmp_path)), expected["checkpoint"]) == []
-
-
-def test_training_goes_on_from_a_checkpoint_of_before_to_the_model_that_was_published(
-    storage: LocalStorage, expected: Facts, tmp_path: Path
-) -> None:
-    state = restored(storage, tmp_path)
-    losses = next_losses(storage, state)
-    assert losses == pytest.approx(expected["next_losses"], rel=LOSS_TOLERANCE)
-    history = json.loads(storage.read(job_key(TRAIN_JOB, "out/history.json")))
-    assert losses == pytest.approx(history[LAST_STEP - 1]["losses"], rel=LOSS_TOLERANCE)
-    averaged, published = weights_of(state.g_ema), weights_of(load_model(storage, TRAIN_JOB, state.device).generator)
-    assert averaged.keys() == published.keys()
-    for name, tensor in averaged.items():
-        assert torch.allclose(tensor, published[name], rtol=1e-3, atol=1e-5), name
+def test_a_checkpoint_of_before_is_refused_by_its_number(storage: LocalStorage, tmp_path: Path) -> None:
+    """Its networks had neither noise nor a critic of texture, and its terms other weights: no step would follow it."""
+    with pytest.raises(DataError, match=r"^the checkpoint of before: checkpoint schema 3, expected 4"):
+        restored(storage, tmp_path)
 
 
 def test_a_model_of_before_has_the_same_weights_and_draws_the_same_image(
@@ -189,7 +175,6 @@ def pool_facts(storage: LocalStorage) -> Facts:
         own = [element for element in pool.elements if element.source == real.key]
         facts[name] = {
             "index": plain(index),
-            "content": index.content_digest(),
             "masks": {key: array_digest(mask) for key, mask in read_masks(storage, index).items()},
             "used": [element.id for element in pool.elements],
             "region": array_digest(pool.region),
@@ -214,30 +199,6 @@ def record_facts(storage: LocalStorage) -> Facts:
             "outputs": {output.name: sha256(read_output(storage, job_id, output)) for output in outputs},
         }
     return facts
-
-
-def checkpoint_facts(state: AnomalyGan) -> Facts:
-    tensors = tensors_in(everything(state))
-    return {
-        "step": state.step,
-        "image_pools": {
-            domain: {str(place): len(pairs) for place, pairs in pool.histories.items()}
-            for domain, pool in state.image_pools.items()
-        },
-        "tensors": len(tensors),
-        "sha256": tensors_digest(tensors),
-    }
-
-
-def next_losses(storage: LocalStorage, state: AnomalyGan) -> dict[str, float]:
-    """Of the step after the checkpoint, which is the job's last."""
-    spec = train_spec(storage)
-    split = load_training_split(storage, spec.dataset, spec.class_name, spec.mask_pool)
-    rules, seed, batch_size = spec.train.masks, spec.train.seed, spec.train.batch_size
-    source = BatchSource(split.normals, split.abnormals, split.pool, spec.view, rules, seed, batch_size)
-    [report] = run(state, source)
-    assert report.step == report.total_steps == LAST_STEP
-    return report.losses
 
 
 def model_facts(storage: LocalStorage) -> Facts:
@@ -274,14 +235,10 @@ def generated_facts(storage: LocalStorage) -> Facts:
 
 
 def all_facts(storage: LocalStorage) -> Facts:
-    with tempfile.TemporaryDirectory() as folder:
-        state = restored(storage, Path(folder))
     return {
         "dataset": dataset_facts(storage),
         "mask_pool": pool_facts(storage),
         "records": record_facts(storage),
-        "checkpoint": checkpoint_facts(state),
-        "next_losses": next_losses(storage, state),
         "model": model_facts(storage),
         "generated": generated_facts(storage),
         "rebuilt_differs_in": list(rebuild(settings_of(storage), GENERATE_JOB, REBUILT).differing),
@@ -321,6 +278,14 @@ def settings_of(storage: LocalStorage) -> Settings:
 def read_expected(storage: LocalStorage) -> Facts:
     facts: Facts = json.loads(storage.read(EXPECTED))
     return facts
+
+
+def expected_pool(expected: Facts) -> Facts:
+    """Without the digests of the indices."""
+    return {
+        name: {key: fact for key, fact in facts.items() if key != "content"} if isinstance(facts, dict) else facts
+        for name, facts in expected["mask_pool"].items()
+    }
 
 
 def differences(found: Any, wanted: Any, *, relative: float = 0.0, absolute: float = 0.0, where: str = "") -> list[str]:
@@ -375,6 +340,8 @@ def tensors_digest(tensors: dict[str, Tensor]) -> str:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     stored = LocalStorage(STORED)
-    found = differences(json.loads(json.dumps(all_facts(stored))), read_expected(stored))
+    before = read_expected(stored)
+    wanted = {name: fact for name, fact in before.items() if name not in ("checkpoint", "next_losses")}
+    found = differences(json.loads(json.dumps(all_facts(stored))), wanted | {"mask_pool": expected_pool(before)})
     print("\n".join(found) or "the same, bit for bit")
     sys.exit(bool(found))

@@ -25,6 +25,9 @@ PAPER_NETWORKS = {
     "discriminator_norm": "batch",
     "discriminator_input": "masked",
     "blend": False,
+    "noise_planes": 0,
+    "content": "image",
+    "texture_critic": False,
     "gray": False,
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import MaskConfig
+from anomaly_gan.masks.placing.manner import Manner
 from anomaly_gan.masks.placing.parts import Ground, Part, PlacedMask, Placement, PlacementError, unmet
 from anomaly_gan.masks.placing.transform import cut_to, random_pixel, random_pixel_of_region, transform
 from anomaly_gan.masks.pool.pool import Element
@@ -25,7 +26,19 @@ Extent = tuple[int, int, int, int]
 class Arranger:
     """Puts parts into one mask."""
 
-    def __init__(self, size: int, config: MaskConfig, ground: Ground, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        size: int,
+        config: MaskConfig,
+        ground: Ground,
+        rng: np.random.Generator,
+        manner: Manner,
+    ) -> None:
+        """Args:
+        size: side of the view in px.
+        manner: how elements are turned, but for those of fixed pose.
+        """
+        self._manner = manner
         self._size, self._config, self._ground, self._rng = size, config, ground, rng
         self._shape = ground.picture or (size, size)
         self._begin()
@@ -79,12 +92,15 @@ class Arranger:
     def _place(self, element: Element, scale: float) -> tuple[Placement, Part]:
         """Add an element to the mask, at the first tried angle and position that meets all rules."""
         broken: tuple[str, str] | None = None
+        scale = 1.0 if self._at_border(element) else scale
         # numbers below 0 are tries of proposed places, those from 0 on of random ones; anchors leave nothing to propose
         proposer = self._ground.proposer if self._anchors is None else None
         for number in range(-PROPOSALS if proposer else 0, self._config.tries):
             proposal = proposer.propose(element.id, element.mask, self._rng) if proposer and number < 0 else None
             angle, shape, cut = self._posed(element, scale, proposal)
-            if proposal is None:
+            if self._at_border(element) and cut is None:
+                left, top = self._along_border(shape, element.borders)
+            elif proposal is None:
                 left, top = self._position(shape, element)
             else:
                 left, top = proposal.corner((shape.shape[0], shape.shape[1]), self._shape)
@@ -107,11 +123,29 @@ class Arranger:
                 advice = f"it has {width} x {height} px, the view {most[1]} x {most[0]}; see it through larger windows"
                 raise unmet(element.id, element.source, "pose fixed", advice, self._config)
             return 0.0, element.mask, None
-        if proposal is None:
-            angle = float(self._rng.uniform(self._config.angle_min, self._config.angle_max))
-        else:
-            angle = proposal.turn_deg
+        if self._at_border(element):
+            return 0.0, *cut_to(element.mask, most, self._rng)
+        angle = self._manner.turn(element, self._rng) if proposal is None else proposal.turn_deg
+        if scale == 1 and angle % 90 == 0:  # without resampling, which would change the outline
+            quarters = round(angle) // 90
+            return angle, *cut_to(np.ascontiguousarray(np.rot90(element.mask, quarters)), most, self._rng)
         return angle, *cut_to(transform(element.mask, angle, scale), most, self._rng)
+
+    def _at_border(self, element: Element) -> bool:
+        """Whether the element must lie at the border that cut it off."""
+        ground = self._ground
+        is_ruled = ground.allowed is not None or ground.anchors is not None
+        return self._manner.keeps_borders and bool(element.borders) and not is_ruled
+
+    def _along_border(self, shape: NDArray[np.uint8], borders: str) -> tuple[int, int]:
+        """(left, top) at the borders named in `borders`, anywhere along them."""
+        (height, width), (rows, columns) = shape.shape, self._shape
+        left, top = (int(self._rng.integers(room + 1)) for room in (columns - width, rows - height))
+        if "L" in borders or "R" in borders:
+            left = 0 if "L" in borders else columns - width
+        if "T" in borders or "B" in borders:
+            top = 0 if "T" in borders else rows - height
+        return left, top
 
     def _position(self, shape: NDArray[np.uint8], element: Element) -> tuple[int, int]:
         """(left, top) to try: at a free anchor, or on an allowed pixel, or anywhere in reach of the other parts."""

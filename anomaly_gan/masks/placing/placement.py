@@ -8,6 +8,7 @@ import numpy as np
 from anomaly_gan.config import MaskConfig
 from anomaly_gan.masks.placing.arranging import Arranger
 from anomaly_gan.masks.placing.choosing import area_limits, choose_element
+from anomaly_gan.masks.placing.manner import Manner
 from anomaly_gan.masks.placing.parts import EVERYWHERE, Ground, PlacedMask, unmet
 from anomaly_gan.masks.pool.pool import MaskPool
 from infra.errors import DataError
@@ -21,6 +22,7 @@ def place(
     *,
     ground: Ground = EVERYWHERE,
     like_real: bool = False,
+    as_cut: bool = False,
 ) -> PlacedMask:
     """Draw one mask.
 
@@ -36,6 +38,10 @@ def place(
         like_real: draw the number of parts from those of real masks, instead of evenly from `min_parts` to `max_parts`:
             in training, so that the number of parts does not show a discriminator which images are generated. There
             are fewer parts where there are fewer anchors, but at least `min_parts`.
+        as_cut: elements that are not fixed are taken as they were cut from real pictures, but for quarter turns
+            where the pool has both directions; those that a border of their picture cut off lie at that border. In
+            training, where resampled outlines, other sizes or a straight cut within a picture would show a
+            discriminator which images are generated. Regions and anchors come before borders.
 
     Raises:
         PlacementError: `config.tries` tries broke a rule, or an element of fixed pose is larger than the view; the
@@ -51,10 +57,21 @@ def place(
     if ground.anchors is not None:
         count = max(min(count, len(ground.anchors)), config.min_parts)
     limits = area_limits(pool, config)
+    if as_cut and config.pose != "fixed" and ground.anchors is None:
+        kept = tuple(
+            one.shape
+            for one in pool.layouts
+            if config.min_parts <= one.count <= config.max_parts and (config.pool == "whole" or not one.shape.is_expert)
+        )
+        # parts lie together as they do in a real picture
+        elements, count = (kept, 1) if kept else (elements, count)
+    if as_cut:
+        config = config.model_copy(update={"scale_min": 1.0, "scale_max": 1.0})
+    manner = Manner.of(pool, config, as_cut=as_cut)
     draw = partial(choose_element, elements, count, limits, config, rng)
     # parts overlap and hang over the border, so the area is known only when all of them are placed
     for _ in range(config.tries):
-        placed = Arranger(size, config, ground, rng).arrange(draw, count)
+        placed = Arranger(size, config, ground, rng, manner).arrange(draw, count)
         if limits is None or limits[0] <= cv2.countNonZero(placed.mask) <= limits[1]:
             return placed
     tried = placed.placements[0]

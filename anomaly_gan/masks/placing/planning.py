@@ -73,7 +73,7 @@ class MaskPlanner:
         if not fitting:
             raise DataError(
                 f"mask pool: none of {len(normals)} normal pictures has an anchor of class"
-                f" {self._pool.class_name}; add some, or set masks.pose=free"
+                f" {self._pool.class_name}; add some, or set masks.pose=natural"
             )
         return fitting
 
@@ -87,18 +87,27 @@ class MaskPlanner:
         Args:
             normal: one of `fitting`, of any size for windows, else of the view's.
             rng: the only source of chance.
-            like_real: see `masks.placement.place`.
+            like_real: see `masks.placement.place`; but for a free pose, the view is then cut as that of a real anomaly,
+                around a random pixel of the mask.
 
         Raises:
             PlacementError: a rule of the config is not met in the picture; names the element and the rule.
             DataError: no element has the area that is asked for.
         """
+        seen_as_real = like_real and self._config.pose != "free"
         if self._config.rationality:
-            return self._rational(normal, rng, like_real)
-        view, placed = self._candidate(self._prepared(normal), rng, like_real)
-        return PlannedMask(view, placed.mask, placed.placements, None)
+            score, placed = self._most_rational(normal, rng, like_real)
+        elif self._view.kind == "window" and (seen_as_real or self._config.pose == "natural"):
+            # in the whole picture, where its borders are
+            score, placed = None, self._placed(normal.key, self._ground(normal), None, rng, like_real)
+        else:
+            view, placed = self._candidate(self._prepared(normal), rng, like_real)
+            return PlannedMask(view, placed.mask, placed.placements, None)
+        if seen_as_real:
+            return _seen_as_real(normal, self._view, score, placed, rng)
+        return _cut_view(normal, self._view, score, placed, rng)
 
-    def _rational(self, normal: Sample, rng: np.random.Generator, like_real: bool) -> PlannedMask:
+    def _most_rational(self, normal: Sample, rng: np.random.Generator, like_real: bool) -> tuple[float, PlacedMask]:
         learnt = self._pool.rationality
         assert learnt is not None
         context, ground = self._context(normal), self._ground(normal)
@@ -111,7 +120,7 @@ class MaskPlanner:
             if best is None or score > best[0]:
                 best = score, placed
         assert best is not None
-        return _cut_view(normal, self._view, *best, rng)
+        return best
 
     def _proposer(self, context: PictureContext) -> Proposer | None:
         """Proposes places like those of real parts; None where no real parts are known."""
@@ -126,13 +135,17 @@ class MaskPlanner:
         """One mask in a whole picture; where a rule of the picture's own refuses one, others are tried."""
         is_ruled = ground.allowed is not None or ground.anchors is not None
         ground = replace(ground, proposer=proposer)
+        # real masks are larger than a view at times, and windows cut them
+        seen_as_real = like_real and self._config.pose != "free"
+        size = max(self._view.size, *ground.picture) if seen_as_real and ground.picture else self._view.size
+        as_cut = like_real and self._config.pose == "natural"
         # a mask that is to lie as real ones do has as many parts as they have
         like_real = like_real or proposer is not None
         refused: PlacementError | None = None
         # another element may fit a region or an anchor; where the picture rules nothing, the config's rules refuse
         for _ in range(self._config.tries if is_ruled else 1):
             try:
-                return place(self._pool, self._view.size, self._config, rng, ground=ground, like_real=like_real)
+                return place(self._pool, size, self._config, rng, ground=ground, like_real=like_real, as_cut=as_cut)
             except PlacementError as err:
                 refused = err
         raise PlacementError(f"picture {key}: {refused}") from refused
@@ -177,7 +190,15 @@ class MaskPlanner:
             plain = Sample(view.key, view.image, meta=view.meta)  # region and anchors are no anomalies
             try:
                 ground = _ground(prepared, view)
-                return plain, place(self._pool, self._view.size, self._config, rng, ground=ground, like_real=like_real)
+                return plain, place(
+                    self._pool,
+                    self._view.size,
+                    self._config,
+                    rng,
+                    ground=ground,
+                    like_real=like_real,
+                    as_cut=like_real and self._config.pose == "natural",
+                )
             except PlacementError as err:
                 refused = err
         raise PlacementError(f"picture {prepared.key}: {refused}") from refused
@@ -189,8 +210,19 @@ class MaskPlanner:
         return context
 
 
+def _seen_as_real(
+    normal: Sample, view: ViewConfig, score: float | None, placed: PlacedMask, rng: np.random.Generator
+) -> PlannedMask:
+    """The view around a random pixel of the mask of the whole picture, as views of real anomalies are cut."""
+    name = "mask"
+    seen = take_view(Sample(normal.key, normal.image, {name: placed.mask}, meta=normal.meta), view, rng, name)
+    left, top, _ = seen.meta.get("window", (0, 0, view.size))
+    placements = tuple(replace(one, left=one.left - left, top=one.top - top) for one in placed.placements)
+    return PlannedMask(Sample(seen.key, seen.image, meta=seen.meta), seen.masks[name], placements, score)
+
+
 def _cut_view(
-    normal: Sample, view: ViewConfig, score: float, placed: PlacedMask, rng: np.random.Generator
+    normal: Sample, view: ViewConfig, score: float | None, placed: PlacedMask, rng: np.random.Generator
 ) -> PlannedMask:
     """The view around a mask of the whole picture: any window that holds all of it."""
     if view.kind == "whole":

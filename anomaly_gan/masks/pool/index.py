@@ -24,6 +24,7 @@ class ElementEntry(Record):
         group: of that sample; None for an expert's.
         left, top: of its box in the picture it was cut from or drawn on, in px of the data set's scale.
         sha256: of the stored PNG.
+        borders: of the picture, that cut it off, as `Element` has them; pools of before know none.
         admitted: whether it is used. All are, until experts have scored the pool.
     """
 
@@ -40,6 +41,7 @@ class ElementEntry(Record):
     sha256: str
     shard: str
     admitted: bool = True
+    borders: str = ""
 
 
 class AnchorEntry(Record):

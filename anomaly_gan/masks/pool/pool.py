@@ -1,7 +1,7 @@
 """The mask pool: elements cut from the annotated abnormal images, and those of experts (paper, Sec. 4.1.2)."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly_gan.exemplars.direction import Direction
 from anomaly_gan.masks.pool.severity import Severity, measure_severity
 from anomaly_gan.masks.rationality.rationality import Rationality
 from anomaly_gan.samples.arrays import abnormal_samples
@@ -39,6 +40,7 @@ class Element:
         mask: [h, w] uint8 {0, 1}, cut to its box.
         top, left: where its box began in the picture, in px.
         is_expert: an expert drew it; else it was cut from an annotated abnormal image.
+        borders: those of "TBLR" (top, bottom, left, right) of its picture that cut it off.
     """
 
     source: str
@@ -46,10 +48,15 @@ class Element:
     top: int
     left: int
     is_expert: bool = False
+    borders: str = ""
 
     @cached_property
     def area_px(self) -> int:
         return cv2.countNonZero(self.mask)
+
+    @cached_property
+    def direction(self) -> Direction:
+        return Direction.of(self.mask)
 
     @cached_property
     def png(self) -> bytes:
@@ -67,6 +74,19 @@ class Element:
         origin = "expert" if self.is_expert else "prior"
         origin_text = f"{self.source} {self.left} {self.top} {self.sha256}"
         return f"{origin}-{hashlib.sha256(origin_text.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Elements as they lie in one picture, as one shape.
+
+    Attributes:
+        shape: all of them.
+        count: how many they are.
+    """
+
+    shape: Element
+    count: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,31 @@ class MaskPool:
         return build_pool(abnormal_samples(pictures, masks, class_name), class_name)
 
     @cached_property
+    def layouts(self) -> tuple["Layout", ...]:
+        """The elements of each picture together, as they lie there; each that an expert drew, alone."""
+        pictures: dict[str, list[Element]] = {}
+        for element in self.elements:
+            pictures.setdefault(f"{element.id} {element.source}" if element.is_expert else element.source, []).append(
+                element
+            )
+        return tuple(map(_joined, pictures.values()))
+
+    @cached_property
+    def may_lie_across(self) -> bool:
+        """Whether the elements lie along rows and along columns alike, so that a quarter turn shows nothing.
+
+        The mean of cos 2a over the directions a of the elements, each weighted by how long it is for its width, is
+        within two of its own deviations from 0.
+        """
+        across = np.array([_lengthwise(element.mask) for element in self.prior_elements])
+        return bool(abs(across.sum()) <= 2 * np.sqrt(np.square(across).sum()))
+
+    @cached_property
+    def directions(self) -> tuple[Direction, ...]:
+        """Of the prior elements that no border cut off."""
+        return tuple(element.direction for element in self.prior_elements if not element.borders)
+
+    @cached_property
     def prior_elements(self) -> tuple[Element, ...]:
         """The elements of annotated abnormal images, without those that experts drew."""
         return tuple(element for element in self.elements if not element.is_expert)
@@ -145,7 +190,31 @@ def build_pool(samples: Iterable[Sample], class_name: str) -> MaskPool:
 def crop_element(source: str, mask: NDArray[np.uint8], *, is_expert: bool = False) -> Element:
     """An element of all pixels of a [H, W] {0, 1} mask that is not empty."""
     left, top, width, height = cv2.boundingRect(mask)
-    return Element(source, mask[top : top + height, left : left + width].copy(), int(top), int(left), is_expert)
+    ends = (top == 0, top + height == mask.shape[0], left == 0, left + width == mask.shape[1])
+    borders = "" if is_expert else "".join(name for name, is_there in zip("TBLR", ends, strict=True) if is_there)
+    shape = mask[top : top + height, left : left + width].copy()
+    return Element(source, shape, int(top), int(left), is_expert, borders)
+
+
+def _joined(elements: Sequence[Element]) -> Layout:
+    if len(elements) == 1:
+        return Layout(elements[0], 1)
+    top, left = min(one.top for one in elements), min(one.left for one in elements)
+    bottom = max(one.top + one.mask.shape[0] for one in elements)
+    right = max(one.left + one.mask.shape[1] for one in elements)
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    for one in elements:
+        height, width = one.mask.shape
+        mask[one.top - top :, one.left - left :][:height, :width] |= one.mask
+    borders = "".join(name for name in "TBLR" if any(name in one.borders for one in elements))
+    return Layout(Element(elements[0].source, mask, top, left, elements[0].is_expert, borders), len(elements))
+
+
+def _lengthwise(mask: NDArray[np.uint8]) -> float:
+    """-1..1: how much longer a shape is along rows than along columns; 0 for a round or a slanting one."""
+    rows, columns = np.nonzero(mask)
+    along, across = columns.var(), rows.var()
+    return float((along - across) / (along + across + 1 / 6))  # a pixel is no point: 1/12 for each direction
 
 
 def cut_elements(sample: Sample, class_name: str) -> list[Element]:

@@ -73,10 +73,11 @@ def warnings_of(class_name: str, rules: MaskConfig, places: Places, learnt: Rati
     if rules.pose == "fixed" and not is_anchored:
         sentences.append(
             "its pose is fixed but it has no anchors, so that its elements stand anywhere in their region; give"
-            " --anchors, or set pose: free in --rules"
+            " --anchors, or set pose: natural in --rules"
         )
-    if rules.pose == "free" and is_anchored:
+    if rules.pose != "fixed" and is_anchored:
         sentences.append(
-            "its anchors are not used, because --rules say pose: free; set pose: fixed, or leave the anchors out"
+            f"its anchors are not used, because --rules say pose: {rules.pose}; set pose: fixed, or leave the"
+            " anchors out"
         )
     return [f"class {class_name}: {sentence}" for sentence in sentences]

@@ -124,4 +124,4 @@ def read_masks(storage: Storage, index: MaskPoolIndex) -> dict[str, Mask]:
 
 
 def _element(entry: ElementEntry, mask: Mask) -> Element:
-    return Element(entry.source, mask, entry.top, entry.left, entry.origin == "expert")
+    return Element(entry.source, mask, entry.top, entry.left, entry.origin == "expert", entry.borders)

@@ -49,7 +49,9 @@ class Painter(UNet):
 
     level = 0.0
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, image: Tensor, mask: Tensor, noise: Tensor | None = None, texture: Tensor | None = None
+    ) -> Tensor:
         return image * (1 - mask) + self.level * mask
 
 

@@ -246,7 +246,8 @@ def two_forwards_before_a_backward(folder: Path) -> dict[str, Any]:
     apart = deepcopy(state.discriminators)
     random = torch.Generator().manual_seed(ranks.rank())
     images = [torch.rand(2, 4, 64, 64, generator=random) for _ in range(4)]
-    seen = [Seen(image, image, torch.ones(2)) for image in images]
+    natives = [torch.rand(2, 5, 64, 64, generator=random) for _ in range(4)]
+    seen = [Seen(image, image, torch.ones(2), native) for image, native in zip(images, natives, strict=True)]
     for discriminators in (state.discriminators_joined, apart):
         logits = [*discriminators(*seen), *discriminators(*seen[::-1])]
         torch.cat(logits).sum().backward()  # type: ignore[no-untyped-call]

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from anomaly_gan.config import Bin, MaskConfig, ModelConfig
+from anomaly_gan.exemplars.assembling import lay_texture
+from anomaly_gan.exemplars.exemplar import cut_exemplars
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.paste import paste
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.masks.pool.severity import MAX_GAIN, Severity, contrast
 from anomaly_gan.networks.generator import Generator, UNet
+from anomaly_gan.networks.noise import draw_noise
 from anomaly_gan.samples.sample import decode_sample, encode_sample
 from infra.errors import DataError
-from tests.support.builders import CLASS, generation_plan, picture, tiny_generator
+from tests.support.builders import CLASS, abnormal_sample, generation_plan, picture, tiny_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,8 +54,9 @@ def test_images_come_in_the_order_of_their_indices() -> None:
 
 def test_indices_and_seeds_decide_normal_image_window_and_mask() -> None:
     generator = tiny_generator()
-    made = generate(generation_plan(), range(12), generator)
-    other = generate(generation_plan(seed=1), range(12), generator)
+    anywhere = MaskConfig(pose="free")
+    made = generate(generation_plan(masks=anywhere), range(12), generator)
+    other = generate(generation_plan(masks=anywhere, seed=1), range(12), generator)
     assert len({one.mask.tobytes() for one in [*made, *other]}) == 24
     assert len({one.normal.tobytes() for one in [*made, *other]}) > 20
     assert {one.sample.meta["normal"] for one in made} == {f"normal-{i:03d}" for i in range(4)}
@@ -124,17 +128,26 @@ def test_severity_is_measured_on_the_image_and_recorded_with_it() -> None:
 class Darkening(UNet):
     """A generator of holes 19 grey levels deep."""
 
-    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, mask: torch.Tensor, *_: object) -> torch.Tensor:
         return image - 0.15 * mask
 
 
-def darkening() -> Darkening:
-    return Darkening(ModelConfig(generator_widths=(4, 4)))
+class Fading(UNet):
+    """A generator of holes that makes all else paler too."""
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor, *_: object) -> torch.Tensor:
+        return image * 0.8 - 0.1 * mask + 0.05
 
 
-@pytest.mark.parametrize(
-    "build", [darkening, lambda: tiny_generator(blend=False)], ids=["keeps the surroundings", "changes them"]
-)
+def built(kind: type[UNet]) -> UNet:
+    return kind(ModelConfig(generator_widths=(4, 4)))
+
+
+def darkening() -> UNet:
+    return built(Darkening)
+
+
+@pytest.mark.parametrize("build", [darkening, lambda: built(Fading)], ids=["keeps the surroundings", "changes them"])
 @pytest.mark.parametrize(("which", "least", "most"), [("low", 2, 8), ("medium", 8, 16), ("high", 16, 30)])
 def test_an_anomaly_has_the_contrast_that_is_asked_for_as_far_as_gains_go(
     which: Bin, least: float, most: float, build: Callable[[], Generator]
@@ -222,15 +235,41 @@ def test_whole_frames_are_taken_as_they_are_and_have_no_window() -> None:
 class Recorder(UNet):
     """A generator that makes white images and keeps what it was given."""
 
-    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        self.seen = (image, mask)
+    def forward(self, image: torch.Tensor, mask: torch.Tensor, *given: torch.Tensor | None) -> torch.Tensor:
+        noise, texture = given
+        assert noise is not None and texture is not None
+        self.seen = (image, mask, noise, texture)
         return torch.ones_like(image)
 
 
-def test_the_generator_gets_the_normal_image_in_its_range_and_the_mask_and_its_output_is_rounded() -> None:
-    recorder = Recorder(ModelConfig(generator_widths=(4, 4)))
+def test_the_generator_gets_noise_and_a_texture_of_the_seed_that_is_told() -> None:
+    recorder = built(Recorder)
+    assert isinstance(recorder, Recorder)
+    recorder.exemplars = cut_exemplars([abnormal_sample(i) for i in range(3)], CLASS, 64)
     [made] = generate(generation_plan(), [2], recorder)
-    image, mask = recorder.seen
+    _, mask, noise, texture = recorder.seen
+    seed = made.sample.meta["noise_seed"]
+    assert torch.equal(noise[0], draw_noise(seed, 4, 64))
+    laid = lay_texture(mask[0, 0].numpy().astype(np.uint8), recorder.exemplars, seed)
+    assert np.allclose(texture[0].numpy(), laid.planes / 127.5)
+    assert made.sample.meta["exemplar"] == laid.source in {f"abnormal-{i:03d}" for i in range(3)}
+
+
+def test_each_image_layer_and_attempt_has_noise_of_its_own_and_a_model_without_exemplars_names_none() -> None:
+    generator = tiny_generator()
+    plan = generation_plan()
+    made = generate(plan, range(3), generator) + generate(replace(plan, layer=1), range(3), generator)
+    made += generate(generation_plan(seed=1), range(3), generator)
+    assert len({tuple(one.sample.meta["noise_seed"]) for one in made}) == 9
+    assert {one.sample.meta["exemplar"] for one in made} == {None}
+
+
+def test_the_generator_gets_the_normal_image_in_its_range_and_the_mask_and_its_output_is_rounded() -> None:
+    recorder = built(Recorder)
+    assert isinstance(recorder, Recorder)
+    [made] = generate(generation_plan(), [2], recorder)
+    image, mask, _, texture = recorder.seen
+    assert not texture.any()
     assert np.allclose(image[0, 0].numpy(), made.normal / 127.5 - 1, atol=1e-6)
     assert image.dtype == mask.dtype == torch.float32
     assert np.array_equal(mask[0, 0].numpy(), made.mask)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anomaly_gan.config import GenerationConfig, ModelConfig, QualityConfig, ViewConfig
+from anomaly_gan.config import GenerationConfig, MaskConfig, ModelConfig, QualityConfig, ViewConfig
 from anomaly_gan.generation.gate import LIMITS, QualityGate, fingerprint, learn_gate, sharpness
 from anomaly_gan.generation.generate import generate
 from anomaly_gan.generation.plan import GenerationPlan
@@ -111,7 +111,7 @@ def test_of_a_single_real_picture_nothing_is_a_copy() -> None:
 class Sometimes(UNet):
     """Draws a hole where the picture below the mask is dark, as decided by chance, and nothing elsewhere."""
 
-    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, mask: torch.Tensor, *_: object) -> torch.Tensor:
         inside = (image * mask).sum((1, 2, 3), keepdim=True) / mask.sum((1, 2, 3), keepdim=True) / 3
         return image - 0.8 * mask * (inside < 0.02)
 
@@ -120,7 +120,7 @@ def plan(**quality: object) -> GenerationPlan:
     config = GenerationConfig.model_validate({"quality": quality})
     limits = replace(gate().limits, sharpness=(0.0, 255.0), nearest_real=0.0, mask_hit=0.0)
     fixed = QualityGate(limits, ["none"], np.full((1, 32, 32), 1e3, np.float32))
-    return replace(generation_plan(), config=config, gate=fixed)
+    return replace(generation_plan(masks=MaskConfig(pose="free")), config=config, gate=fixed)
 
 
 def sometimes() -> Sometimes:
@@ -146,7 +146,7 @@ def test_what_is_not_kept_is_planned_anew_and_recorded() -> None:
 
 def test_tries_have_an_end_and_the_rest_is_there_but_not_kept() -> None:
     blank = Sometimes(ModelConfig(generator_widths=(4, 4)))
-    blank.forward = lambda image, mask: image  # type: ignore[method-assign]
+    blank.forward = lambda image, *_: image  # type: ignore[method-assign]
     for made in generate(plan(tries=3), range(4), blank):
         told = made.sample.meta["quality"]
         assert (told["kept"], told["failed"], len(told["tries"])) == (False, ("in_mask_change",), 3)
@@ -167,7 +167,7 @@ def noisy() -> UNet:
     """Holes whose surroundings are disturbed by chance."""
     generator = Sometimes(ModelConfig(generator_widths=(4, 4)))
 
-    def forward(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(image: torch.Tensor, mask: torch.Tensor, *_: object) -> torch.Tensor:
         disturbed = torch.roll(image, 7, dims=3) * (image.mean((1, 2, 3), keepdim=True) * 100).sin().abs()
         return image - 0.8 * mask - 0.5 * disturbed
 

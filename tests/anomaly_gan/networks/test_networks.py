@@ -16,6 +16,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = ("unet", "resunet", "resnet9")
 NORMS = ("batch", "sync", "instance", "group")
 TINY = TINY_NETWORKS | {"resnet_width": 4}
+NOTHING_LAID_IN: dict[str, Any] = {"noise_planes": 0, "content": "image", "opacity_start": -2.0}
+"""As it was before generators had noise and exemplars; see `test_noise.py` and `test_laying.py` for these."""
 
 
 def tiny(**changes: Any) -> ModelConfig:
@@ -39,20 +41,22 @@ def square_masks(count: int, size: int = 64) -> Tensor:
 
 def test_unet_has_the_size_of_the_papers_table_2() -> None:
     with torch.device("meta"):
-        unet = UNet(ModelConfig(upsample="transposed", generator_norm="batch", gray=False, blend=False))
+        paper = {"upsample": "transposed", "generator_norm": "batch", "gray": False, "blend": False}
+        unet = UNet(ModelConfig.model_validate(NOTHING_LAID_IN | paper))
     count = sum(parameter.numel() for parameter in unet.parameters())
     assert count == 11_416_707
     assert count * 4 / 2**20 == pytest.approx(43.5, abs=0.1)
 
 
 def test_unets_weights_keep_their_names() -> None:
-    with torch.device("meta"):
-        unet = UNet(tiny(generator_widths=(8, 16, 16), generator_norm="group"))
-    names = {name.rpartition(".")[0] for name in unet.state_dict()}
-    assert names == {
-        *("downs.0.0", "downs.1.1", "downs.1.2", "downs.2.1"),
-        *("ups.0.1.1", "ups.0.2", "ups.1.1.1", "ups.1.2", "head.1.1", "detail"),
-    }
+    named = {}
+    for form, changes in {"before": {"upsample": "resize"} | NOTHING_LAID_IN, "now": {}}.items():
+        with torch.device("meta"):
+            unet = UNet(tiny(generator_widths=(8, 16, 16), generator_norm="group", **changes))
+        named[form] = {name.rpartition(".")[0] for name in unet.state_dict()}
+    downs = {"downs.0.0", "downs.1.1", "downs.1.2", "downs.2.1"}
+    assert named["before"] == downs | {"ups.0.1.1", "ups.0.2", "ups.1.1.1", "ups.1.2", "head.1.1", "detail"}
+    assert named["now"] == downs | {"ups.0.1", "ups.0.2", "ups.1.1", "ups.1.2", "head.1", "texture.mix", "texture.out"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +72,7 @@ def test_both_builders_make_the_class_that_the_config_names(kind: str) -> None:
 def test_the_layer_at_full_resolution_learns_16_times_as_fast(kind: str) -> None:
     """Its weights begin so many times smaller and are multiplied by 16 (the blending test below)."""
     torch.manual_seed(0)
-    generator = build_generator(tiny(generator=kind, gray=False))
+    generator = build_generator(tiny(generator=kind, gray=False, **NOTHING_LAID_IN))
     assert generator.detail is not None
     assert generator.detail.weight.std().item() == pytest.approx(0.02 * generator.blend_init / 16, rel=0.2)
 
@@ -76,22 +80,25 @@ def test_the_layer_at_full_resolution_learns_16_times_as_fast(kind: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_begin_as_cyclegans(kind: str) -> None:
     torch.manual_seed(0)
-    generator = build_generator(ModelConfig.model_validate({"generator": kind, "resnet_width": 16, "blend": False}))
+    model = NOTHING_LAID_IN | {"generator": kind, "resnet_width": 16, "blend": False}
+    generator = build_generator(ModelConfig.model_validate(model))
     for name, module in generator.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             assert module.weight.std().item() == pytest.approx(0.02, rel=0.1), name
             assert module.bias is None or not module.bias.any()
 
 
-GENERATORS = [
-    {"generator": kind, "upsample": upsample, "generator_norm": norm, "blend": blend, "gray": gray}
+FORMS: list[tuple[str, str, bool, bool, dict[str, Any]]] = [
+    ("resize", "instance", True, True, NOTHING_LAID_IN),
+    ("resize", "batch", False, False, NOTHING_LAID_IN),
+    ("transposed", "group", False, True, {"content": "filling"}),
+    ("transposed", "sync", True, False, {"content": "exemplar"}),
+    ("transposed", "instance", True, True, {"noise_planes": 1}),
+]
+GENERATORS: list[dict[str, Any]] = [
+    {"generator": kind, "upsample": upsample, "generator_norm": norm, "blend": blend, "gray": gray} | laid
     for kind in KINDS
-    for upsample, norm, blend, gray in [
-        ("resize", "instance", True, True),
-        ("resize", "batch", False, False),
-        ("transposed", "group", False, True),
-        ("transposed", "sync", True, False),
-    ]
+    for upsample, norm, blend, gray, laid in FORMS
 ]
 
 
@@ -158,7 +165,8 @@ def test_a_blending_generator_begins_near_the_identity_and_another_does_not(kind
     images, masks = gray_images(2), square_masks(2)
     change = {}
     for blend in (True, False):
-        generator = build_generator(ModelConfig.model_validate({"generator": kind, "blend": blend}))
+        model = NOTHING_LAID_IN | {"generator": kind, "blend": blend}
+        generator = build_generator(ModelConfig.model_validate(model))
         with torch.no_grad():
             change[blend] = (generator(images, masks) - images).abs().mean().item()
     assert 0 < change[True] < 0.08
@@ -168,7 +176,7 @@ def test_a_blending_generator_begins_near_the_identity_and_another_does_not(kind
 @pytest.mark.parametrize("gray", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_blending_generator_lays_its_content_over_the_image_by_its_opacity(kind: str, gray: bool) -> None:
-    generator = moved(generator=kind, gray=gray)
+    generator = moved(generator=kind, gray=gray, **NOTHING_LAID_IN)
     images, masks = gray_images(2), square_masks(2)
     seen = torch.cat([images, masks], 1)
     assert generator.detail is not None

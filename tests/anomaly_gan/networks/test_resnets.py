@@ -14,7 +14,7 @@ KINDS = ("resnet9", "resunet")
 
 def released(kind: str, **changes: object) -> ModelConfig:
     fixed = {"generator": kind, "generator_norm": "batch", "upsample": "transposed", "blend": False, "gray": False}
-    return ModelConfig.model_validate(fixed | changes)
+    return ModelConfig.model_validate(fixed | {"noise_planes": 0, "content": "image"} | changes)
 
 
 @pytest.mark.parametrize("upsample", ["transposed", "resize"])

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from anomaly_gan.config import MaskConfig, ViewConfig
+from anomaly_gan.exemplars.assembling import lay_texture
+from anomaly_gan.exemplars.exemplar import cut_exemplars
 from anomaly_gan.masks.pool.pool import Element, MaskPool, build_pool
 from anomaly_gan.networks.crops import number_parts
 from anomaly_gan.samples.sample import Sample
-from anomaly_gan.training.batches import Batch, BatchSource
+from anomaly_gan.training.batches import TEXTURE_STREAM, Batch, BatchSource
 from infra.errors import DataError
-from tests.support.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample
+from tests.support.builders import CLASS, CPU, abnormal_sample, batch_source, normal_sample, train_config
 
 
 def tensors(batch: Batch) -> tuple[Tensor, ...]:
@@ -136,8 +138,9 @@ def test_an_expert_mask_lies_in_the_allowed_region_also_after_windows_and_flips(
 
 
 def test_a_fixed_element_stands_at_its_anchor_also_after_windows_and_flips() -> None:
+    """The place of the element is painted into the picture; a window may cut it, as it cuts real anomalies."""
     image = np.zeros((90, 100), np.uint8)
-    image[20, 30] = 255
+    image[20 - 3 : 20 + 4, 30 - 3 : 30 + 4] = 255
     element = Element("a", np.ones((7, 7), np.uint8), 0, 0)
     source = batch_source(
         normals=[Sample("n", image), Sample("without", image)],
@@ -147,9 +150,9 @@ def test_a_fixed_element_stands_at_its_anchor_also_after_windows_and_flips() -> 
         batch_size=30,
     )
     batch = source.batch(0)
-    for shown, mask in zip(batch.normal_image[:, 0], batch.expert_mask[:, 0], strict=True):
-        [[row, column]] = torch.nonzero(shown == 255).tolist()
-        assert mask[row - 3 : row + 4, column - 3 : column + 4].sum() == mask.sum() == 49
+    assert torch.equal(batch.normal_image[:, :1] == 255, batch.expert_mask == 1)
+    areas = batch.expert_mask.sum((1, 2, 3))
+    assert (areas > 0).all() and areas.max() == 49
 
 
 @pytest.mark.parametrize(("pool", "areas"), [("whole", {9, 25}), ("prior_only", {9})])
@@ -218,3 +221,69 @@ def test_a_batch_splits_into_equal_parts_in_order(count: int) -> None:
     assert tuple(position for part in parts for position in part.positions) == batch.positions
     for joined, whole in zip(map(torch.cat, zip(*map(tensors, parts), strict=True)), tensors(batch), strict=True):
         assert torch.equal(joined, whole)
+
+
+# --- texture of real anomalies
+
+
+EXEMPLARS = cut_exemplars([abnormal_sample(i) for i in range(3)], CLASS, 64)
+
+
+def texture(batch: Batch) -> Tensor:
+    assert batch.texture is not None
+    return batch.texture
+
+
+def test_a_batch_without_exemplars_has_no_texture_and_one_with_them_has_one_of_each_expert_mask() -> None:
+    assert batch_source().batch(0).texture is None
+    batch = batch_source(exemplars=EXEMPLARS, batch_size=6).batch(0)
+    found = texture(batch)
+    assert found.shape == (6, 1, 64, 64) and found.dtype == torch.int16
+    assert (found[batch.expert_mask > 0].float().mean()) < -60  # holes are dark
+    assert torch.equal(batch.expert_mask, batch_source(batch_size=6).batch(0).expert_mask)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_texture_is_a_function_of_the_position_whatever_the_ranks_are(world_size: int) -> None:
+    alone = batch_source(exemplars=EXEMPLARS, batch_size=6)
+    for step in (0, 2):
+        whole = alone.batch(step)
+        shared = [
+            batch_source(exemplars=EXEMPLARS, batch_size=6, rank=rank, world_size=world_size).batch(step)
+            for rank in range(world_size)
+        ]
+        for i, position in enumerate(whole.positions):
+            one = texture(shared[i % world_size])[i // world_size]
+            assert torch.equal(one, texture(whole)[i])
+            mask = (whole.expert_mask[i, 0] > 0).numpy().astype(np.uint8)
+            wanted = lay_texture(mask, EXEMPLARS, (0, TEXTURE_STREAM, position)).planes
+            assert np.array_equal(one.numpy(), np.rint(wanted))
+    assert len({plane.numpy().tobytes() for plane in texture(alone.batch(0))}) == 6
+
+
+def test_another_seed_lays_in_another_texture() -> None:
+    one, other = (batch_source(exemplars=EXEMPLARS, seed=seed).batch(0) for seed in (0, 1))
+    assert not torch.equal(texture(one), texture(other))
+
+
+def test_texture_goes_with_its_batch_to_a_device_and_into_its_parts() -> None:
+    batch = batch_source(exemplars=EXEMPLARS, batch_size=6).batch(0)
+    there = batch.to(torch.device("meta"))
+    assert texture(there).device.type == "meta"
+    assert torch.equal(torch.cat([texture(part) for part in batch.split(3)]), texture(batch))
+
+
+@pytest.mark.parametrize("content", ["exemplar", "filling", "image"])
+def test_a_run_has_the_exemplars_of_its_training_pictures_where_its_config_lays_them_in(content: str) -> None:
+    torn = [abnormal_sample(i) for i in range(3)]
+    config = train_config(model={"content": content})
+    normals, view = [normal_sample(0)], ViewConfig(size=64)
+    source = BatchSource.of_run(normals, torn, build_pool(torn, CLASS), view, config)
+    found = [one.source for one in source.exemplars]
+    assert found == ([one.key for one in torn] if content == "exemplar" else [])
+
+
+def test_colour_exemplars_give_three_planes() -> None:
+    coloured = [abnormal_sample(i, (64, 64, 3)) for i in range(3)]
+    source = batch_source(abnormals=coloured, exemplars=cut_exemplars(coloured, CLASS, 64))
+    assert texture(source.batch(0)).shape == (2, 3, 64, 64)

@@ -35,7 +35,7 @@ def test_dry_run_prints_each_value_with_its_source_and_starts_nothing(storage: L
     assert shown["train.optim.lr_g"] == ("0.001", "environment")
     assert shown["train.total_images"] == ("64", "flag")
     assert shown["train.loss.lambda_1"] == ("0.5", "flag")
-    assert shown["train.loss.lambda_cycle"] == ("10.0", "default")
+    assert shown["train.loss.lambda_cycle"] == ("1.0", "default")
     assert shown["view.size"] == ("64", "data set")
     assert re.fullmatch(r"tiles@[0-9a-f]{12}", shown["dataset"][0])
     assert [entry.key for entry in storage.list("")] == before
@@ -46,8 +46,8 @@ def test_dry_run_as_json_holds_spec_sources_and_settings() -> None:
     args = [*TRAIN, "--class", "hole", "--preset", "paper", "--batch-size", "8", "--dry-run", "--json"]
     first, second = json.loads(run_cli(args).stdout)
     assert (first["spec"]["class_name"], second["spec"]["class_name"]) == ("crack", "hole")
-    assert first["spec"]["train"]["loss"]["lambda_cycle"] == 1.0
-    assert first["sources"]["train.loss.lambda_cycle"] == "preset paper"
+    assert first["spec"]["train"]["loss"]["cycle_inside"] == 1.0
+    assert first["sources"]["train.loss.cycle_inside"] == "preset paper"
     assert first["sources"]["train.batch_size"] == "flag"
     assert first["sources"]["store"] == "environment" and first["settings"]["store"].endswith("store")
 

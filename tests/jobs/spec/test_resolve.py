@@ -67,13 +67,13 @@ def test_an_option_that_was_not_given_sets_nothing() -> None:
 def test_a_preset_lies_under_file_environment_and_flags(spec_file: Path) -> None:
     preset = {"train.preset": "paper"}
     spec = resolved(preset)
-    assert spec.spec.train.loss.lambda_cycle == 1.0
-    assert spec.sources["train.loss.lambda_cycle"] == "preset paper"
-    spec_file.write_text("train: {loss: {lambda_cycle: 7}}")
-    assert train(preset, file=spec_file).train.loss.lambda_cycle == 7
-    environ = {"AGAN_SPEC_train__loss__lambda_cycle": "8"}
-    assert train(preset, environ=environ).train.loss.lambda_cycle == 8
-    assert train(preset, sets={"train.loss.lambda_cycle": "9"}).train.loss.lambda_cycle == 9
+    assert spec.spec.train.loss.cycle_inside == 1.0
+    assert spec.sources["train.loss.cycle_inside"] == "preset paper"
+    spec_file.write_text("train: {loss: {cycle_inside: 0.7}}")
+    assert train(preset, file=spec_file).train.loss.cycle_inside == 0.7
+    environ = {"AGAN_SPEC_train__loss__cycle_inside": "0.8"}
+    assert train(preset, environ=environ).train.loss.cycle_inside == 0.8
+    assert train(preset, sets={"train.loss.cycle_inside": "0.9"}).train.loss.cycle_inside == 0.9
 
 
 def test_a_preset_may_come_from_any_layer_and_the_last_one_counts(spec_file: Path) -> None:

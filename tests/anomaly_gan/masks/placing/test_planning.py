@@ -120,7 +120,7 @@ def test_whole_frames_keep_region_and_anchors_too(pose: str) -> None:
 def test_where_a_window_mirrors_a_small_picture_its_region_is_mirrored_too() -> None:
     region = box((40, 50), 0, 0, 50, 12)
     shown = cv2.copyMakeBorder(region, 0, SIZE - 40, 0, SIZE - 50, cv2.BORDER_REFLECT)
-    found = plans(pool_of(region=region), normal_sample(0, (40, 50)), 60, max_parts=1)
+    found = plans(pool_of(region=region), normal_sample(0, (40, 50)), 60, pose="free", max_parts=1)
     assert all((one.mask <= shown).all() for one in found)
     assert any(one.mask[:, 50:].any() for one in found)
 

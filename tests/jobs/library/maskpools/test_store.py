@@ -289,7 +289,7 @@ def test_rules_of_a_file_replace_what_suits_the_class(storage: MemoryStorage, tm
     rules = rules_file(tmp_path, "crack: {pose: fixed, rationality: 0.3}\nhole: {max_parts: 4}\n")
     index = built(storage, rules=rules).index
     assert (rules_of(index, "crack").pose, rules_of(index, "crack").rationality) == ("fixed", 0.3)
-    assert (rules_of(index, "hole").pose, rules_of(index, "hole").max_parts) == ("free", 4)
+    assert (rules_of(index, "hole").pose, rules_of(index, "hole").max_parts) == ("natural", 4)
     with pytest.raises(UsageError, match="mask pool drawn: has no class 'dent', only crack, hole; name one of them"):
         rules_of(index, "dent")
 
@@ -304,7 +304,7 @@ def test_rules_of_a_file_replace_what_suits_the_class(storage: MemoryStorage, tm
         ("dent: {pose: fixed}", "the data set has no class 'dent', only crack, hole"),
         ("7: {pose: fixed}", "the data set has no class '7', only crack, hole"),
         ("crack: {posture: fixed}", "crack.posture: no such key; there are pool, pose, min_parts"),
-        ("crack: {pose: bent}", "crack.pose: Input should be 'free' or 'fixed', got 'bent'"),
+        ("crack: {pose: bent}", "crack.pose: Input should be 'natural', 'free' or 'fixed', got 'bent'"),
         ("crack: {rationality: 2}", "crack.rationality: Input should be less than or equal to 1, got 2"),
         ("crack: {min_parts: 3}", "crack: min_parts must not be above max_parts, got 3 and 2"),
     ],
@@ -417,7 +417,7 @@ def test_anchors_of_a_table_fix_the_pose_of_their_class(storage: MemoryStorage, 
     (entry,) = index.anchors
     assert (entry.sample, entry.class_name) == ("train-good-000", "crack")
     assert entry.boxes == ((8, 8, 10, 10), (30, 8, 10, 10))
-    assert (rules_of(index, "crack").pose, rules_of(index, "hole").pose) == ("fixed", "free")
+    assert (rules_of(index, "crack").pose, rules_of(index, "hole").pose) == ("fixed", "natural")
     assert load_pool(storage, index, "crack").anchors == {"train-good-000": entry.boxes}
     assert load_pool(storage, index, "hole").anchors == {}
 
@@ -436,7 +436,7 @@ def test_rules_win_over_the_pose_that_anchors_suggest(storage: MemoryStorage, tm
 def test_a_fixed_pose_without_anchors_is_warned_of(storage: MemoryStorage, tmp_path: Path) -> None:
     assert built(storage, rules=rules_file(tmp_path, "crack: {pose: fixed}")).warnings == [
         "class crack: its pose is fixed but it has no anchors, so that its elements stand anywhere in their region;"
-        " give --anchors, or set pose: free in --rules"
+        " give --anchors, or set pose: natural in --rules"
     ]
 
 
