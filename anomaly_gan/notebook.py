@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import GenerationConfig, MaskConfig
 from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
-from anomaly_gan.generation.generate import draw
+from anomaly_gan.generation.generate import draw, seed_of_drawing
 from anomaly_gan.generation.paste import paste
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.generation.snapshot import Snapshot, load_snapshot
@@ -130,7 +130,7 @@ def generate(
     raw: list[NDArray[np.uint8]] = []
     for start in range(0, len(samples), config.batch_size):
         batch = slice(start, start + config.batch_size)
-        seeds = [(seed, number) for number in range(start, start + len(normals[batch]))]
+        seeds = [seed_of_drawing(seed, number) for number in range(start, start + len(normals[batch]))]
         raw += [one.image for one in draw(model.generator, normals[batch], where[batch], seeds, nullcontext())]
     images = [paste(*each, feather_px) for each in zip(normals, raw, where, strict=True)]
     return GeneratedImages(np.stack(images), np.stack(where), np.stack(normals), np.stack(raw), feather_px)

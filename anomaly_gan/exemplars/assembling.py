@@ -61,7 +61,8 @@ def lay_texture(mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], seed: Se
     if not exemplars:
         return LaidTexture(None, np.zeros((1, *mask.shape), np.float32))
     rng = np.random.default_rng(list(seed))
-    planes = np.zeros((*mask.shape, exemplars[0].contrast.shape[2]), np.float32)
+    # as many for every mask, since exemplars may be grey and in colour
+    planes = np.zeros((*mask.shape, 3 if any(one.image.ndim == 3 for one in exemplars) else 1), np.float32)
     source: str | None = None
     for part in _parts(mask):
         chosen = choose_exemplar(part, exemplars, rng)

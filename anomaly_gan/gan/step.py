@@ -86,14 +86,13 @@ def see(image: Tensor, parts: Tensor, config: TrainConfig, windows: Tensor | Non
     """
     boxes, has_mask = mask_boxes(parts, config.crop)
     mask = _as_mask(parts)
-    if config.model.discriminator_input == "masked":
-        native = image.new_zeros(len(image), NATIVE_PLANES, 0, 0)
-        return Seen(image, crop(image * mask, boxes), has_mask, native)
     view = torch.cat([image, softened(mask)], 1)
     if windows is None:
         native = image.new_zeros(len(image), NATIVE_PLANES, 0, 0)
     else:
         native = native_window(torch.cat([view, grown(mask, GROWN_PX)], 1), mask, windows)
+    if config.model.discriminator_input == "masked":
+        return Seen(image, crop(image * mask, boxes), has_mask, native)
     return Seen(view, crop(view, boxes), has_mask, native)
 
 

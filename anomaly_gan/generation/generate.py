@@ -115,9 +115,14 @@ def _make(
     plan: GenerationPlan, planned: Sequence[PlannedImage], generator: Generator, turn: AbstractContextManager[Any]
 ) -> list[Generated]:
     views, masks = [one.mask.view.image for one in planned], [one.mask.mask for one in planned]
-    seeds = [(plan.config.seed, NOISE_STREAM, plan.layer, one.index, one.attempt) for one in planned]
+    seeds = [seed_of_drawing(plan.config.seed, one.index, plan.layer, one.attempt) for one in planned]
     drawn = draw(generator, views, masks, seeds, turn)
     return [_finished(plan, *each) for each in zip(planned, drawn, strict=True)]
+
+
+def seed_of_drawing(seed: int, index: int, layer: int = 0, attempt: int = 0) -> tuple[int, ...]:
+    """What decides the noise and the texture of one image of a job."""
+    return seed, NOISE_STREAM, layer, index, attempt
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Recorder:
     def __init__(self, state: AnomalyGan) -> None:
         self.seen: Counter[Any] = Counter()
         networks: dict[str, nn.Module] = {**state.discriminators.nets, "aware": state.aware}
+        if state.discriminators.critic is not None:
+            networks["critic"] = state.discriminators.critic
         networks |= {"norm2abnl": state.generators.norm2abnl, "abnl2norm": state.generators.abnl2norm}
         for name, network in networks.items():
             network.register_forward_pre_hook(self._call(name))
@@ -76,9 +78,10 @@ class Recorder:
             optimiser.register_step_post_hook(lambda *_, name=name: self.seen.update([name]))
 
     def _call(self, name: str) -> Any:
-        def record(network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def record(network: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
             asked = torch.is_grad_enabled(), next(network.parameters()).requires_grad
-            self.seen.update([(name, *asked, *((tuple(x.shape), x.requires_grad) for x in inputs))])
+            given = [None if x is None else (tuple(x.shape), x.requires_grad) for x in inputs]
+            self.seen.update([(name, *asked, *given)])
 
         return record
 

@@ -79,16 +79,18 @@ def test_an_image_without_a_mask_has_a_window_in_which_nothing_is_judged() -> No
     assert (seen.native[:, 3:] == 0).all()
 
 
-def test_a_window_holds_the_image_the_soft_mask_and_the_mask_with_2_px_around() -> None:
+@pytest.mark.parametrize("kind", ["mask_channel", "masked"])
+def test_a_window_holds_the_image_the_soft_mask_and_the_mask_with_2_px_around(kind: str) -> None:
+    config = train_config(model={"discriminator_input": kind})
     image, parts = torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
     parts[..., 30:40, 20:40] = 2
-    seen = see(image, parts, train_config(), torch.ones(1, 64, 64))
+    seen = see(image, parts, config, torch.ones(1, 64, 64))
     assert torch.allclose(seen.native[:, :3], image, atol=1e-6)
     assert torch.allclose(seen.native[:, 3:4], softened((parts > 0).float()), atol=1e-6)
     judged = torch.zeros(1, 1, 64, 64)
     judged[..., 28:42, 18:42] = 1
     assert torch.allclose(seen.native[:, 4:], judged, atol=1e-6)
-    assert see(image, parts, train_config()).native.shape == (1, 5, 0, 0)
+    assert see(image, parts, config).native.shape == (1, 5, 0, 0)
 
 
 # --- the mask as discriminators see it

@@ -29,10 +29,21 @@ from tests.support.builders import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+PUBLISHED: dict[str, Any] = {
+    "generator": "plain_resnet9",
+    "upsample": "transposed",
+    "blend": False,
+    "noise_planes": 0,
+    "content": "image",
+    "gray": False,
+}
+
+
 def config(**changes: Any) -> TrainConfig:
     """The published form with 4 channels, and no picture of before."""
-    model = {"generator": "plain_resnet9", "upsample": "transposed", "blend": False, "gray": False, "resnet_width": 4}
-    wanted = {"method": "cyclegan", "image_pool": 0, "model": model, "optim": {"ema_decay": 0.0}}
+    loss = {"lambda_cycle": 10.0} | changes.pop("loss", {})
+    model = PUBLISHED | {"resnet_width": 4}
+    wanted = {"method": "cyclegan", "image_pool": 0, "model": model, "optim": {"ema_decay": 0.0}, "loss": loss}
     return train_config(**(wanted | changes))
 
 
@@ -49,7 +60,7 @@ def parameters_of(network: nn.Module) -> int:
 
 
 def test_the_networks_have_the_published_sizes() -> None:
-    model = ModelConfig(generator="plain_resnet9", upsample="transposed", blend=False, gray=False)
+    model = ModelConfig.model_validate(PUBLISHED)
     norms = 2 * (2 * (64 + 128) + 256 + 18 * 256)  # ours have a weight and a bias for each channel
     assert round((parameters_of(build_generator(model)) - norms) / 1e6, 3) == 11.378
     assert round(parameters_of(PatchDiscriminator()) / 1e6, 3) == 2.765

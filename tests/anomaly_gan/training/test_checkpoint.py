@@ -4,20 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from anomaly_gan import ranks
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.exemplars.exemplar import cut_exemplars
 from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.generation.snapshot import Snapshot, load_snapshot, snapshot_bytes
 from anomaly_gan.training.checkpoint import SCHEMA_VERSION, gather_image_pools, restore, save
 from anomaly_gan.training.loop import run
 from infra.errors import DataError
 from tests.support.builders import (
+    CLASS,
     CPU,
     PRESETS,
     TINY_NETWORKS,
+    abnormal_sample,
     batch_source,
     equal_states,
     everything,
@@ -48,6 +52,16 @@ def test_a_loaded_snapshot_makes_the_same_images_and_knows_its_history(model: di
     assert loaded.record == saved.record
     assert not loaded.generator.training
     assert not any(parameter.requires_grad for parameter in loaded.generator.parameters())
+
+
+def test_a_model_keeps_the_exemplars_that_its_generator_lays_in() -> None:
+    config, generator = train_config(), tiny_generator()
+    generator.exemplars = cut_exemplars([abnormal_sample(i) for i in range(3)], CLASS, 64)
+    files = snapshot_bytes(Snapshot(generator, CLASS, ViewConfig(size=64), config, {}))
+    found = load_snapshot(*files, "m", CPU).generator.exemplars
+    assert [one.source for one in found] == [one.source for one in generator.exemplars] != []
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(found, generator.exemplars, strict=True))
+    assert all(np.array_equal(one.mask, other.mask) for one, other in zip(found, generator.exemplars, strict=True))
 
 
 def test_a_snapshot_is_the_same_bytes_each_time() -> None:

@@ -45,6 +45,19 @@ def test_a_length_that_was_asked_for_or_is_another_presets_stays() -> None:
     assert complete(resolve(TrainSpec, flags, environ={}), storage).spec.train.total_images == 40_000
 
 
+@pytest.mark.parametrize(("images", "wanted"), [(6, 0.02), (60, 0.2), (6000, 0.5)])
+def test_pictures_that_are_shown_more_often_are_augmented_more_up_to_a_half(images: int, wanted: float) -> None:
+    """Of the class there are three pictures; a value that was asked for stays."""
+    storage = MemoryStorage()
+    index = put_dataset(storage)
+    assert index.counts["train"]["crack"] == 3
+    asked = completed(storage, TrainSpec, train__total_images=images, train__augment__probability=0.3)
+    assert asked.spec.train.augment.probability == 0.3
+    resolved = completed(storage, TrainSpec, train__total_images=images)
+    assert resolved.spec.train.augment.probability == pytest.approx(wanted)
+    assert resolved.sources["train.augment.probability"] == "data set"
+
+
 def test_gray_that_was_asked_for_stays() -> None:
     storage = MemoryStorage()
     put_dataset(storage)
