@@ -18,9 +18,11 @@ SPREADS = float(norm.ppf(1 - TAIL))
 
 RESOLUTION = {"contrast": 1.0, "red_green": 1.0, "yellow_blue": 1.0, "visible": 0.05}
 """Least half width of a band, in the measure's unit: a smaller difference cannot be seen."""
-LOG_PX = {"texture": 1, "fine": 4, "middle": 16, "coarse": 64, "edge": 4}
+LOG_PX = {"texture": 1, "fine": 4, "middle": 16, "coarse": 64, "edge": 9}
 CORRELATION_PX = {"coherence": 1, "grid": 2}
 """Pixels that together say one thing, of measures that a small mask is less sure of; see `least_half_width`."""
+FOLDS = 100
+"""Most parts of the real images of which each is held against the others."""
 FAR = 3.0
 """Half widths beyond which a real anomaly counts no more in a correlation, so that an odd one does not make it."""
 
@@ -141,3 +143,20 @@ def learn_realism(real: Sequence[Appearance]) -> RealismBand:
     correlation = (1 - drawn) * products / np.outer(lengths, lengths) + drawn * np.eye(len(MEASURES))
     np.fill_diagonal(correlation, 1.0)
     return RealismBand(bands, correlation)
+
+
+def held_against_others(looks: Sequence[Appearance]) -> tuple[list[float], list[float]]:
+    """Of each real image, held against the others: its farthest measure, and its unlikeness.
+
+    Empty where the others are too few to have a band. Many images are left out a part at a time.
+    """
+    folds = min(len(looks), FOLDS)
+    distances, unlike = [], []
+    for fold in range(folds):
+        others = learn_realism([one for number, one in enumerate(looks) if number % folds != fold])
+        for one in looks[fold::folds]:
+            found = others.distances(one)
+            if found:
+                distances.append(max(map(abs, found.values())))
+                unlike.append(others.unlikeness(one))
+    return distances, unlike
