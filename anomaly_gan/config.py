@@ -341,13 +341,13 @@ class QualityConfig(Config):
         default=0.5,
         ge=0,
         lt=1,
-        description="share by which the limits lie beyond the 5 % and 95 % quantiles of the real images",
+        description="share by which the limits lie beyond the 5 % and 95 % quantiles of the real images, at least",
     )
     tries: int = Field(
         default=4, ge=1, le=64, description="largest number of tries of an image until best_of of them are kept"
     )
     best_of: int = Field(
-        default=1, ge=1, le=64, description="number of kept tries of which the one with the best mask_hit is taken"
+        default=1, ge=1, le=64, description="number of kept tries of which the one most like real anomalies is taken"
     )
 
     @model_validator(mode="after")

@@ -36,7 +36,14 @@ def measure_generation(
     """
     source = synthetic_source(config, view)
     generation = GenerationConfig.model_validate({"batch_size": batch_size, "quality": {"tries": 1}})
-    gate = learn_gate(source.normals, source.abnormals, source.pool.class_name, view, generation.quality)
+    gate = learn_gate(
+        source.normals,
+        source.abnormals,
+        source.pool.class_name,
+        view,
+        generation.quality,
+        generation.feather_px,
+    )
     plan = GenerationPlan(source.normals, source.pool, view, MaskConfig(), generation, gate)
     generator = build_generator(config.model).to(device).eval().requires_grad_(False)
     images = ROUND_BATCHES * batch_size

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 Point = tuple[float, float]
+Interval = tuple[float, float, float]
 
 COLORS = ("#1f6f8b", "#c8553d", "#5b8c3e", "#8a5aa8", "#b8860b", "#555555", "#2e8b8b", "#a83a6a")
 WIDTH, HEIGHT = 460, 230
@@ -50,7 +51,7 @@ def line_chart(curve: Sequence[Point], x_label: str, y_label: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str, zero: float | None = None) -> str:
+def interval_chart(rows: Mapping[str, Interval], x_label: str, zero: float | None = None) -> str:
     """A dot and its interval for each row, below its name, on one axis.
 
     Args:
@@ -60,29 +61,72 @@ def interval_chart(rows: Mapping[str, tuple[float, float, float]], x_label: str,
     Returns:
         An <svg> element; names and labels are escaped.
     """
-    values = [value for row in rows.values() for value in row] + ([] if zero is None else [zero])
-    ticks = _ticks(min(values), max(values))
-    left, height = RIGHT, TOP + ROW_PX * len(rows)
-
-    def place(x: float) -> float:
-        return left + (x - ticks[0]) / (ticks[-1] - ticks[0]) * (WIDTH - left - RIGHT)
-
-    parts = [f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height + BOTTOM}" aria-label="{escape(x_label)}">']
-    for tick in ticks:
-        x = place(tick)
-        parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height + 16}" text-anchor="middle">{_number(tick)}</text>')
+    axis = _RowAxis([value for row in rows.values() for value in row] + ([] if zero is None else [zero]), len(rows))
+    parts = []
     if zero is not None:
-        x = place(zero)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height}" stroke="#1d2429" stroke-width="1.2"/>')
-    for i, (name, (mean, low, high)) in enumerate(rows.items()):
-        y, color = TOP + ROW_PX * i + 32, COLORS[i % len(COLORS)]
-        parts.append(f'<text class="axis name" x="{left}" y="{y - 14}">{escape(name)}</text>')
-        ends = f'x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y}" y2="{y}"'
+        x = axis.place(zero)
+        ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{axis.bottom}"'
+        parts.append(f'<line {ends} stroke="#1d2429" stroke-width="1.2"/>')
+    for i, (mean, low, high) in enumerate(rows.values()):
+        y, color = axis.middle(i), COLORS[i % len(COLORS)]
+        ends = f'x1="{axis.place(low):.1f}" x2="{axis.place(high):.1f}" y1="{y}" y2="{y}"'
         parts.append(f'<line {ends} stroke="{color}" stroke-width="2.5" stroke-linecap="round"/>')
-        parts.append(f'<circle cx="{place(mean):.1f}" cy="{y}" r="4.5" fill="{color}"/>')
-    parts.append(_label((left + WIDTH - RIGHT) / 2, height + BOTTOM - 8, x_label))
-    return "".join([*parts, "</svg>"])
+        parts.append(f'<circle cx="{axis.place(mean):.1f}" cy="{y}" r="4.5" fill="{color}"/>')
+    return axis.drawn(list(rows), parts, x_label)
+
+
+def band_chart(rows: Mapping[str, float], band: Interval, x_label: str) -> str:
+    """A dot for each row, over the band of what is usual, on one axis.
+
+    Args:
+        rows: name -> value.
+        band: its low end, its middle and its high end.
+
+    Returns:
+        An <svg> element; names and labels are escaped.
+    """
+    low, middle, high = band
+    axis = _RowAxis([*rows.values(), *band], len(rows))
+    left, right = axis.place(low), axis.place(high)
+    across = f'y="{TOP}" width="{right - left:.1f}" height="{axis.bottom - TOP}"'
+    parts = [f'<rect class="band" x="{left:.1f}" {across} fill="#1f6f8b" opacity="0.15"/>']
+    x = axis.place(middle)
+    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{axis.bottom}" stroke="#1f6f8b" stroke-width="1.2"/>')
+    for i, value in enumerate(rows.values()):
+        color = COLORS[i % len(COLORS)]
+        parts.append(f'<circle cx="{axis.place(value):.1f}" cy="{axis.middle(i)}" r="4.5" fill="{color}"/>')
+    return axis.drawn(list(rows), parts, x_label)
+
+
+class _RowAxis:
+    """One axis for rows, each below its name: at its left a name would take a third of a phone.
+
+    Attributes:
+        bottom: y of the axis.
+    """
+
+    def __init__(self, values: Sequence[float], rows: int) -> None:
+        self._ticks = _ticks(min(values), max(values))
+        self.bottom = TOP + ROW_PX * rows
+
+    def place(self, value: float) -> float:
+        first, last = self._ticks[0], self._ticks[-1]
+        return RIGHT + (value - first) / (last - first) * (WIDTH - 2 * RIGHT)
+
+    def middle(self, row: int) -> int:
+        return TOP + ROW_PX * row + 32
+
+    def drawn(self, names: Sequence[str], marks: Sequence[str], x_label: str) -> str:
+        box, label = f"0 0 {WIDTH} {self.bottom + BOTTOM}", escape(x_label)
+        parts = [f'<svg class="chart" role="img" viewBox="{box}" aria-label="{label}">']
+        for tick in self._ticks:
+            x = self.place(tick)
+            parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{self.bottom}"/>')
+            parts.append(f'<text x="{x:.1f}" y="{self.bottom + 16}" text-anchor="middle">{_number(tick)}</text>')
+        for i, name in enumerate(names):
+            parts.append(f'<text class="axis name" x="{RIGHT}" y="{self.middle(i) - 14}">{escape(name)}</text>')
+        end = _label(WIDTH / 2, self.bottom + BOTTOM - 8, x_label)
+        return "".join([*parts, *marks, end, "</svg>"])
 
 
 def _label(x: float, y: float, text: str) -> str:

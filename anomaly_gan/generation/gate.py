@@ -1,31 +1,32 @@
-"""The quality gate: is a generated sample as visible, as sharp and as new as real ones are?
+"""The quality gate: is a generated anomaly, as it is delivered, like real ones, and none of them?
 
-The limits come from real images. What a real anomaly changed cannot be seen, because its normal picture does not exist.
-In its place stands the picture itself with the mask filled from its surroundings.
+Its limits come from the real images of the training split, seen through the generator's view. What is measured of a
+generated picture is measured of real ones by the same function. What cannot be known of a real picture, because its
+normal picture does not exist, is held against what is certain or against a stand-in, and each says so below.
 """
 
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import QualityConfig, ViewConfig
-from anomaly_gan.metrics.mask_change import MaskChange, average_precision
+from anomaly_gan.metrics.bands import TAIL, RealismBand, held_against_others, learn_realism
+from anomaly_gan.metrics.copies import CopyFinder
+from anomaly_gan.metrics.realism import CHANCE, MEASURES, appearance, change, grain_of
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.views import take_view
 
-LIMITS = ("in_mask_change", "mask_hit", "background", "sharpness", "copy")
+LIMITS = (*MEASURES, "unlike", "fill_recall", "fill_precision", "behind", "copy")
 """Names of the limits that a sample can break."""
-LOW, HIGH = 0.05, 0.95
-"""Quantiles of the real images from which limits are taken, so that one odd image does not set a limit."""
-FILL_RADIUS_PX = 3
-EDGE_PX = 2
-"""Distance from the outline of a mask within which the edge of the anomaly itself lies."""
-FINGERPRINT_PX = 32
-MARGIN = 0.25
-"""Context of a fingerprint on each side of the mask's box, as a share of that side's length."""
+NOISE = 0.05
+"""Share of pixels that may be changed, or not, without a meaning."""
+STAND_INS = 4
+"""Normal pictures that are laid behind each real anomaly to see how alike unrelated details are by chance."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,20 @@ class Limits:
     """The limits of one class; a sample beyond one of them is not kept.
 
     Attributes:
-        in_mask_change: least change inside the mask, grey levels.
-        mask_hit: least average precision of the change as a predictor of the mask, 0..1.
-        background: largest error of the background before pasting, grey levels.
-        sharpness: least and largest sharpness, grey levels per px.
-        nearest_real: least distance to a real anomaly, grey levels; nearer is a copy.
+        distance: largest distance of a measure from the middle of its band, in half widths of the band.
+        unlikeness: largest distance of all measures together, see `RealismBand.unlikeness`.
+        fill_recall: least share of the mask that is changed.
+        fill_precision: least share of the changed pixels that lie in the mask and its feather.
+        behind: largest correlation with what lay behind.
+        copy: least ratio of distances to known anomalies, see `metrics.copies.Nearest`.
     """
 
-    in_mask_change: float
-    mask_hit: float
-    background: float
-    sharpness: tuple[float, float]
-    nearest_real: float
+    distance: float
+    unlikeness: float
+    fill_recall: float
+    fill_precision: float
+    behind: float
+    copy: float
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,18 @@ class Verdict:
     """What the gate says of a sample.
 
     Attributes:
-        sharpness: grey levels per px, see `sharpness`.
-        nearest_real: distance to the nearest real anomaly, grey levels, see `fingerprint`.
-        nearest_key: key of the picture of that real anomaly.
+        measures: of `Appearance` and `Change`; None = undefined.
+        unlikeness: about 1 for real anomalies, see `RealismBand.unlikeness`.
+        excess: how much more unlike than the middle one of the real anomalies it is; 0 for the more likely half.
+        nearest_ratio, nearest_key: the known anomaly that it is nearest to, see `metrics.copies.Nearest`.
         failed: those of LIMITS that it broke; empty = kept.
     """
 
-    sharpness: float
-    nearest_real: float
-    nearest_key: str
+    measures: dict[str, float | None]
+    unlikeness: float
+    excess: float
+    nearest_ratio: float | None
+    nearest_key: str | None
     failed: tuple[str, ...]
 
 
@@ -68,150 +74,128 @@ class QualityGate:
     """Judges samples of one class.
 
     Attributes:
+        real: where the measures of the real images lie.
+        typical: unlikeness of the middle one of the real images, each held against the others.
         limits: what samples are held against, learnt from the real images.
     """
 
-    def __init__(self, limits: Limits, keys: Sequence[str], fingerprints: NDArray[np.float32]) -> None:
+    def __init__(
+        self, real: RealismBand, typical: float, limits: Limits, known: CopyFinder, grain: float, feather_px: int
+    ) -> None:
         """
         Args:
-            limits: see the attribute.
-            keys: N keys of the real pictures.
-            fingerprints: [N, FINGERPRINT_PX, FINGERPRINT_PX] of their anomalies, see `fingerprint`.
+            real, typical, limits: see the attributes.
+            known: the real anomalies, of which none may come back.
+            grain: of the normal pictures, grey levels, see `grain_of`.
+            feather_px: width of the blend around a mask.
         """
-        self.limits = limits
-        self._keys = list(keys)
-        self._fingerprints = fingerprints
+        self.real, self.typical, self.limits = real, typical, limits
+        self._known, self._grain, self._feather_px = known, grain, feather_px
 
-    def judge(self, image: NDArray[np.uint8], mask: NDArray[np.uint8], change: MaskChange) -> Verdict:
-        """Hold one sample against all limits.
+    def judge(self, normal: NDArray[np.uint8], image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Verdict:
+        """Hold one sample against all limits; a measure that is not defined breaks none.
 
         Args:
-            image: [H, W] or [H, W, 3] uint8, the generated view.
+            normal, image: [H, W] or [H, W, 3] uint8, the view before, and as it is delivered.
             mask: [H, W] uint8 {0, 1}, not empty.
-            change: measures of the view. A measure that is not defined breaks no limit.
         """
-        sharp, distances = sharpness(image, mask), _distances(self._fingerprints, fingerprint(image, mask))
-        nearest = int(distances.argmin())
+        looks, made = appearance(image, mask), change(normal, image, mask, self._feather_px, self._grain)
+        unlikeness, nearest = self.real.unlikeness(looks), self._known.nearest(image, mask)
         limits = self.limits
-        # in the order of LIMITS
-        broken = (
-            change.in_mask_change is not None and change.in_mask_change < limits.in_mask_change,
-            change.mask_hit is not None and change.mask_hit < limits.mask_hit,
-            change.background_mae_raw is not None and change.background_mae_raw > limits.background,
-            not limits.sharpness[0] <= sharp <= limits.sharpness[1],
-            bool(distances[nearest] < limits.nearest_real),
+        broken = {name: abs(value) > limits.distance for name, value in self.real.distances(looks).items()}
+        broken |= {
+            "unlike": unlikeness > limits.unlikeness,
+            "fill_recall": made.fill_recall < limits.fill_recall,
+            "fill_precision": made.fill_precision is not None and made.fill_precision < limits.fill_precision,
+            "behind": made.behind is not None and made.behind > limits.behind,
+            "copy": nearest is not None and nearest.ratio < limits.copy,
+        }
+        return Verdict(
+            measures={**vars(looks), **vars(made)},
+            unlikeness=unlikeness,
+            excess=max(unlikeness - self.typical, 0.0),
+            nearest_ratio=nearest.ratio if nearest else None,
+            nearest_key=nearest.key if nearest else None,
+            failed=tuple(name for name in LIMITS if broken.get(name)),
         )
-        failed = tuple(name for name, is_broken in zip(LIMITS, broken, strict=True) if is_broken)
-        return Verdict(sharp, float(distances[nearest]), self._keys[nearest], failed)
 
 
 def learn_gate(
-    normals: Sequence[Sample], abnormals: Sequence[Sample], class_name: str, view: ViewConfig, config: QualityConfig
+    normals: Sequence[Sample],
+    abnormals: Sequence[Sample],
+    class_name: str,
+    view: ViewConfig,
+    config: QualityConfig,
+    feather_px: int,
 ) -> QualityGate:
-    """Limits from the training split, in the view that is generated.
+    """Limits from the training split, in the view that is generated; the order of the pictures does not matter.
 
-    Each limit is a quantile of the real images, 5 % or 95 %, moved outwards by `config.tolerance`: of the change inside
-    the mask, of how well the deviation from the surroundings finds the mask, of the sharpness, of the distance to the
-    nearest other real anomaly. The background may be changed by no more than the noise of the normal pictures.
+    - Measures of the appearance: each may lie `tolerance` beyond its band of real images, and farther where real images
+      themselves do, each held against the others. All measures together, `unlike`, may lie as far as real images do.
+      The two limits would keep 95 of 100 real ones.
+    - `fill_recall`: what can be seen of a real anomaly has changed, so at least that share of a mask must be changed
+      that is visible in all but the faintest real ones, and never less than noise alone would change.
+    - `fill_precision`: a mask is exact, so no more than noise may be changed beyond its feather.
+    - `behind`: a real anomaly with another normal picture laid behind it shows how alike unrelated details are by
+      chance, in 95 of 100 pairs; nor may a generated one be to what lay behind it. So real anomalies are taken to be
+      opaque; how much shines through them cannot be known.
+    - `copy`: ratios of the real anomalies among those of other groups, less `tolerance`.
 
     Args:
         normals, abnormals: not empty; the latter all have the class.
+        feather_px: width of the blend around a mask.
     """
-    # a seed of their own, so that the job's seed does not move the limits
     views = [
-        take_view(sample, view, np.random.default_rng([0, number]), class_name)
-        for number, sample in enumerate(abnormals)
+        take_view(sample, view, _chance(sample), class_name) for sample in sorted(abnormals, key=lambda one: one.key)
     ]
-    pairs = [(one.image, one.masks[class_name]) for one in views]
-    fingerprints = np.stack([fingerprint(*pair) for pair in pairs])
-    sharp = [sharpness(*pair) for pair in pairs]
-    less, more = 1 - config.tolerance, 1 + config.tolerance
+    looks = [appearance(one.image, one.masks[class_name]) for one in views]
+    real, (distances, unlike) = learn_realism(looks), held_against_others(looks)
+    grain = fmean(grain_of(one.image) for one in normals)
+    visible = real.bands.get("visible")
+    known, beyond = CopyFinder(abnormals, class_name), 1 + config.tolerance
+    faintest = visible.median - beyond * (visible.median - visible.low) - CHANCE if visible else 0.0
     limits = Limits(
-        in_mask_change=less * _quantile([_filled_change(*pair) for pair in pairs], LOW),
-        mask_hit=less * _quantile([_found(*pair) for pair in pairs], LOW),
-        background=more * _quantile([_noise(sample.image) for sample in normals], HIGH),
-        sharpness=(less * _quantile(sharp, LOW), more * _quantile(sharp, HIGH)),
-        nearest_real=less * _quantile(_nearest_others(fingerprints), LOW),
+        distance=max(beyond, _most(distances, TAIL, beyond)),
+        unlikeness=_most(unlike, TAIL, np.inf),
+        fill_recall=max(faintest, NOISE),
+        fill_precision=1 - NOISE,
+        behind=_most(stand_in_correlations(normals, views, class_name, view, grain), TAIL / 2, np.inf),
+        copy=(1 - config.tolerance) * known.limit,
     )
-    return QualityGate(limits, [sample.key for sample in abnormals], fingerprints)
+    typical = float(np.median(unlike)) if unlike else 0.0
+    return QualityGate(real, typical, limits, known, grain, feather_px)
 
 
-def sharpness(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
-    """Mean length of the gradient on the mask's edge and inside, grey levels per px.
+def stand_in_correlations(
+    normals: Sequence[Sample], views: Sequence[Sample], class_name: str, view: ViewConfig, grain: float
+) -> list[float]:
+    """Correlations of real anomalies with the details of normal pictures that they have nothing to do with.
 
     Args:
-        image: [H, W] or [H, W, 3] uint8.
-        mask: [H, W] uint8 {0, 1}, not empty.
+        views: of pictures that all have the class.
+        grain: of the normal pictures, grey levels, see `grain_of`.
     """
-    levels = _gray(image)
-    # a 3x3 Sobel sums the difference over 2 px with weights 1, 2, 1, so an eighth of it is grey levels per px
-    across = cv2.Sobel(levels, cv2.CV_32F, 1, 0, scale=1 / 8)
-    down = cv2.Sobel(levels, cv2.CV_32F, 0, 1, scale=1 / 8)
-    wide = cv2.dilate(mask, np.ones((2 * EDGE_PX + 1, 2 * EDGE_PX + 1), np.uint8))
-    return float(cv2.magnitude(across, down)[wide > 0].mean())
+    ordered, found = sorted(normals, key=lambda sample: sample.key), []
+    for one in views:
+        rng = _chance(one)
+        for number in rng.integers(len(ordered), size=STAND_INS):
+            other = take_view(ordered[number], view, rng, None).image
+            correlation = change(other, one.image, one.masks[class_name], 0, grain).behind
+            if correlation is not None:
+                found.append(correlation)
+    return found
 
 
-def fingerprint(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[FINGERPRINT_PX, FINGERPRINT_PX] grey levels less their mean: the box around the mask, made small.
+def _chance(sample: Sample) -> np.random.Generator:
+    """Of the picture alone: neither the job's seed nor the other pictures may move the limits."""
+    return np.random.default_rng([0, zlib.crc32(sample.key.encode())])
 
-    The mean distance of two fingerprints does not depend on how bright their pictures are.
+
+def _most(values: Sequence[float], tail: float, unknown: float) -> float:
+    """What another value is above with a chance of at most `tail`; `unknown` for no values.
+
+    Of n values and another one, each place in the order is equally likely for the other, so it is the value of rank
+    (n + 1) (1 - tail), rounded up. Few values cannot promise as much; then it is the largest one.
     """
-    left, top, width, height = cv2.boundingRect(mask)
-    x, y = int(MARGIN * width), int(MARGIN * height)
-    box = _gray(image)[max(top - y, 0) : top + height + y, max(left - x, 0) : left + width + x]
-    small: NDArray[np.float32] = cv2.resize(box, (FINGERPRINT_PX, FINGERPRINT_PX), interpolation=cv2.INTER_AREA).astype(
-        np.float32
-    )
-    small -= small.mean()
-    return small
-
-
-def _gray(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[H, W], the mean of the planes."""
-    levels: NDArray[np.float32] = image.astype(np.float32).reshape(*image.shape[:2], -1).mean(axis=2)
-    return levels
-
-
-def _filled_change(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
-    """Mean distance inside the mask between the picture and the same with the mask filled, grey levels."""
-    filled = cv2.inpaint(image, mask, FILL_RADIUS_PX, cv2.INPAINT_TELEA)
-    return float(np.abs(_gray(image) - _gray(filled.astype(np.uint8)))[mask > 0].mean())
-
-
-def _found(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
-    """What `mask_hit` is for a real picture, with its own median in place of the missing normal picture.
-
-    A mask of all pixels is hit by anything, so it counts as 1.
-    """
-    levels = _gray(image)
-    # smoothed over 3x3 px, as the measure of generated samples is
-    deviation = cv2.blur(np.abs(levels - np.median(levels)), (3, 3))
-    found = average_precision(deviation.ravel(), mask.ravel() > 0)
-    return 1.0 if found is None else found
-
-
-def _noise(image: NDArray[np.uint8]) -> float:
-    """How far pixels are from the median of their 3x3 px, a mean in grey levels."""
-    return float(np.abs(image.astype(np.float32) - cv2.medianBlur(image, 3)).mean())
-
-
-def _nearest_others(fingerprints: NDArray[np.float32]) -> list[float]:
-    """For each fingerprint the distance to the nearest other one, grey levels; 0 for a single one."""
-    if len(fingerprints) == 1:
-        return [0.0]  # a least distance of 0: nothing counts as a copy
-    nearest = []
-    for number, one in enumerate(fingerprints):
-        distances = _distances(fingerprints, one)
-        distances[number] = np.inf
-        nearest.append(float(distances.min()))
-    return nearest
-
-
-def _distances(fingerprints: NDArray[np.float32], one: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N] mean absolute differences of N fingerprints and one more, grey levels."""
-    distances: NDArray[np.float32] = np.abs(fingerprints - one).mean(axis=(1, 2))
-    return distances
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    return float(np.quantile(values, share))
+    rank = min(math.ceil((len(values) + 1) * (1 - tail)), len(values))
+    return sorted(values)[rank - 1] if values else unknown

@@ -1,6 +1,6 @@
 """Plan + generator -> synthetic samples with exact masks, kept or planned anew by the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -65,9 +65,9 @@ def generate(
 ) -> list[Generated]:
     """Make the images of these indices; one forward pass for each try.
 
-    With a gate, an image that is not kept is planned anew, `quality.tries` times at most, and the best of
-    `quality.best_of` kept ones is taken. Where none is kept, that which breaks the fewest limits is there, and its meta
-    says that it is not kept.
+    With a gate, an image that is not kept is planned anew, `quality.tries` times at most, and of `quality.best_of` kept
+    ones that which is most like real anomalies is taken. Where none is kept, that which breaks the fewest limits is
+    there, and its meta says that it is not kept.
 
     Args:
         onto: what other plans made of these indices, whole pictures, to be added to; None = begin with normal ones.
@@ -88,12 +88,39 @@ def generate(
     return [_chosen(tries[index]) for index in indices]
 
 
+def generate_again(
+    plan: GenerationPlan,
+    indices: Sequence[int],
+    generator: Generator,
+    judged: Sequence[Mapping[str, Any]],
+    onto: Sequence[Generated] | None = None,
+    turn: AbstractContextManager[Any] | None = None,
+) -> list[Generated]:
+    """Make images of before once more, of the tries that were chosen then, whatever the gate would say of them now.
+
+    Args:
+        judged: of each index, what its record says as `quality`.
+        onto, turn: see `generate`.
+    """
+    turn = turn or nullcontext()
+    begun = dict(zip(indices, (made.sample for made in onto), strict=True)) if onto is not None else {}
+    plan, told = replace(plan, gate=None), dict(zip(indices, judged, strict=True))
+    chosen: dict[int, Generated] = {}
+    for attempt in range(max(len(one["tries"]) for one in judged)):
+        # with the same neighbours in its pass as then, on which the last bits of an image can depend
+        wanting = [index for index, one in told.items() if len(one["tries"]) > attempt]
+        planned = [plan.planned(index, attempt, begun.get(index)) for index in wanting]
+        for index, made in zip(wanting, _make(plan, planned, generator, turn), strict=True):
+            if told[index]["attempt"] == attempt:
+                chosen[index] = replace(made, sample=noted(made.sample, {"quality": told[index]}))
+    return [chosen[index] for index in indices]
+
+
 def _chosen(tries: Sequence[Generated]) -> Generated:
-    """The best try, with what became of the others."""
+    """The best try, with what became of the others; of equally good ones the first."""
 
     def badness(made: Generated) -> tuple[int, float]:
-        broken = len(made.verdict.failed) if made.verdict else 0
-        return broken, -(made.change.mask_hit or 0.0)
+        return (len(made.verdict.failed), made.verdict.excess) if made.verdict else (0, 0.0)
 
     best = min(tries, key=badness)
     if best.verdict is None:
@@ -104,8 +131,9 @@ def _chosen(tries: Sequence[Generated]) -> Generated:
         "attempt": anomalies(best.sample.meta)[-1]["attempt"],
         "unplaced": sum(anomalies(made.sample.meta)[-1]["unplaced"] for made in tries),
         "tries": [made.verdict.failed for made in tries if made.verdict is not None],
-        "sharpness": best.verdict.sharpness,
-        "nearest_real": best.verdict.nearest_real,
+        "realism": best.verdict.measures,
+        "unlikeness": best.verdict.unlikeness,
+        "nearest_ratio": best.verdict.nearest_ratio,
         "nearest_key": best.verdict.nearest_key,
     }
     return replace(best, sample=noted(best.sample, {"quality": quality}))
@@ -199,7 +227,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, drawn: Drawing) -> Ge
         "light": planned.light.to_plain() if planned.light else None,
         "measures": asdict(change),
     }
-    verdict = plan.gate.judge(pasted, mask, change) if plan.gate else None
+    verdict = plan.gate.judge(view.image, pasted, mask) if plan.gate else None
     masks = {plan.pool.class_name: its_mask}
     if planned.onto is None:
         sample = Sample(f"gen-{planned.index:0{KEY_DIGITS}d}", image, masks, meta=meta)

@@ -1,6 +1,6 @@
 """The models of a generate job: the first begins with normal pictures, each further one adds to what was made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 
 from anomaly_gan.config import LightConfig
 from anomaly_gan.generation.description import real_of
-from anomaly_gan.generation.generate import Generated, generate
+from anomaly_gan.generation.generate import Generated, generate, generate_again
 from anomaly_gan.generation.plan import GenerationPlan
 from anomaly_gan.networks.generator import Generator
 from anomaly_gan.samples.instances import part_boxes
@@ -37,10 +37,22 @@ class Layer:
     normal_sha256: dict[str, str]
 
     def add(
-        self, indices: Sequence[int], onto: Sequence[Generated] | None, turn: AbstractContextManager[Any]
+        self,
+        indices: Sequence[int],
+        onto: Sequence[Generated] | None,
+        turn: AbstractContextManager[Any],
+        judged: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[Generated]:
-        """The images of these indices, with all that an auditor needs in their meta."""
-        return [self._documented(one) for one in generate(self.plan, indices, self.generator, onto, turn)]
+        """The images of these indices, with all that an auditor needs in their meta.
+
+        Args:
+            judged: of each index, what a record says that the gate said then; None = the gate judges now.
+        """
+        if judged is None:
+            made = generate(self.plan, indices, self.generator, onto, turn)
+        else:
+            made = generate_again(self.plan, indices, self.generator, judged, onto, turn)
+        return [self._documented(one) for one in made]
 
     def _documented(self, made: Generated) -> Generated:
         newest = anomalies(made.sample.meta)[-1]

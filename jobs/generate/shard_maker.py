@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -51,12 +52,19 @@ class ShardMaker:
         done = commit(self.context.storage, self.context.job_id, task, shard.data, len(made), _sums(made))
         return done, len(made) / (time.perf_counter() - started)
 
-    def images(self, batch: Sequence[int]) -> list[Generated]:
-        """The images of these indices, with all that an auditor needs in their meta."""
+    def images(self, batch: Sequence[int], records: Sequence[Mapping[str, Any]] | None = None) -> list[Generated]:
+        """The images of these indices, with all that an auditor needs in their meta.
+
+        Args:
+            records: the meta of the same images as they were published, of which the gate's choices are taken.
+        """
         # the first layer begins with normal pictures, each further one adds to what those before it made
         made: list[Generated] | None = None
-        for layer in self._layers:
-            made = layer.add(batch, made, self._network)
+        for number, layer in enumerate(self._layers):
+            judged = None
+            if records is not None and layer.plan.gate is not None:
+                judged = [anomalies(record)[number]["quality"] for record in records]
+            made = layer.add(batch, made, self._network, judged)
         assert made is not None
         return made
 
@@ -65,10 +73,14 @@ class ShardMaker:
         items, size = self.tasks.items(task), self.spec.generation.batch_size
         return (items[start : start + size] for start in range(0, len(items), size))
 
-    def rebuild(self, index: int) -> Generated:
-        """One image, made among the same neighbours as in the job."""
+    def rebuild(self, index: int, records: Mapping[int, Mapping[str, Any]]) -> Generated:
+        """One image, made among the same neighbours as in the job.
+
+        Args:
+            records: index -> meta, of all images of its shard.
+        """
         batch = next(batch for batch in self.batches(index // self.tasks.per_task) if index in batch)
-        return self.images(batch)[index - batch[0]]
+        return self.images(batch, [records[each] for each in batch])[index - batch[0]]
 
 
 def _device(spec: GenerateSpec) -> torch.device:

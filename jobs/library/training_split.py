@@ -32,7 +32,7 @@ class TrainingSplit:
         plan = self.plan(view, masks, config)
         if not config.quality.gate:
             return plan
-        gate = learn_gate(self.normals, self.abnormals, self.pool.class_name, view, config.quality)
+        gate = learn_gate(self.normals, self.abnormals, self.pool.class_name, view, config.quality, config.feather_px)
         return replace(plan, gate=gate)
 
 

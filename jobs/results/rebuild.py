@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anomaly_gan.samples.sample import IMAGE_MEMBER, encode_sample
+from anomaly_gan.samples.sample import IMAGE_MEMBER, decode_sample, encode_sample
 from infra.errors import NotFoundError, UsageError
 from infra.settings import Settings
 from infra.storage.open import open_storage
@@ -43,9 +43,11 @@ def rebuild(settings: Settings, job_id: str, index: int) -> Rebuilt:
     output = next((one for one in load_manifest(storage, job_id).outputs if one.name == name), None)
     if output is None:
         raise NotFoundError(f"job {job_id}: its manifest has no {name}")
-    made = ShardMaker(JobContext(job_id, spec, settings, storage)).rebuild(index).sample
-    members = encode_sample(made)
-    stored = dict(read_shard(read_output(storage, job_id, output), name))[made.key]
+    shard = dict(read_shard(read_output(storage, job_id, output), name))
+    metas = [decode_sample(key, published).meta for key, published in shard.items()]
+    records = {meta["index"]: meta for meta in metas}
+    made = ShardMaker(JobContext(job_id, spec, settings, storage)).rebuild(index, records).sample
+    members, stored = encode_sample(made), shard[made.key]
     differing = tuple(member for member in sorted({*members, *stored}) if members.get(member) != stored.get(member))
     return Rebuilt(made.key, members, differing)
 

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from anomaly_gan.config import Bin
 from anomaly_gan.records import Record
 from anomaly_gan.samples.sample import Sample
-
-GAP_PX, RING_PX = 2, 8
-"""Distances at which the surroundings of a mask begin and end; the anomaly's own soft edge lies before them."""
+from anomaly_gan.samples.surroundings import surroundings
 
 MAX_GAIN = 3.0
 LEAST_CHANGE = 1.0
@@ -95,13 +93,3 @@ def difference(image: NDArray[np.float32], mask: NDArray[np.uint8], around: NDAr
     if not around.any():
         return 0.0
     return float(image[mask > 0].mean() - image[around].mean())
-
-
-def surroundings(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """[H, W]: pixels farther than GAP_PX and at most RING_PX from the mask."""
-    around = np.zeros(mask.shape, np.bool_)
-    left, top, width, height = cv2.boundingRect(mask)
-    near = np.s_[max(top - RING_PX, 0) : top + height + RING_PX, max(left - RING_PX, 0) : left + width + RING_PX]
-    distance = cv2.distanceTransform(1 - mask[near], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    around[near] = (distance > GAP_PX) & (distance <= RING_PX)
-    return around

@@ -66,6 +66,23 @@ def test_crop_kid_is_lower_for_crops_that_look_like_the_real_ones() -> None:
     assert distances[-0.87] < 0.5 * distances[1.0]
 
 
+def test_crop_spread_is_lower_where_all_anomalies_are_alike() -> None:
+    plan = generation_plan(masks=MaskConfig(pose="fixed", max_parts=1))
+    drawer = Previewer(plan, batch_source(), NarrowAware(), CropConfig(), 12)
+    collapsed, varied = Painter(train_config().model), Varied(train_config().model)
+    one, other = (drawer.draw(painter).measures["crop_spread"] for painter in (collapsed, varied))
+    assert one < 0.7 * other
+
+
+class Varied(UNet):
+    """Paints each mask with a level of its own, which the picture decides."""
+
+    def forward(
+        self, image: Tensor, mask: Tensor, noise: Tensor | None = None, texture: Tensor | None = None
+    ) -> Tensor:
+        return image * (1 - mask) + mask * (image.mean((1, 2, 3), keepdim=True) * 1000).sin()
+
+
 def test_the_grid_has_a_row_for_each_of_the_first_images() -> None:
     preview = previewer().draw(tiny_generator())
     two, three = preview.grid(2), preview.grid(3)

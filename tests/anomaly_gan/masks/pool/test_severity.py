@@ -8,16 +8,14 @@ from numpy.typing import NDArray
 
 from anomaly_gan.config import Bin
 from anomaly_gan.masks.pool.severity import (
-    GAP_PX,
     MAX_GAIN,
-    RING_PX,
     Severity,
     contrast,
     gain_for,
     measure_severity,
-    surroundings,
 )
 from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.surroundings import GAP_PX, RING_PX, surroundings
 
 Image = NDArray[np.uint8]
 
