@@ -9,6 +9,7 @@ from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
+from anomaly_gan.evaluation.realism import RealismTable
 from anomaly_gan.metrics.mask_change import MeasureSummary
 
 
@@ -65,6 +66,7 @@ class ReportData:
     rows: Sequence[GridRow] | Absent | None = Absent("no pictures were kept")
     beside: Mapping[str, Sequence[Beside]] | Absent | None = Absent("not measured")
     measures: MeasureTable | Absent | None = Absent("not measured")
+    realism: RealismTable | Absent | None = Absent("not measured")
     likeness: Likeness | Absent | None = Absent("not measured")
     perceptual: Perceptual | Absent | None = Absent("not measured")
     detectors: Sequence[Comparison] | Absent = Absent("no detector was trained")

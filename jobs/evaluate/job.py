@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 
+from anomaly_gan.config import ViewConfig
 from anomaly_gan.drawing.grids import GridRow, sample_grid
 from anomaly_gan.evaluation.arms import COPY_PASTE, parse_arm, parse_arms
 from anomaly_gan.evaluation.beside import Beside, beside_real
@@ -15,7 +17,9 @@ from anomaly_gan.evaluation.likeness import Likeness, mean_level, measure_likene
 from anomaly_gan.evaluation.material import Material
 from anomaly_gan.evaluation.perceptual import TRAINING, Perceptual, measure_perceptual
 from anomaly_gan.evaluation.preview import to_row
+from anomaly_gan.evaluation.realism import RealismTable, Shown, painted_sets, realism_table, shown_of
 from anomaly_gan.generation.description import real_of
+from anomaly_gan.generation.gate import learn_gate
 from anomaly_gan.generation.generate import Generated, generate
 from anomaly_gan.generation.snapshot import Snapshot
 from anomaly_gan.metrics.features.network import load_features
@@ -26,6 +30,7 @@ from anomaly_gan.reports.cell_table import cells_csv
 from anomaly_gan.reports.data import MeasureTable
 from anomaly_gan.reports.evaluation import render_report
 from anomaly_gan.samples.sample import Sample, encode_png
+from anomaly_gan.samples.views import take_view
 from jobs.evaluate.report_facts import report_data
 from jobs.library.models.store import load_model
 from jobs.library.training_split import load_training_split
@@ -39,7 +44,12 @@ from jobs.study.material import StoredMaterial
 
 GRID_ROWS = 8
 
-FLAT = "flat painter"
+FLAT, PASTED = "flat painter", "copy-paste"
+
+VIEW_STREAM = 10
+"""Number of this use of chance; each use has its own."""
+MOST_NORMALS = 64
+"""Normal pictures that what lies behind an anomaly is measured with."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Measured:
     rows: list[GridRow]
     beside: Mapping[str, Sequence[Beside]]
     measures: MeasureTable
+    realism: RealismTable
     likeness: Likeness
     perceptual: Perceptual
 
@@ -75,6 +86,7 @@ def evaluate(context: JobContext[EvaluateSpec]) -> None:
             measured.rows,
             measured.beside,
             measured.measures,
+            measured.realism,
             measured.likeness,
             measured.perceptual,
             comparison,
@@ -86,6 +98,7 @@ def evaluate(context: JobContext[EvaluateSpec]) -> None:
     figures = {
         "measures": {"trained": measures.trained, "untrained": measures.untrained},
         "perceptual": measured.perceptual.model_dump(mode="json"),
+        "realism": measured.realism.model_dump(mode="json"),
         "likeness": measured.likeness.model_dump(mode="json"),
         "detectors": comparison.model_dump(mode="json"),
     }
@@ -107,6 +120,7 @@ def _measure(raw: dict[str, Any]) -> Measured:
         rows=[to_row(one) for one in trained[:GRID_ROWS]],
         beside=beside_real(perceptual, material.added["generated"], material.test, material.classes[0]),
         measures=MeasureTable(_summary(trained), _summary(untrained)),
+        realism=_realism(context, material, made_by, snapshot, trained, untrained),
         likeness=_likeness(context, material, made_by, trained, untrained, device),
         perceptual=_perceptual(context, material, trained, made_by, perceptual),
     )
@@ -150,6 +164,42 @@ def _measured_images(
 
 def _summary(images: list[Generated]) -> dict[str, Any]:
     return dict(summarise([MaskChange(**one.sample.meta["measures"]) for one in images]))
+
+
+def _realism(
+    context: JobContext[EvaluateSpec],
+    material: Material,
+    made_by: GenerateSpec,
+    snapshot: Snapshot,
+    trained: Sequence[Generated],
+    untrained: Sequence[Generated],
+) -> RealismTable:
+    """Views of generated and of real anomalies, and deliberate fakes, beside those of the test split."""
+    [name], view, generation = material.classes, snapshot.view, made_by.generation
+    dataset, real = snapshot.record["dataset"], real_of(snapshot.record)
+    split = load_training_split(context.storage, dataset, name, made_by.mask_pool, real)
+    gate = learn_gate(split.normals, split.abnormals, name, view, generation.quality, generation.feather_px)
+    training = _viewed(split.abnormals, name, view)
+    # what detectors learn from may be smaller than what the generator sees
+    pasted = [one for one in material.added.get(PASTED, ()) if len(one.image) == view.size]
+    sets = {
+        TRAINING: [Shown(one.image, one.masks[name]) for one in training],
+        **({PASTED: [Shown(one.image, one.masks[name]) for one in pasted]} if pasted else {}),
+        "generated": shown_of(trained),
+        "untrained generator": shown_of(untrained),
+        **painted_sets(trained, training, name, generation.feather_px),
+    }
+    test = _viewed([sample for sample in material.test if name in sample.masks], name, view)
+    normals = _viewed(split.normals[:MOST_NORMALS], None, view)
+    return realism_table(test, normals, sets, name, view, generation.feather_px, gate)
+
+
+def _viewed(samples: Sequence[Sample], name: str | None, view: ViewConfig) -> list[Sample]:
+    """A view of each, as the generator sees it."""
+    return [
+        take_view(sample, view, np.random.default_rng([VIEW_STREAM, number]), name)
+        for number, sample in enumerate(samples)
+    ]
 
 
 def _perceptual(

@@ -8,6 +8,8 @@ from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
+from anomaly_gan.evaluation.realism import RealismTable
+from anomaly_gan.generation.description import published_in_words
 from anomaly_gan.methods import find_method
 from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
 from infra.errors import NotFoundError
@@ -27,6 +29,7 @@ def report_data(
     rows: Sequence[GridRow],
     beside: Mapping[str, Sequence[Beside]],
     measures: MeasureTable,
+    realism: RealismTable,
     likeness: Likeness,
     perceptual: Perceptual,
     comparison: Comparison,
@@ -44,6 +47,7 @@ def report_data(
         "preset": model.config.preset,
         "training": f"{record['nimg']} pairs, {record['world_size']} worker(s)",
         "training split": f"{record['abnormal_images']} abnormal, {record['normal_images']} normal images",
+        "published": published_in_words(record),
         "aware network": str(record["aware_weights"]),
     }
     return ReportData(
@@ -52,6 +56,7 @@ def report_data(
         rows=rows,
         beside=beside,
         measures=measures,
+        realism=realism,
         likeness=likeness,
         perceptual=perceptual,
         detectors=[comparison],

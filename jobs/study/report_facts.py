@@ -29,6 +29,7 @@ def study_data(context: JobContext[StudySpec], grid: Grid, comparisons: Sequence
         rows=None,
         beside=None,
         measures=None,
+        realism=None,
         likeness=None,
         perceptual=None,
         detectors=comparisons,

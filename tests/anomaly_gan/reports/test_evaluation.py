@@ -16,7 +16,9 @@ from anomaly_gan.evaluation.cells import CellResult, FailedCell
 from anomaly_gan.evaluation.comparison import Comparison
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
+from anomaly_gan.evaluation.realism import RealismSet, RealismTable
 from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
+from anomaly_gan.metrics.bands import Band
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.diversity import Diversity
 from anomaly_gan.metrics.features.scores import SCORES, FeatureFloor, FeatureScores, MeanAndDeviation
@@ -108,6 +110,13 @@ def perceptual() -> Perceptual:
     return Perceptual(networks={"AlexNet 7be5be79": {"real, training split": real, "generated": made}})
 
 
+def realism() -> RealismTable:
+    band = Band(low=-40.0, median=-30.0, high=-20.0, n=12)
+    real = RealismSet(n=9, medians={"contrast": -31.5, "behind": 0.1}, within={"contrast": 0.875}, kept=None)
+    made = RealismSet(n=30, medians={"contrast": -12.25}, within={"contrast": 0.25}, kept=0.4)
+    return RealismTable(bands={"contrast": band}, sets={"real, training split": real, "generated": made})
+
+
 @pytest.fixture
 def full() -> ReportData:
     picture = row()
@@ -118,6 +127,7 @@ def full() -> ReportData:
         rows=[picture, picture],
         beside={"best": [Beside(np.zeros((32, 32), np.uint8), np.ones((64, 64), np.uint8), 0.125)]},
         measures=MeasureTable(summarise([change]), summarise([change])),
+        realism=realism(),
         likeness=likeness(),
         perceptual=perceptual(),
         detectors=[comparison()],
@@ -137,10 +147,18 @@ def test_the_page_requests_nothing(full: ReportData) -> None:
 def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
     page = render_report(full)
     assert page.count("<img") == 2 * len(row_pictures(row())) + 2
-    assert page.count("<svg") == 3  # the curves, the arms' pixel AP, their differences
+    assert page.count("<svg") == 4  # the curves, a band of realism, the arms' pixel AP, their differences
     for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "0.125", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
         assert text in page
     assert "Not in this report" not in page
+
+
+def test_a_measure_beyond_the_band_of_real_anomalies_is_marked(full: ReportData) -> None:
+    page = render_report(full)
+    assert '<b class="out">-12.25</b>' in page and '<b class="out">-31.50</b>' not in page
+    assert "-40.00 .. -20.00" in page and "12 anomalies" in page
+    for text in ("40%", "88%", "25%"):
+        assert text in page
 
 
 def test_sets_stand_below_halves_of_the_real_ones_with_the_test_whether_they_differ(full: ReportData) -> None:
@@ -154,7 +172,7 @@ def test_sets_stand_below_halves_of_the_real_ones_with_the_test_whether_they_dif
 def test_every_section_left_away_says_why() -> None:
     page = render_report(ReportData(title="Empty", facts={}, perceptual=Absent("LPIPS needs alexnet.pth")))
     assert "Not in this report: LPIPS needs alexnet.pth." in page
-    assert page.count("Not in this report") == 8
+    assert page.count("Not in this report") == 9
     assert "<img" not in page
 
 

@@ -24,6 +24,9 @@ def test_generated_images_are_measured_beside_real_ones_and_fakes(tmp_path: Path
     real = ["real, training split", "real, test split"]
     assert list(diversity) == [*real, "generated", "copy-paste", "flat painter"]
     assert "alexnet.pth" in found.perceptual.missing[0]
+    painters = ["flat painter", "noise painter", "shifted-mask painter"]
+    assert list(found.realism.sets) == [real[0], "copy-paste", "generated", "untrained generator", *painters]
+    assert found.realism.sets["flat painter"].kept == 0.0
     assert set(found.likeness.two_sample) == set(found.likeness.sets)
     assert list(found.beside) == ["best", "median", "worst"]
     assert len(found.rows) == 2
