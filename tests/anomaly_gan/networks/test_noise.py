@@ -120,7 +120,7 @@ def test_a_generator_without_planes_of_noise_takes_none_and_draws_one_image() ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_texture_is_drawn_from_features_mask_and_noise_and_never_from_the_picture_behind(kind: str) -> None:
-    """With features held still, another picture of the same surroundings leaves the planes as they are."""
+    """Which is no input of it; each of the others changes what it draws."""
     net, (images, masks) = generator(generator=kind), given(1)
     assert net.detail is None and net.texture is not None
     taken: list[tuple[Tensor, ...]] = []
@@ -132,6 +132,8 @@ def test_texture_is_drawn_from_features_mask_and_noise_and_never_from_the_pictur
     assert torch.equal(mask, masks) and seen_noise.shape[1] == 4
     assert torch.equal(net.texture(features, mask, seen_noise), planes[0])
     assert net.texture.mix.in_channels == features.shape[1] + 1 + 4
+    for other in ((features + 1, mask, seen_noise), (features, 1 - mask, seen_noise), (features, mask, noise(1))):
+        assert not torch.allclose(net.texture(*other), planes[0])
 
 
 def test_a_larger_noise_plane_gives_texture_as_fine_as_pixels() -> None:

@@ -33,10 +33,10 @@ def blob(rng: np.random.Generator) -> Mask:
 
 
 def crossing(rng: np.random.Generator) -> Mask:
-    """A line, longer than a view, that ends at a border of the picture; most of them lie lengthwise."""
+    """A line that a border of the picture cuts off, at times longer than a view; most of them lie lengthwise."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     x, width = int(rng.integers(5, SIDE - 5)), int(rng.integers(2, 5))
-    end = int(np.clip(x + rng.integers(-30, 31), 0, SIDE - 1)), int(rng.integers(50, SIDE))
+    end = int(np.clip(x + rng.integers(-30, 31), 0, SIDE - 1)), int(rng.integers(15, 80))
     cv2.line(mask, (x, 0), end, 1, width)
     return mask[::-1].copy() if rng.random() < 0.5 else mask
 

@@ -72,9 +72,10 @@ def test_a_region_or_anchors_come_before_borders() -> None:
 def test_in_training_shapes_are_as_they_were_cut() -> None:
     """Neither scaled nor resampled; turned by quarters where the pool has both directions."""
     across, upright = boxes((40, 40, 6, 30)), boxes((40, 40, 30, 6))
-    for masks, shapes in (((across,), {(6, 30)}), ((across, upright), {(6, 30), (30, 6)})):
+    # of four or fewer it cannot be told that a direction is missing
+    for masks, shapes in (([across] * 6, {(6, 30)}), ([across, upright] * 3, {(6, 30), (30, 6)})):
         pool = pool_of(*masks)
-        assert pool.may_lie_across == (len(masks) == 2)
+        assert pool.may_lie_across == (len(shapes) == 2)
         found = placed(pool)
         assert {part.mask.shape for one in found for part in one.parts} == shapes
         assert all(one.mask.sum() == 180 for one in found)
@@ -101,16 +102,16 @@ def test_limits_to_the_angle_come_before_the_directions_of_the_pool() -> None:
 def test_a_free_pose_turns_anyhow_and_forgets_borders() -> None:
     pool, config = pool_of(boxes((0, 30, 40, 6))), MaskConfig(pose="free", max_parts=1)
     found = placed(pool, config, as_cut=False, count=60)
-    assert {"T" in touched(one.mask) for one in found} == {True, False}
+    assert np.mean(["T" in touched(one.mask) for one in found]) < 0.2
     assert np.ptp([one.placements[0].angle_deg for one in found]) > 250
 
 
 def test_in_training_parts_lie_together_as_in_a_real_picture() -> None:
     layout = boxes((40, 40, 10, 10), (47, 58, 5, 8))
-    wanted = layout[40:52, 40:66]
+    wanted = {np.rot90(layout[40:52, 40:66], quarters).tobytes() for quarters in (0, 1)}
     for one in placed(pool_of(layout), MaskConfig()):
         left, top, width, height = cv2.boundingRect(one.mask)
-        assert np.array_equal(one.mask[top : top + height, left : left + width], wanted)
+        assert one.mask[top : top + height, left : left + width].tobytes() in wanted
 
 
 def test_layouts_join_the_elements_of_a_picture_and_leave_drawn_ones_alone() -> None:
