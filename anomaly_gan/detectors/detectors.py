@@ -39,13 +39,13 @@ DETECTORS: dict[str, Detector] = {
         "QueryInst",
         "anomaly_gan.detectors.queryinst:build",
         has_masks=True,
-        defaults={"steps": 1000, "learning_rate": 4e-4},
+        defaults={"steps": 1000},
     ),
     "mask2former": Detector(
         "Mask2Former",
         "anomaly_gan.detectors.mask2former:build",
         has_masks=True,
-        defaults={"steps": 1000, "learning_rate": 5e-4},
+        defaults={"steps": 1000},
     ),
     "segmenter": Detector(
         "Segmenter",

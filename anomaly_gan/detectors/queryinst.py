@@ -2,11 +2,11 @@
 
 A query is a box and a vector of features, as in Sparse R-CNN (Sun et al. 2021). In each stage the vector becomes the
 filters of a convolution over what lies in the box, and so says what the box shows and how it must move; the same vector
-becomes other filters, which draw the mask. There are no anchors, no proposals and no suppression of double boxes: in
-the end each annotated anomaly has one query, the one that costs least.
+becomes other filters, which draw the mask. There are no anchors, no proposals and no suppression of double boxes: each
+annotated anomaly has one query, the one that costs least.
 
-Ours, to be trained from scratch on a CPU: few queries, three stages of 128 channels, boxes that begin as a grid instead
-of as whole pictures, and several queries for an anomaly in all stages but the last.
+Ours, to be trained from scratch on a CPU: few queries, three stages of 128 channels, and boxes that begin as a grid
+instead of as whole pictures.
 """
 
 import math
@@ -37,8 +37,6 @@ GRID = 6
 GRID_BOX = 0.25
 """Side of a box of the grid, as a share of the picture."""
 STAGES = 3
-EARLY_QUERIES = 4
-"""Queries that an anomaly has in all stages but the last, where it has one: few anomalies teach little otherwise."""
 FILTERS = 32
 """Channels between the two layers of filters that a query becomes."""
 ATTENTION_HEADS = 4
@@ -47,8 +45,10 @@ BOX_CELLS, MASK_CELLS = 7, 14
 """Side of the features of a box, in cells, for its class and place and for its mask, which has twice as many."""
 PRIOR = 0.01
 """Probability of each class that an untrained query gives: most queries find nothing."""
-CLASS_WEIGHT, L1_WEIGHT, GIOU_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 2.0, 8.0
-"""Of the losses, and but for the last of the costs by which queries are matched."""
+CLASS_WEIGHT, L1_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0
+"""Of the losses, and of the costs by which queries are matched."""
+DICE_WEIGHT, ENTROPY_WEIGHT = 8.0, 2.0
+"""Of the losses of a mask; cross entropy is a mean over its cells."""
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (Lin et al. 2017)."""
 MAX_GROWTH = 4.0
@@ -99,9 +99,9 @@ class QueryInst(nn.Module):
             targets: one per image, as `to_target` gives them; read in training mode alone.
 
         Returns:
-            In training mode the terms "class", "l1", "giou" and "dice", each the sum over the stages. Else for each
-            image "boxes" [n, 4], "labels" [n], "scores" [n] and "masks" [n, 1, H, W] as torchvision has them, best
-            first.
+            In training mode the terms "class", "l1", "giou", "dice" and "cross_entropy", each the sum over the stages.
+            Else for each image "boxes" [n, 4], "labels" [n], "scores" [n] and "masks" [n, 1, H, W] as torchvision has
+            them, best first.
         """
         batch, _ = self.transform(list(images))
         levels: dict[str, Tensor] = self.backbone(batch.tensors)
@@ -142,36 +142,41 @@ class QueryInst(nn.Module):
         count = max(1, sum(len(target["labels"]) for target in targets))
         totals: dict[str, Tensor] = {}
         for number, found in enumerate(stages):
-            copies = EARLY_QUERIES if number < len(stages) - 1 else 1
-            wanted = [(target["labels"].repeat(copies), target["boxes"].repeat(copies, 1)) for target in targets]
             pairs = [
-                match(found.classes[i], found.boxes[i] / scale[i], labels, boxes / scale[i])
-                for i, (labels, boxes) in enumerate(wanted)
+                match(found.classes[i], found.boxes[i] / scale[i], target["labels"], target["boxes"] / scale[i])
+                for i, target in enumerate(targets)
             ]
-            terms = {name: term / copies for name, term in _box_losses(found, wanted, pairs, scale).items()}
-            terms["dice"] = DICE_WEIGHT * self._mask_loss(number, features, found, targets, pairs)
+            terms = _box_losses(found, targets, pairs, scale)
+            terms |= self._mask_losses(number, features, found, targets, pairs)
             totals = {name: totals.get(name, 0) + term / count for name, term in terms.items()}
         return totals
 
-    def _mask_loss(
+    def _mask_losses(
         self,
         number: int,
         features: "_Features",
         found: Found,
         targets: Sequence[dict[str, Tensor]],
         pairs: Sequence[tuple[Tensor, Tensor]],
-    ) -> Tensor:
-        """Sum over the anomalies, each drawn by one of its queries."""
-        first = [anomalies < len(target["labels"]) for target, (_, anomalies) in zip(targets, pairs, strict=True)]
-        chosen = [queries[each] for each, (queries, _) in zip(first, pairs, strict=True)]
-        boxes = [found.boxes[i, each].detach() for i, each in enumerate(chosen)]
-        queries = torch.cat([found.queries[i, each] for i, each in enumerate(chosen)])
+    ) -> dict[str, Tensor]:
+        """Sums over the anomalies.
+
+        Ours: cross entropy beside Dice, which alone learns nothing more once a mask fills its box for sure.
+        """
+        boxes = [found.boxes[i, chosen].detach() for i, (chosen, _) in enumerate(pairs)]
+        queries = torch.cat([found.queries[i, chosen] for i, (chosen, _) in enumerate(pairs)])
         masks = self._masks(number, features, queries, boxes)
-        truth = [
-            masks_in_boxes(targets[i]["masks"], boxes[i], anomalies[first[i]], masks.shape[-1])
-            for i, (_, anomalies) in enumerate(pairs)
-        ]
-        return dice_loss(masks.sigmoid(), torch.cat(truth))
+        truth = torch.cat(
+            [
+                masks_in_boxes(targets[i]["masks"], boxes[i], anomalies, masks.shape[-1])
+                for i, (_, anomalies) in enumerate(pairs)
+            ]
+        )
+        entropy = functional.binary_cross_entropy_with_logits(masks, truth, reduction="none")
+        return {
+            "dice": DICE_WEIGHT * dice_loss(masks.sigmoid(), truth),
+            "cross_entropy": ENTROPY_WEIGHT * entropy.mean((1, 2)).sum(),
+        }
 
     def _detections(
         self, features: "_Features", found: Found, sizes: Sequence[tuple[int, int]]
@@ -243,6 +248,21 @@ class DynamicConvolution(nn.Module):
         return functional.relu(self.norms[1](cells))
 
 
+class EqualisedLinear(nn.Linear):
+    """A linear layer whose weights have unit variance and are divided by the root of their number when used.
+
+    So a step of Adam changes the output of a wide layer no more than that of a narrow one (Karras et al. 2018). The
+    plain layer that gathers 49 cells turns over within a few steps at the rate that the rest needs from scratch.
+    """
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.linear(features / math.sqrt(self.in_features), self.weight, self.bias)
+
+
 class BoxInteraction(nn.Module):
     """The interaction head: [n, C] queries, [n, C, 7, 7] features of their boxes -> [n, C] what the queries saw."""
 
@@ -251,7 +271,7 @@ class BoxInteraction(nn.Module):
         self.convolution = DynamicConvolution(CHANNELS, FILTERS)
         self.gather = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(CHANNELS * BOX_CELLS**2, CHANNELS),
+            EqualisedLinear(CHANNELS * BOX_CELLS**2, CHANNELS),
             nn.LayerNorm(CHANNELS),
             nn.ReLU(inplace=True),
         )
@@ -279,6 +299,9 @@ class MaskHead(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(CHANNELS, 1, 1),
         )
+        for layer in self.draw[::2]:
+            nn.init.kaiming_normal_(layer.get_parameter("weight"), mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.get_parameter("bias"))
 
     def forward(self, queries: Tensor, pooled: Tensor) -> Tensor:
         cells = self.convolution(queries, pooled.flatten(2).transpose(1, 2))
@@ -325,7 +348,7 @@ def dice_loss(masks: Tensor, truth: Tensor) -> Tensor:
 
 def _box_losses(
     found: Found,
-    wanted: Sequence[tuple[Tensor, Tensor]],
+    targets: Sequence[dict[str, Tensor]],
     pairs: Sequence[tuple[Tensor, Tensor]],
     scale: Tensor,
 ) -> dict[str, Tensor]:
@@ -333,16 +356,16 @@ def _box_losses(
 
     Args:
         found: of N pictures.
-        wanted: labels [m] and boxes [m, 4] in px of each picture.
+        targets: of each picture.
         pairs: of each picture, as `match` gives them.
         scale: [N, 1, 4] px.
     """
     classes = torch.zeros_like(found.classes)
     predicted, truth, scales = [], [], []
-    for i, ((labels, boxes), (queries, anomalies)) in enumerate(zip(wanted, pairs, strict=True)):
-        classes[i, queries, labels[anomalies] - 1] = 1
+    for i, (target, (queries, anomalies)) in enumerate(zip(targets, pairs, strict=True)):
+        classes[i, queries, target["labels"][anomalies] - 1] = 1
         predicted.append(found.boxes[i, queries])
-        truth.append(boxes[anomalies])
+        truth.append(target["boxes"][anomalies])
         scales.append(scale[i].expand(len(queries), -1))
     mine, true, sides = torch.cat(predicted), torch.cat(truth), torch.cat(scales)
     return {

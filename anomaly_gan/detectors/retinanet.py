@@ -5,16 +5,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
-from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNetHead
 
 from anomaly_gan.detectors.backbones import CHANNELS, NativeSize, feature_pyramid, group_norm
 from anomaly_gan.detectors.config import DetectorConfig
-from anomaly_gan.detectors.rcnn import ASPECT_RATIOS, anchors
+from anomaly_gan.detectors.rcnn import ASPECT_RATIOS
 
-BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
-"""Offsets of centres and of log sides are learnt so many times as large, as in the box head of the R-CNN family: else
-the loss of the boxes is small beside that of the classes, and boxes stay rough for long."""
+SIZES_PER_LEVEL = 3
+"""Anchors of a level have its size and two more in equal ratios below the next level's, as in the paper."""
 MAX_DETECTIONS = 100
 """The best of a picture; average precision takes as many."""
 
@@ -24,9 +23,19 @@ def build(num_classes: int, config: DetectorConfig, weights_folder: Path | None)
     return _LabelsFromOne(
         feature_pyramid(config, weights_folder),
         num_classes,
-        anchor_generator=anchors(config),
-        head=RetinaNetHead(CHANNELS, len(ASPECT_RATIOS), num_classes, norm_layer=group_norm),
+        anchor_generator=_anchors(config),
+        head=RetinaNetHead(CHANNELS, SIZES_PER_LEVEL * len(ASPECT_RATIOS), num_classes, norm_layer=group_norm),
         detections_per_img=MAX_DETECTIONS,
+    )
+
+
+def _anchors(config: DetectorConfig) -> AnchorGenerator:
+    return AnchorGenerator(
+        sizes=tuple(
+            tuple(size * 2 ** (number / SIZES_PER_LEVEL) for number in range(SIZES_PER_LEVEL))
+            for size in config.anchor_sizes_px
+        ),
+        aspect_ratios=(ASPECT_RATIOS,) * len(config.anchor_sizes_px),
     )
 
 
@@ -39,7 +48,6 @@ class _LabelsFromOne(RetinaNet):  # type: ignore[misc]  # torchvision has no typ
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.transform = NativeSize()
-        self.box_coder = self.head.regression_head.box_coder = BoxCoder(weights=BOX_SCALES)
 
     def forward(
         self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]] | None = None

@@ -12,6 +12,7 @@ from anomaly_gan.detectors.queryinst import (
     STAGES,
     BoxInteraction,
     DynamicConvolution,
+    EqualisedLinear,
     MaskHead,
     QueryInst,
     dice_loss,
@@ -68,6 +69,16 @@ def test_heads_have_their_shapes_and_learn_with_all_they_have(
     for each in (queries, pooled, *module.parameters()):
         assert each.grad is not None and each.grad.any()
     assert module(queries[:0], pooled[:0]).shape == (0, *shape[1:])
+
+
+def test_an_equalised_layer_sums_its_inputs_over_the_root_of_their_number() -> None:
+    torch.manual_seed(0)
+    layer = EqualisedLinear(400, 50)
+    assert layer.weight.std().item() == pytest.approx(1, abs=0.05)
+    with torch.no_grad():
+        layer.weight.fill_(2)
+        layer.bias.fill_(3)
+    assert torch.allclose(layer(torch.ones(1, 400)), torch.full((1, 50), 2 * 400 / 20 + 3.0))
 
 
 def test_a_mask_is_drawn_where_its_cells_are() -> None:
@@ -132,16 +143,12 @@ def test_losses_of_untrained_queries_that_move_nothing() -> None:
             torch.nn.init.zeros_(layer.get_parameter("bias"))
     square = bright_square("a", top=20, left=16, side=16, size=96)
     terms = model([to_image(square)], [to_target(to_instances(square, ["hole"]))])
-    # The box is 16..32, 20..36 of 96 px. The grid's boxes have sides of 24 px; the nearest have their centres at
-    # (24, 24), (24, 40), (8, 24) and (40, 24). The last stage takes the first of them, each of the others all four.
-    l1 = [16, 32, 40, 40]
-    giou = [256 / 576, 128 / 704 - 64 / 768, 64 / 768 - 96 / 864, 64 / 768 - 96 / 864]
-    early = STAGES - 1
-    assert terms["l1"].item() == pytest.approx(5 * (l1[0] + early * sum(l1) / 4) / 96, rel=1e-4)
-    assert terms["giou"].item() == pytest.approx(2 * (1 - giou[0] + early * (1 - sum(giou) / 4)), rel=1e-4)
+    # The box is 16..32, 20..36 of 96 px; that of the grid's query at 1/4, 1/4 is 12..36 both ways.
+    assert terms["l1"].item() == pytest.approx(STAGES * 5 * (4 + 8 + 4 + 0) / 96, rel=1e-4)
+    assert terms["giou"].item() == pytest.approx(STAGES * 2 * (1 - 16 * 16 / 24**2), rel=1e-4)
     # At probability 1/2 the focal loss is ln 2 / 4, by 1/4 where the class is there and by 3/4 where it is not.
-    last, others = 0.25 + 0.75 * (QUERIES - 1), (4 * 0.25 + 0.75 * (QUERIES - 4)) / 4
-    assert terms["class"].item() == pytest.approx(2 * math.log(2) / 4 * (last + early * others), rel=1e-4)
+    focal = math.log(2) / 4 * (0.25 + 0.75 * (QUERIES - 1))
+    assert terms["class"].item() == pytest.approx(STAGES * 2 * focal, rel=1e-4)
 
 
 def test_each_stage_starts_from_the_boxes_of_the_one_before_and_learns_by_itself() -> None:

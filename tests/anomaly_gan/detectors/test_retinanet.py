@@ -1,6 +1,5 @@
 """RetinaNet: what is ours about it."""
 
-import pytest
 import torch
 
 from anomaly_gan.detectors.build import build_detector
@@ -29,10 +28,11 @@ def test_classes_are_numbered_from_1_in_targets_and_detections() -> None:
     assert losses[0] < losses[1]
 
 
-def test_offsets_are_coded_and_decoded_at_one_scale() -> None:
+def test_anchors_of_a_level_go_on_in_thirds_of_an_octave_at_every_aspect_ratio() -> None:
     model = build_detector(1, tiny("retinanet"))
-    head = model.get_submodule("head.regression_head")
-    assert model.box_coder is head.box_coder
-    anchors, truth = torch.tensor([[0.0, 0, 20, 10]]), torch.tensor([[2.0, 0, 22, 10]])
-    (offsets,) = head.box_coder.encode([truth], [anchors])  # type: ignore[operator, union-attr]
-    assert offsets.tolist() == [[pytest.approx(10 * 2 / 20), 0, 0, 0]]
+    finest = model.get_submodule("anchor_generator").cell_anchors[0]  # type: ignore[index, union-attr]
+    sides = (finest[:, 2:] - finest[:, :2]).prod(1).sqrt()
+    assert len(finest) == 15
+    for size in (8, 8 * 2 ** (1 / 3), 8 * 2 ** (2 / 3)):
+        assert ((sides - size).abs() < 1.5).any()  # torchvision rounds them to pixels
+    assert (finest[:, 3] - finest[:, 1]).max() >= 4 * 8 / 2
