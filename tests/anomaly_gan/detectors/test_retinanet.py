@@ -30,7 +30,7 @@ def test_classes_are_numbered_from_1_in_targets_and_detections() -> None:
 
 def test_anchors_of_a_level_go_on_in_thirds_of_an_octave_at_every_aspect_ratio() -> None:
     model = build_detector(1, tiny("retinanet"))
-    finest = model.get_submodule("anchor_generator").cell_anchors[0]  # type: ignore[index, union-attr]
+    finest = model.get_submodule("anchor_generator").cell_anchors[0]  # type: ignore[index]
     sides = (finest[:, 2:] - finest[:, :2]).prod(1).sqrt()
     assert len(finest) == 15
     for size in (8, 8 * 2 ** (1 / 3), 8 * 2 ** (2 / 3)):
