@@ -159,12 +159,12 @@ class Drawing:
 
     Attributes:
         image: of the view's shape.
-        seed: of its noise, and of the choice and the pieces of its exemplar.
+        seed: of its noise, and of the choice and the pieces of its exemplar; None where nothing is left to chance.
         exemplar: key of the picture whose anomaly it has the texture of; None = of none.
     """
 
     image: NDArray[np.uint8]
-    seed: tuple[int, ...]
+    seed: tuple[int, ...] | None
     exemplar: str | None
 
 
@@ -192,8 +192,9 @@ def draw(
     with turn, torch.inference_mode():
         drawn = generator(to_model_range(images), where.float(), noise, texture / HALF_RANGE)
         planes = to_uint8(drawn).cpu().numpy()
+    by_chance = generator.noise_planes > 0 or generator.texture_planes > 0
     return [
-        Drawing(from_planes(each, gray=view.ndim == 2), seed, one.source)
+        Drawing(from_planes(each, gray=view.ndim == 2), seed if by_chance else None, one.source)
         for each, view, seed, one in zip(planes, views, seeds, laid, strict=True)
     ]
 
@@ -213,8 +214,7 @@ def _finished(plan: GenerationPlan, planned: PlannedImage, drawn: Drawing) -> Ge
         "attempt": planned.attempt,
         "unplaced": planned.unplaced,
         "seed": plan.config.seed,
-        "noise_seed": drawn.seed,
-        "exemplar": drawn.exemplar,
+        **({} if drawn.seed is None else {"noise_seed": drawn.seed, "exemplar": drawn.exemplar}),
         "class": plan.pool.class_name,
         "normal": planned.normal.key,
         "group": str(planned.normal.meta.get("group", planned.normal.key)),

@@ -63,7 +63,9 @@ def restore(method: Method, path: Path, name: str) -> dict[str, Any]:
         # from a GPU that is not here
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if saved["schema_version"] != SCHEMA_VERSION:
-            raise DataError(f"{name}: checkpoint schema {saved['schema_version']}, expected {SCHEMA_VERSION}")
+            raise DataError(
+                f"{name}: checkpoint schema {saved['schema_version']}, expected {SCHEMA_VERSION}; train it anew"
+            )
         method.load_state_dict(saved)
         for domain, pool in method.image_pools.items():
             # the number of ranks may be another one than when it was saved

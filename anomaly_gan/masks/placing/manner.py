@@ -31,7 +31,8 @@ class Manner:
     def of(cls, pool: MaskPool, config: MaskConfig, *, as_cut: bool) -> "Manner":
         """What the config asks for, in training as `placement.place` says of `as_cut`.
 
-        Limits to the angle come before the directions of the pool.
+        Limits to the angle come before the directions of the pool. Where the most rational of several masks is taken,
+        borders are left to it: elements that must lie there would win nearly always.
         """
         is_natural, angles = config.pose == "natural", (config.angle_min, config.angle_max)
         quarters = None
@@ -39,7 +40,7 @@ class Manner:
             quarters = (0.0, 90.0) if pool.may_lie_across else (0.0,)
         is_limited = angles[1] - angles[0] < FULL_TURN
         directions = pool.directions if is_natural and not is_limited and pool.directions else None
-        return cls(quarters, directions, angles, as_cut or is_natural)
+        return cls(quarters, directions, angles, as_cut or (is_natural and not config.rationality))
 
     def turn(self, element: Element, rng: np.random.Generator) -> float:
         """Degrees, counter-clockwise."""

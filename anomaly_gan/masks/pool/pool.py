@@ -142,11 +142,13 @@ class MaskPool:
     def may_lie_across(self) -> bool:
         """Whether the elements lie along rows and along columns alike, so that a quarter turn shows nothing.
 
-        The mean of cos 2a over the directions a of the elements, each weighted by how long it is for its width, is
-        within two of its own deviations from 0.
+        Elements that are longer along rows count above 0, those along columns below. Were all of one kind, their sum
+        would be that of their absolute values; it must lie two of its own deviations below that. So a few elements
+        alone, which prove nothing, are not turned.
         """
         across = np.array([_lengthwise(element.mask) for element in self.prior_elements])
-        return bool(abs(across.sum()) <= 2 * np.sqrt(np.square(across).sum()))
+        deviation = np.sqrt(np.square(across).sum())
+        return bool(abs(across.sum()) <= 2 * deviation and abs(across.sum()) + 2 * deviation <= abs(across).sum())
 
     @cached_property
     def directions(self) -> tuple[Direction, ...]:
