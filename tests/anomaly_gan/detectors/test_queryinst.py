@@ -109,6 +109,16 @@ def test_each_anomaly_has_the_query_that_makes_all_of_them_cheapest() -> None:
     assert dict(zip(anomalies.tolist(), queries.tolist(), strict=True)) == {0: 1, 1: 0}
 
 
+def test_distance_and_overlap_each_decide_where_the_other_is_equal() -> None:
+    truth, labels = torch.tensor([[0.4, 0.4, 0.6, 0.6]]), torch.tensor([1])
+    # Twice and half as large have the same overlap, 1/4; half as large is nearer.
+    queries, _ = match(torch.zeros(2, 1), torch.tensor([[0.3, 0.3, 0.7, 0.7], [0.45, 0.45, 0.55, 0.55]]), labels, truth)
+    assert queries.tolist() == [1]
+    # Moved by .05 both ways and longer by .2 are as far; what is longer overlaps more.
+    queries, _ = match(torch.zeros(2, 1), torch.tensor([[0.45, 0.45, 0.65, 0.65], [0.4, 0.4, 0.6, 0.8]]), labels, truth)
+    assert queries.tolist() == [1]
+
+
 def test_of_queries_at_one_place_the_surer_of_the_class_is_matched() -> None:
     boxes = torch.tensor([[0.2, 0.2, 0.4, 0.4]]).expand(2, 4)
     logits = torch.tensor([[2.0, -2], [-2, 2]])
