@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from anomaly_gan.samples.views import take_view
 
 LIMITS = (*MEASURES, "unlike", "fill_recall", "fill_precision", "behind", "copy")
 """Names of the limits that a sample can break."""
+TOLD_DIGITS = 6
 NOISE = 0.05
 """Share of pixels that may be changed, or not, without a meaning."""
 STAND_INS = 4
@@ -100,7 +102,7 @@ class QualityGate:
             mask: [H, W] uint8 {0, 1}, not empty.
         """
         looks, made = appearance(image, mask), change(normal, image, mask, self._feather_px, self._grain)
-        unlikeness, nearest = self.real.unlikeness(looks), self._known.nearest(image, mask)
+        unlikeness, nearest = _told(self.real.unlikeness(looks)), self._known.nearest(image, mask)
         limits = self.limits
         broken = {name: abs(value) > limits.distance for name, value in self.real.distances(looks).items()}
         broken |= {
@@ -111,13 +113,18 @@ class QualityGate:
             "copy": nearest is not None and nearest.ratio < limits.copy,
         }
         return Verdict(
-            measures={**vars(looks), **vars(made)},
+            measures={name: _told(value) for name, value in {**vars(looks), **vars(made)}.items()},
             unlikeness=unlikeness,
             excess=max(unlikeness - self.typical, 0.0),
-            nearest_ratio=nearest.ratio if nearest else None,
+            nearest_ratio=_told(nearest.ratio) if nearest else None,
             nearest_key=nearest.key if nearest else None,
             failed=tuple(name for name in LIMITS if broken.get(name)),
         )
+
+
+def _told(value: Any) -> Any:
+    """A measure as it is recorded: without the last digits, which depend on how a machine adds."""
+    return round(value, TOLD_DIGITS) if isinstance(value, float) else value
 
 
 def learn_gate(
