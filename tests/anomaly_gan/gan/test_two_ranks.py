@@ -39,9 +39,9 @@ from tests.support.two_ranks import RANKS, Scenario, TwoRanks, on_two_ranks
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BATCH_SIZE = 4
-CLOSE = 1e-9
+CLOSE = 1e-8
 CLOSE_WITH_BIASES_BEFORE_BATCH_NORM = 1e-5
-CLOSE_IN_SINGLE_PRECISION = 1e-5
+CLOSE_IN_SINGLE_PRECISION = 5e-5
 CLOSE_WHERE_KINKS_TELL = 1e-3
 NARROW_NETWORKS = {"generator_widths": (4, 8, 8), "width_mult": 1 / 32}
 STABLE: dict[str, Any] = {
