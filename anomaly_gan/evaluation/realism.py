@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.evaluation.likeness import mean_level, painted_flat
 from anomaly_gan.generation.gate import QualityGate, stand_in_correlations
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.generation.paste import paste
@@ -126,13 +127,14 @@ def painted_sets(
     pixels = np.concatenate([one.image[one.masks[class_name] > 0].ravel() for one in real]).astype(np.float64)
     rng = np.random.default_rng(0)
 
-    def painted(one: Generated, deviation: float) -> Shown:
-        content = rng.normal(pixels.mean(), deviation, one.normal.shape).clip(0, 255).astype(np.uint8)
+    def noisy(one: Generated) -> Shown:
+        content = rng.normal(pixels.mean(), pixels.std(), one.normal.shape).clip(0, 255).astype(np.uint8)
         return Shown(paste(one.normal, content, one.mask, feather_px), one.mask, one.normal)
 
+    flat = painted_flat(made, mean_level(real, class_name), class_name, feather_px)
     return {
-        "flat painter": [painted(one, 0.0) for one in made],
-        "noise painter": [painted(one, float(pixels.std())) for one in made],
+        "flat painter": [Shown(painted.image, one.mask, one.normal) for painted, one in zip(flat, made, strict=True)],
+        "noise painter": [noisy(one) for one in made],
         "shifted-mask painter": [Shown(one.pasted, _beside(one.mask), one.normal) for one in made],
     }
 

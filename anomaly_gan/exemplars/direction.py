@@ -27,6 +27,12 @@ class Direction:
         degrees = np.rad2deg(np.arctan2(2 * both, along - across)) / 2
         return cls(float(degrees), float(np.sqrt((mean + half) / (mean - half))))
 
+    @property
+    def along_rows(self) -> float:
+        """-1..1: how much longer along rows than along columns; 0 for what is round or slanting."""
+        squared = self.elongation**2
+        return float(np.cos(2 * np.deg2rad(self.degrees)) * (squared - 1) / (squared + 1))
+
     def turn_to(self, other: "Direction") -> float:
         """Degrees, counter-clockwise, -90..90: the shorter way, so that what is below stays below."""
         return (other.degrees - self.degrees + 90) % 180 - 90

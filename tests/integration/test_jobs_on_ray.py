@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import requests
 import yaml
+from safetensors.torch import load as load_safetensors
 
+from anomaly_gan.exemplars.storing import split_exemplars
 from anomaly_gan.rivals.cyclegan import CycleGan
 from anomaly_gan.samples.sample import decode_sample
 from infra.cluster.local_head import LocalHead
@@ -73,6 +75,8 @@ def test_a_train_job_leaves_model_checkpoints_grids_and_tensorboard(suite: Suite
     assert any(name.startswith("tensorboard/events.") for name in names)
     kept = json.loads(suite.storage.read(job_key(model, "checkpoints/index.json")))
     assert [entry["step"] for entry in kept] == [35, 40]
+    weights = load_safetensors(suite.storage.read(f"models/{model}/generator.safetensors"))
+    assert split_exemplars(weights)[0]  # real anomalies, without which it lays no texture
     told = json.loads(suite.agan("models", "list", "--json"))[model]
     assert told["class_name"] == "paper_scrap"
     assert told["record"]["world_size"] == 2

@@ -10,7 +10,7 @@ from anomaly_gan.masks.placing.arranging import Arranger
 from anomaly_gan.masks.placing.choosing import area_limits, choose_element
 from anomaly_gan.masks.placing.manner import Manner
 from anomaly_gan.masks.placing.parts import EVERYWHERE, Ground, PlacedMask, unmet
-from anomaly_gan.masks.pool.pool import MaskPool
+from anomaly_gan.masks.pool.pool import Element, MaskPool
 from infra.errors import DataError
 
 
@@ -57,14 +57,8 @@ def place(
     if ground.anchors is not None:
         count = max(min(count, len(ground.anchors)), config.min_parts)
     limits = area_limits(pool, config)
-    if as_cut and config.pose != "fixed" and ground.anchors is None:
-        kept = tuple(
-            one.shape
-            for one in pool.layouts
-            if config.min_parts <= one.count <= config.max_parts and (config.pool == "whole" or not one.shape.is_expert)
-        )
-        # parts lie together as they do in a real picture
-        elements, count = (kept, 1) if kept else (elements, count)
+    if as_cut and config.pose != "fixed" and ground.anchors is None and (together := _layouts(pool, config)):
+        elements, count = together, 1
     if as_cut:
         config = config.model_copy(update={"scale_min": 1.0, "scale_max": 1.0})
     manner = Manner.of(pool, config, as_cut=as_cut)
@@ -77,3 +71,12 @@ def place(
     tried = placed.placements[0]
     advice = "every mask has another area; allow more scales or fewer parts"
     raise unmet(tried.element, tried.source, f"area {config.area}", advice, config)
+
+
+def _layouts(pool: MaskPool, config: MaskConfig) -> tuple[Element, ...]:
+    """The parts of each real picture together, as one element; those of which the config allows as many."""
+    return tuple(
+        one.shape
+        for one in pool.layouts
+        if config.min_parts <= one.count <= config.max_parts and (config.pool == "whole" or not one.shape.is_expert)
+    )

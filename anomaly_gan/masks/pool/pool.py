@@ -146,7 +146,7 @@ class MaskPool:
         would be that of their absolute values; it must lie two of its own deviations below that. So a few elements
         alone, which prove nothing, are not turned.
         """
-        across = np.array([_lengthwise(element.mask) for element in self.prior_elements])
+        across = np.array([element.direction.along_rows for element in self.prior_elements])
         deviation = np.sqrt(np.square(across).sum())
         return bool(abs(across.sum()) <= 2 * deviation and abs(across.sum()) + 2 * deviation <= abs(across).sum())
 
@@ -210,13 +210,6 @@ def _joined(elements: Sequence[Element]) -> Layout:
         mask[one.top - top :, one.left - left :][:height, :width] |= one.mask
     borders = "".join(name for name in "TBLR" if any(name in one.borders for one in elements))
     return Layout(Element(elements[0].source, mask, top, left, elements[0].is_expert, borders), len(elements))
-
-
-def _lengthwise(mask: NDArray[np.uint8]) -> float:
-    """-1..1: how much longer a shape is along rows than along columns; 0 for a round or a slanting one."""
-    rows, columns = np.nonzero(mask)
-    along, across = columns.var(), rows.var()
-    return float((along - across) / (along + across + 1 / 6))  # a pixel is no point: 1/12 for each direction
 
 
 def cut_elements(sample: Sample, class_name: str) -> list[Element]:

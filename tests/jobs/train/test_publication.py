@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from anomaly_gan.config import ViewConfig
+from anomaly_gan.exemplars.exemplar import cut_exemplars
 from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.generation.description import published_in_words
 from anomaly_gan.generation.generate import Generated
@@ -100,6 +101,13 @@ def test_the_best_checkpoint_is_published_and_its_record_says_why() -> None:
     )
     assert published.published_measure == 0.1
     assert NamedDistances.compared_with == PARTS.held_abnormals
+
+
+def test_what_is_published_has_the_exemplars_that_the_run_laid_in() -> None:
+    published, method = trained(PARTS, 0.1, 0.3)
+    method.generator.exemplars = cut_exemplars(ABNORMALS, CLASS, 64)
+    assert step_of(published) == 1
+    assert published.generator.exemplars == method.generator.exemplars != ()
 
 
 def test_where_nothing_is_held_out_the_last_checkpoint_is_published_and_the_reason_told() -> None:
