@@ -31,3 +31,17 @@ def test_degrees_are_counter_clockwise_as_elements_are_turned(degrees: float) ->
 @pytest.mark.parametrize(("one", "other", "turn"), [(10, 50, 40), (80, -80, 20), (-80, 80, -20), (30, 30, 0)])
 def test_a_turn_is_the_shorter_way(one: float, other: float, turn: float) -> None:
     assert Direction(one, 3).turn_to(Direction(other, 3)) == pytest.approx(turn)
+
+
+@pytest.mark.parametrize(
+    ("shape", "along_rows"),
+    [
+        (np.ones((2, 40), np.uint8), 1.0),
+        (np.ones((40, 2), np.uint8), -1.0),
+        (np.eye(30, dtype=np.uint8), 0.0),
+        (np.ones((9, 9), np.uint8), 0.0),
+    ],
+    ids=["row", "column", "slanting", "square"],
+)
+def test_a_shape_lies_along_rows_or_along_columns_or_neither(shape: np.ndarray, along_rows: float) -> None:
+    assert Direction.of(shape).along_rows == pytest.approx(along_rows, abs=0.02)
