@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from anomaly_gan.exemplars.direction import Direction
 from anomaly_gan.exemplars.exemplar import Exemplar, signed_depth
+from anomaly_gan.exemplars.setting import Setting
 
 RING_PX = 4
 """Width of the ring around a mask that is filled too: the shade around an anomaly."""
@@ -43,17 +44,20 @@ class LaidTexture:
 
     Attributes:
         source: key of the picture of its largest part's exemplar; None where there was none.
-        planes: [1 or 3, H, W] float32 grey levels.
+        planes: [1 or 3, H, W] float32 in -1..1, see `Exemplar.contrast`.
     """
 
     source: str | None
     planes: NDArray[np.float32]
 
 
-def lay_texture(mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], seed: Sequence[int]) -> LaidTexture:
+def lay_texture(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], seed: Sequence[int]
+) -> LaidTexture:
     """The texture of one of the exemplars, laid into a mask; none of it where there is no exemplar.
 
     Args:
+        image: [H, W] or [H, W, 3] uint8, in which the anomaly is to be.
         mask: [H, W] uint8 {0, 1}.
         exemplars: any number of them.
         seed: decides which one, and its pieces.
@@ -65,7 +69,7 @@ def lay_texture(mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], seed: Se
     planes = np.zeros((*mask.shape, 3 if any(one.image.ndim == 3 for one in exemplars) else 1), np.float32)
     source: str | None = None
     for part in _parts(mask):
-        chosen = choose_exemplar(part, exemplars, rng)
+        chosen = choose_exemplar(part, exemplars, rng, Setting.of(image, part))
         laid = assemble(part, chosen, rng)
         # what lies around one part leaves another part alone
         is_its = laid.any(2) & ((mask == 0) | (part > 0))
@@ -84,8 +88,10 @@ def _parts(mask: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return parts
 
 
-def choose_exemplar(mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], rng: np.random.Generator) -> Exemplar:
-    """One of them, the likelier the nearer in size and elongation, mirrored by chance.
+def choose_exemplar(
+    mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], rng: np.random.Generator, setting: Setting | None = None
+) -> Exemplar:
+    """One of them, the likelier the nearer in size, elongation and what is around it, mirrored by chance.
 
     Four times as large, or as small, is a sixteenth as likely: small pieces in a large mask show as a mosaic. For a
     long mask, a long one is turned to its direction: a crack runs along its mask.
@@ -94,11 +100,14 @@ def choose_exemplar(mask: NDArray[np.uint8], exemplars: Sequence[Exemplar], rng:
         mask: [H, W] uint8 {0, 1}, what is to be filled; not empty.
         exemplars: one at least.
         rng: the only source of chance.
+        setting: of the mask; None = none is likelier than another for what is around it.
     """
     area, direction = cv2.countNonZero(mask), Direction.of(mask)
     likely = np.array(
         [
-            _likeness(one.area_px, area) ** 2 * _likeness(one.direction.elongation, direction.elongation)
+            _likeness(one.area_px, area) ** 2
+            * _likeness(one.direction.elongation, direction.elongation)
+            * (1.0 if setting is None or one.setting is None else setting.likeness(one.setting))
             for one in exemplars
         ]
     )
@@ -124,7 +133,7 @@ def assemble(mask: NDArray[np.uint8], exemplar: Exemplar, rng: np.random.Generat
         rng: the only source of chance.
 
     Returns:
-        [H, W, 1 or 3] grey levels, 0 farther than `RING_PX` from the mask.
+        [H, W, 1 or 3] in -1..1, see `Exemplar.contrast`; 0 farther than `RING_PX` from the mask.
     """
     filled = np.zeros((*mask.shape, exemplar.contrast.shape[2]), np.float32)
     left, top, width, height = cv2.boundingRect(mask)

@@ -10,9 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from anomaly_gan.exemplars.direction import Direction
+from anomaly_gan.exemplars.setting import Setting
 from anomaly_gan.exemplars.surroundings import surroundings
+from anomaly_gan.samples.contrast import contrast_to
 from anomaly_gan.samples.instances import instance_masks
 from anomaly_gan.samples.sample import Sample
+from anomaly_gan.samples.tensors import to_model_range
 
 MARGIN_PX = 12
 """What is kept around an anomaly: its surroundings are the level from which its contrast is taken."""
@@ -40,11 +43,13 @@ class Exemplar:
 
     @cached_property
     def contrast(self) -> NDArray[np.float32]:
-        """[h, w, 1 or 3] grey levels: how the picture differs from its smooth surroundings."""
-        planes = torch.from_numpy(np.atleast_3d(self.image).transpose(2, 0, 1).astype(np.float32))[None]
+        """[h, w, 1 or 3] in -1..1: how the picture differs from its smooth surroundings.
+
+        A share of the way to black or white (`contrast_to`), so that it can be laid into a picture of any level.
+        """
+        planes = to_model_range(torch.from_numpy(np.atleast_3d(self.image).transpose(2, 0, 1))[None])
         smooth = surroundings(planes, torch.from_numpy(self.hidden.astype(np.float32))[None, None])
-        difference: NDArray[np.float32] = (planes - smooth)[0].numpy().transpose(1, 2, 0)
-        return difference
+        return contrast_to(planes, smooth)[0].numpy().transpose(1, 2, 0)
 
     @cached_property
     def hidden(self) -> NDArray[np.uint8]:
@@ -60,6 +65,10 @@ class Exemplar:
     @cached_property
     def area_px(self) -> int:
         return cv2.countNonZero(self.mask)
+
+    @cached_property
+    def setting(self) -> Setting | None:
+        return Setting.of(self.image, self.mask)
 
     @cached_property
     def direction(self) -> Direction:

@@ -18,7 +18,8 @@ from anomaly_gan.networks.base import grown
 from anomaly_gan.networks.crops import crop, mask_boxes
 from anomaly_gan.networks.noise import draw_noise
 from anomaly_gan.networks.texture_critic import GROWN_PX, WINDOW_PX
-from anomaly_gan.samples.tensors import HALF_RANGE, to_model_range
+from anomaly_gan.samples.contrast import contrast_to
+from anomaly_gan.samples.tensors import to_model_range
 from anomaly_gan.training.augmentation import augment
 from anomaly_gan.training.batches import Batch
 from anomaly_gan.training.joining import gradients_joined
@@ -66,7 +67,8 @@ class Share:
         if config.model.content != "exemplar":
             return None
         mask = _as_mask(self.prior)
-        texture = (self.abnormal - surroundings(self.abnormal, grown(mask, OUTLINE_PX))) * grown(mask, RING_PX)
+        smooth = surroundings(self.abnormal, grown(mask, OUTLINE_PX))
+        texture = contrast_to(self.abnormal, smooth) * grown(mask, RING_PX)
         return texture[:, :1] if config.model.gray else texture
 
     def _noise(self, config: TrainConfig, of: int) -> Tensor:
@@ -152,7 +154,7 @@ def share_of(part: Batch) -> Share:
         part.expert_mask,
         to_model_range(part.abnormal_image),
         part.prior_mask,
-        None if part.texture is None else part.texture.float() / HALF_RANGE,
+        None if part.texture is None else part.texture.float(),
         part.positions,
     )
 

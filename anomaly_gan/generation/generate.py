@@ -22,7 +22,7 @@ from anomaly_gan.networks.generator import Generator
 from anomaly_gan.networks.noise import draw_noise
 from anomaly_gan.samples.provenance import anomalies, joined, noted
 from anomaly_gan.samples.sample import Sample, from_planes, to_planes
-from anomaly_gan.samples.tensors import HALF_RANGE, to_model_range, to_uint8
+from anomaly_gan.samples.tensors import to_model_range, to_uint8
 
 KEY_DIGITS = 8
 NOISE_STREAM = 8
@@ -187,10 +187,12 @@ def draw(
     images = torch.from_numpy(np.stack([to_planes(view) for view in views])).to(device)  # [N, 3, H, W] uint8
     where = torch.from_numpy(np.stack(masks)[:, None]).to(device)  # [N, 1, H, W] {0, 1}
     noise = torch.stack([draw_noise(seed, generator.noise_planes, len(masks[0])) for seed in seeds]).to(device)
-    laid = [lay_texture(mask, generator.exemplars, seed) for mask, seed in zip(masks, seeds, strict=True)]
-    texture = torch.from_numpy(np.stack([one.planes for one in laid])).to(device)  # [N, 1 or 3, H, W] grey levels
+    laid = [
+        lay_texture(view, mask, generator.exemplars, seed) for view, mask, seed in zip(views, masks, seeds, strict=True)
+    ]
+    texture = torch.from_numpy(np.stack([one.planes for one in laid])).to(device)  # [N, 1 or 3, H, W]
     with turn, torch.inference_mode():
-        drawn = generator(to_model_range(images), where.float(), noise, texture / HALF_RANGE)
+        drawn = generator(to_model_range(images), where.float(), noise, texture)
         planes = to_uint8(drawn).cpu().numpy()
     by_chance = generator.noise_planes > 0 or generator.texture_planes > 0
     return [

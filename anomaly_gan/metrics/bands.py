@@ -16,7 +16,7 @@ TAIL = 0.05
 SPREADS = float(norm.ppf(1 - TAIL))
 """Standard deviations from the middle to an end of the band of a normal distribution."""
 
-RESOLUTION = {"contrast": 1.0, "red_green": 1.0, "yellow_blue": 1.0, "visible": 0.05}
+RESOLUTION = {"contrast": 0.01, "red_green": 1.0, "yellow_blue": 1.0, "visible": 0.05}
 """Least half width of a band, in the measure's unit: a smaller difference cannot be seen."""
 LOG_PX = {"texture": 1, "fine": 4, "middle": 16, "coarse": 64, "edge": 9}
 CORRELATION_PX = {"coherence": 1, "grid": 2}

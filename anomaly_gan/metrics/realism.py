@@ -9,9 +9,12 @@ from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from anomaly_gan.samples.contrast import contrast_to
 from anomaly_gan.samples.surroundings import RING_PX, surroundings
+from anomaly_gan.samples.tensors import HALF_RANGE
 
 Levels = NDArray[np.float32]
 Region = NDArray[np.bool_]
@@ -38,7 +41,8 @@ class Appearance:
 
     Attributes:
         area_px: pixels of the mask; no measure of the anomaly, but what the others are sure of grows with it.
-        contrast: mean of the mask less that of the surroundings, grey levels; dark anomalies have negative ones.
+        contrast: mean of the mask against that of the surroundings, as a share of the way from there to black
+            (negative) or to white, -1..1 (`contrast_to`).
         visible: share of the mask that is darker or brighter than nine tenths of the surroundings, 0..1; where nothing
             is to be seen it is about CHANCE.
         texture: deviation of the Laplacian over the mask without its outline, against that of the surroundings, log2.
@@ -103,13 +107,14 @@ def appearance(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Appearance:
     area_px = int(inside.sum())
     if ring.sum() < MIN_RING_PX:
         return Appearance(area_px, *(None for _ in MEASURES))
-    offset = planes[inside].mean(axis=0) - planes[ring].mean(axis=0)  # [1 or 3]
+    mean, around = (planes[region].mean(axis=0) for region in (inside, ring))
+    offset = mean - around  # [1 or 3]
     is_colour = len(offset) == 3
     fine, middle, coarse = _bands_against(levels, inside, ring)
     detail = levels - smooth_within(levels, inside, SIGMAS_PX[-1])
     return Appearance(
         area_px=area_px,
-        contrast=float(offset.mean()),
+        contrast=float(contrast_to(*(torch.tensor(each.mean() / HALF_RANGE - 1) for each in (mean, around)))),
         visible=_visible(levels, inside, ring),
         texture=_texture_against(levels, inside, ring),
         fine=fine,

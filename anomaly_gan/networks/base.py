@@ -10,6 +10,7 @@ from torch.nn.functional import leaky_relu, max_pool2d
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.exemplars.exemplar import OUTLINE_PX, Exemplar
 from anomaly_gan.exemplars.surroundings import surroundings
+from anomaly_gan.samples.contrast import laid_over
 
 IN_CHANNELS = 4
 """The three planes of the image, and the mask."""
@@ -99,8 +100,8 @@ class Generator(nn.Module, ABC):
             image: [N, 3, H, W] in [-1, 1]; H and W as `check_view` allows.
             mask: [N, 1, H, W] in {0, 1}.
             noise: [N, noise_planes, H, W], standard normal; None = 0, the middle of what can be drawn.
-            texture: [N, 1 or 3, H, W] in half ranges, -2..2, how the anomaly is to differ from its surroundings;
-                None = 0, not at all.
+            texture: [N, 1 or 3, H, W] in -1..1, how the anomaly is to differ from its surroundings, as a share of the
+                way from them to black or to white (`Exemplar.contrast`); None = 0, not at all.
 
         Returns:
             [N, 3, H, W] float32 in [-1, 1]; three equal planes where the config says `gray` and the image has them.
@@ -117,11 +118,12 @@ class Generator(nn.Module, ABC):
         drawn = drawn.float()
         if not self.blends:
             return drawn.tanh().expand(-1, 3, -1, -1)
-        start = RING_OPACITY_START + (self.opacity_start - RING_OPACITY_START) * mask
+        start = RING_OPACITY_START + (self.opacity_start - RING_OPACITY_START) * grown(mask, OUTLINE_PX)
         opacity, content = (drawn[:, :1] + start).sigmoid(), drawn[:, 1:].tanh()
         if self.fills:
             smooth = surroundings(image, grown(mask, OUTLINE_PX))
-            content = (smooth + 2 * content + (texture if self.texture_planes else 0)).clamp(-1, 1)
+            laid = laid_over(smooth, texture) if self.texture_planes else smooth
+            content = (laid + 2 * content).clamp(-1, 1)
         blended: Tensor = image + opacity * near * (content - image)
         return blended
 

@@ -14,7 +14,7 @@ from anomaly_gan.reports.section import Section, absent, section
 
 EXPLAINED: Mapping[str, str] = {
     "unlikeness": "all measures of the look together: how far a picture lies from the real ones, in deviations",
-    "contrast": "mean of the mask less that of its surroundings, grey levels",
+    "contrast": "mean of the mask against its surroundings, as a share of the way to black (negative) or white",
     "visible": "share of the mask that is darker or brighter than nine tenths of the surroundings",
     "texture": "deviation of the Laplacian in the mask against that of the surroundings, in powers of two",
     "fine": "detail of a few pixels against that of the surroundings, in powers of two",

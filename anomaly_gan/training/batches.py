@@ -32,8 +32,9 @@ class Batch:
         expert_mask: [N, 1, H, W], where an anomaly is to appear in the normal image: 0 outside, else the number of
             the part (`crops.number_parts`).
         prior_mask: [N, 1, H, W], numbered in the same way: where the anomaly is in the abnormal image.
-        texture: [N, 1 or 3, H, W] int16 grey levels, how the anomaly of each expert mask is to differ from its
-            surroundings, of which the generator makes a real anomaly's texture; None = nothing is laid in.
+        texture: [N, 1 or 3, H, W] float16 in -1..1, how the anomaly of each expert mask is to differ from its
+            surroundings (`Exemplar.contrast`), of which the generator makes a real anomaly's texture; None = nothing is
+            laid in.
         positions: the pairs' numbers in the run; with the seed they decide whatever else is left to chance.
     """
 
@@ -121,7 +122,7 @@ class BatchSource:
         # ranks take turns, so that any number of them together sees the same global batch
         positions = tuple(range(first + self.rank, first + self.batch_size, self.world_size))
         normal, expert, abnormal, prior = zip(*map(self.pair, positions), strict=True)
-        texture = self._texture(expert, positions) if self.exemplars else None
+        texture = self._texture(normal, expert, positions) if self.exemplars else None
         return Batch(_images(normal), self._masks(expert), _images(abnormal), self._masks(prior), positions, texture)
 
     def pair(self, position: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -136,12 +137,14 @@ class BatchSource:
         abnormal = _flipped(take_view(abnormal, self.view, rng, name), rng)
         return normal.image, normal.masks[name], abnormal.image, abnormal.masks[name]
 
-    def _texture(self, masks: Sequence[NDArray[np.uint8]], positions: Sequence[int]) -> Tensor:
+    def _texture(
+        self, images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8]], positions: Sequence[int]
+    ) -> Tensor:
         laid = [
-            lay_texture(mask, self.exemplars, (self.seed, TEXTURE_STREAM, position)).planes
-            for mask, position in zip(masks, positions, strict=True)
+            lay_texture(image, mask, self.exemplars, (self.seed, TEXTURE_STREAM, position)).planes
+            for image, mask, position in zip(images, masks, positions, strict=True)
         ]
-        return torch.from_numpy(np.rint(np.stack(laid)).astype(np.int16))
+        return torch.from_numpy(np.stack(laid).astype(np.float16))
 
     @cached_property
     def _fitting(self) -> Sequence[Sample]:

@@ -50,7 +50,7 @@ def test_at_a_border_of_its_picture_an_exemplar_has_the_margin_that_there_is(top
     assert found.mask.shape == found.image.shape
     assert found.mask.shape[0] == min(top + 9 + MARGIN_PX, 90) - max(top - MARGIN_PX, 0)
     assert found.mask.shape[1] == min(left + 14 + MARGIN_PX, 100) - max(left - MARGIN_PX, 0)
-    assert np.allclose(found.contrast[found.mask == 1], -80, atol=1e-3)
+    assert np.allclose(found.contrast[found.mask == 1], -2 / 3, atol=1e-3)
 
 
 def test_every_part_is_an_exemplar_of_its_own_or_every_annotated_instance() -> None:
@@ -75,7 +75,7 @@ def test_of_an_anomaly_larger_than_the_view_a_piece_around_its_outline_is_cut(he
     assert max(found.mask.shape) <= 64
     # with a part of the outline, and what is on both sides of it
     assert 0.1 < found.mask.mean() < 0.9
-    assert found.contrast[found.mask == 1].mean() == pytest.approx(-80, abs=1)
+    assert found.contrast[found.mask == 1].mean() == pytest.approx(-2 / 3, abs=0.01)
 
 
 @pytest.mark.parametrize("most_px", [64, 128])
@@ -105,16 +105,16 @@ def test_of_many_anomalies_so_many_are_kept_that_all_sizes_are_there() -> None:
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_contrast_is_the_difference_from_the_surroundings_also_on_a_slope(colour: bool) -> None:
+def test_contrast_is_a_share_of_the_surroundings_also_on_a_slope(colour: bool) -> None:
     mask = box((80, 80), 30, 30, 12, 16)
     ramp = np.add.outer(np.arange(80), np.zeros(80)) + 60
-    image = (ramp - 50 * mask).astype(np.uint8)
+    image = (ramp * (1 - 0.4 * mask)).astype(np.uint8)
     whole = Sample("p", np.dstack([image] * 3) if colour else image, {CLASS: mask})
     contrast = only([whole]).contrast
     inside = only([whole]).mask == 1
     assert contrast.dtype == np.float32 and contrast.shape == (*inside.shape, 3 if colour else 1)
-    assert contrast[inside].mean() == pytest.approx(-50, abs=2)
-    assert np.abs(contrast[inside] + 50).mean() < 3
+    assert contrast[inside].mean() == pytest.approx(-0.4, abs=0.02)
+    assert np.abs(contrast[inside] + 0.4).mean() < 0.03
 
 
 def test_contrast_is_0_where_the_picture_is_surroundings_and_takes_in_what_is_beside_a_tight_outline() -> None:
@@ -122,7 +122,7 @@ def test_contrast_is_0_where_the_picture_is_surroundings_and_takes_in_what_is_be
     image = np.full((60, 60), 100, np.uint8)
     image[18:34, 18:34] = 30  # the anomaly is two pixels larger on each side than it was drawn
     found = only([Sample("p", image, {CLASS: mask})])
-    assert np.allclose(found.contrast[found.mask == 1], -70, atol=1)
+    assert np.allclose(found.contrast[found.mask == 1], -0.7, atol=0.01)
     wide = box((60, 60), 18, 18, 16, 16)[20 - MARGIN_PX : 32 + MARGIN_PX, 20 - MARGIN_PX : 32 + MARGIN_PX]
     assert np.allclose(found.contrast[wide == 0], 0, atol=1e-3)
 

@@ -69,7 +69,7 @@ def torn_batch(parts: int = 2, size: int = 2, step: int = 0) -> Batch:
 
 def inputs(state: AnomalyGan, batch: Batch) -> tuple[Translated, Translated]:
     """What the generators take of a batch."""
-    texture = None if batch.texture is None else batch.texture.float() / 127.5
+    texture = None if batch.texture is None else batch.texture.float()
     normal, abnormal = to_model_range(batch.normal_image), to_model_range(batch.abnormal_image)
     share = Share(normal, batch.expert_mask, abnormal, batch.prior_mask, texture, batch.positions)
     return share.inputs(state.config)
@@ -150,9 +150,12 @@ def by_hand(state: AnomalyGan, batch: Batch) -> dict[str, Tensor]:
     laid = own = None
     if config.model.content == "exemplar":
         assert batch.texture is not None
-        laid = batch.texture / 127.5
-        # an abnormal image's own texture, on the way back to it
-        own = (abnormal - surroundings(abnormal, within(prior_mask, 2))) * within(prior_mask, 4)
+        laid = batch.texture.float()
+        # an abnormal image's own texture, on the way back to it: so much of the way from its surroundings, at least 16
+        # grey levels, to black or white
+        around = surroundings(abnormal, within(prior_mask, 2))
+        way = torch.where(abnormal < around, around + 1, 1 - around).clamp(min=16 / 127.5)
+        own = ((abnormal - around) / way).clamp(-1, 1) * within(prior_mask, 4)
     fake_abnormal = g(normal, expert_mask, expert_noise, laid)
     fake_normal = h(abnormal, prior_mask, prior_noise, None)
 

@@ -250,8 +250,8 @@ def test_the_generator_gets_noise_and_a_texture_of_the_seed_that_is_told() -> No
     _, mask, noise, texture = recorder.seen
     seed = made.sample.meta["noise_seed"]
     assert torch.equal(noise[0], draw_noise(seed, 4, 64))
-    laid = lay_texture(mask[0, 0].numpy().astype(np.uint8), recorder.exemplars, seed)
-    assert np.allclose(texture[0].numpy(), laid.planes / 127.5)
+    laid = lay_texture(made.normal, mask[0, 0].numpy().astype(np.uint8), recorder.exemplars, seed)
+    assert np.allclose(texture[0].numpy(), laid.planes)
     assert made.sample.meta["exemplar"] == laid.source in {f"abnormal-{i:03d}" for i in range(3)}
 
 

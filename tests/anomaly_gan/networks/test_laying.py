@@ -1,6 +1,7 @@
 """Generators that lay content over surroundings: what their first weights already do with a real texture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,11 +13,11 @@ from torch import Tensor
 
 from anomaly_gan.config import ModelConfig
 from anomaly_gan.exemplars.assembling import lay_texture
-from anomaly_gan.exemplars.exemplar import Exemplar, cut_exemplars
+from anomaly_gan.exemplars.exemplar import Exemplar, cut_exemplars, signed_depth
 from anomaly_gan.networks.generator import Generator, build_generator
 from anomaly_gan.networks.noise import draw_noise
 from anomaly_gan.samples.sample import Sample, to_planes
-from anomaly_gan.samples.tensors import HALF_RANGE, to_model_range, to_uint8
+from anomaly_gan.samples.tensors import to_model_range, to_uint8
 from tests.support.builders import TINY_NETWORKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,9 +65,12 @@ def drawn(
 ) -> list[Picture]:
     images = to_model_range(torch.from_numpy(np.stack([to_planes(picture) for picture in pictures])))
     where = torch.from_numpy(np.stack(masks)[:, None]).float()
-    laid = [lay_texture(mask, exemplars, (0, i)).planes for i, mask in enumerate(masks)]
+    laid = [
+        lay_texture(picture, mask, exemplars, (0, i)).planes
+        for i, (picture, mask) in enumerate(zip(pictures, masks, strict=True))
+    ]
     noise = torch.stack([draw_noise((1, i), net.noise_planes, SIZE) for i in range(len(masks))])
-    made = to_uint8(net(images, where, noise, torch.from_numpy(np.stack(laid)) / HALF_RANGE))
+    made = to_uint8(net(images, where, noise, torch.from_numpy(np.stack(laid))))
     return [planes[0].numpy() for planes in made]
 
 
@@ -118,6 +122,22 @@ def test_what_lies_around_an_anomaly_stays(untrained: list[Picture]) -> None:
     for image, normal, mask in zip(untrained, NORMALS, MASKS, strict=True):
         beyond = cv2.dilate(mask, np.ones((17, 17), np.uint8)) == 0
         assert np.array_equal(image[beyond], normal[beyond])
+
+
+def test_what_an_anomaly_shows_beside_its_outline_is_shown_beside_the_mask() -> None:
+    """Outlines are drawn by hand, often a little within the anomaly."""
+    tight = [
+        replace(pit, masks={CLASS: cv2.erode(pit.masks[CLASS], np.ones((5, 5), np.uint8)).astype(np.uint8)})
+        for pit in PITS
+    ]
+    made = drawn(first_weights(), NORMALS, MASKS, cut_exemplars(tight, CLASS, SIZE))
+    darker = []
+    for image, normal, mask in zip(made, NORMALS, MASKS, strict=True):
+        depth = signed_depth(mask)
+        change = normal.astype(float) - image
+        darker.append([change[depth > 2].mean(), change[(depth < 0) & (depth >= -1)].mean()])
+    inside, beside = np.mean(darker, 0)
+    assert beside > 0.6 * inside
 
 
 def test_masks_of_one_picture_get_anomalies_that_differ_from_each_other_and_from_the_exemplars() -> None:

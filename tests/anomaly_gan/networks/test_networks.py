@@ -147,7 +147,7 @@ def test_an_image_comes_out_the_same_whatever_else_is_in_the_batch(changes: dict
     together = generator(images, masks)
     images[0], images[2] = -1, 1
     assert torch.allclose(generator(images, masks)[1], together[1], atol=1e-6)
-    assert torch.allclose(generator(images[1:2], masks[1:2])[0], together[1], atol=1e-5)
+    assert torch.allclose(generator(images[1:2], masks[1:2])[0], together[1], atol=5e-5)  # a 150th of a grey level
 
 
 @pytest.mark.parametrize("blend", [True, False])
