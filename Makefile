@@ -45,7 +45,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 lock:
-	uv pip compile pyproject.toml --extra dev --extra mask2former --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra mask2former --extra tsne --generate-hashes --no-annotate --no-header --python-version 3.11 -o requirements.lock
 
 clean:
 	rm -rf $(VENV)

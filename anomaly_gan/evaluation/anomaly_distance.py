@@ -1,12 +1,12 @@
 """How far generated anomalies are from real ones, by features that no loss contains: to choose checkpoints by."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.config import ViewConfig
-from anomaly_gan.evaluation.likeness import anomaly_crops
+from anomaly_gan.evaluation.likeness import CropFeatures, anomaly_crops
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.masks.pool.pool import Element, cut_elements
 from anomaly_gan.metrics.features.network import FeatureNetwork
@@ -60,21 +60,18 @@ class AnomalyDistance:
         self.anomalies, self.source = len(chosen), network.source
         self._real = network.of(crops).values
 
-    def of(self, images: Sequence[Generated]) -> HalvedDistance:
-        """The distance of generated images; those with the same masks have paired halves.
+    def seen(self, images: Sequence[Generated]) -> CropFeatures:
+        """The anomalies of generated images as the network sees them, in groups by their image.
 
         Args:
             images: with anomalies of the class, two or more.
         """
-        crops = list(self._crops(images))
-        values = self._network.of(crop for crop, _ in crops).values
-        return halved_distance(self._real, values, self._groups, [key for _, key in crops], seed=self._seed)
+        crops = [(crop, made.sample.key) for made in images for crop in anomaly_crops(made.sample, self._class_name)]
+        return CropFeatures(self._network.of(crop for crop, _ in crops), [key for _, key in crops])
 
-    def _crops(self, images: Sequence[Generated]) -> Iterator[tuple[NDArray[np.uint8], str]]:
-        """(crop, key of its image), anomaly by anomaly."""
-        for made in images:
-            for crop in anomaly_crops(made.sample, self._class_name):
-                yield crop, made.sample.key
+    def of(self, seen: CropFeatures) -> HalvedDistance:
+        """The distance of generated anomalies; those with the same masks have paired halves."""
+        return halved_distance(self._real, seen.features.values, self._groups, seen.groups, seed=self._seed)
 
 
 def _alone(sample: Sample, element: Element, class_name: str) -> Sample:

@@ -1,6 +1,7 @@
 """Do the anomalies look like real ones? Sets of crops beside the real anomalies of the test split, by features."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.generation.paste import paste
-from anomaly_gan.metrics.features.network import FeatureNetwork
+from anomaly_gan.metrics.features.network import FeatureNetwork, Features
 from anomaly_gan.metrics.features.scores import FeatureFloor, FeatureScores, feature_scores, real_floor
 from anomaly_gan.metrics.two_sample import TwoSample, two_sample_test
 from anomaly_gan.records import Record
@@ -41,6 +42,19 @@ class Likeness(Record):
     sets: dict[str, FeatureScores]
     floor: FeatureFloor | None
     two_sample: dict[str, TwoSample | None] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CropFeatures:
+    """Crops around anomalies as a network sees them.
+
+    Attributes:
+        features: a row per crop.
+        groups: of each crop, the physical part that it shows, or its picture.
+    """
+
+    features: Features
+    groups: list[str]
 
 
 def anomaly_crops(sample: Sample, class_name: str) -> list[NDArray[np.uint8]]:
@@ -102,30 +116,28 @@ def mean_level(samples: Sequence[Sample], class_name: str) -> float:
     return float(np.concatenate(pixels).mean())
 
 
-def measure_likeness(
-    network: FeatureNetwork, test: Sequence[Sample], sets: Mapping[str, Sequence[Sample]], class_name: str, *, seed: int
-) -> Likeness:
-    """Compare sets of pictures with the test split, anomaly by anomaly.
+def crop_features(network: FeatureNetwork, samples: Sequence[Sample], class_name: str, name: str) -> CropFeatures:
+    """Features of the anomalies of a set; arguments and errors as `grouped_crops`."""
+    crops, groups = grouped_crops(samples, class_name, name)
+    return CropFeatures(network.of(crops), groups)
+
+
+def measure_likeness(test: CropFeatures, sets: Mapping[str, CropFeatures], *, seed: int) -> Likeness:
+    """Compare sets of anomalies with those of the test split.
 
     Args:
-        test: real pictures, whole; those without the class are left out.
-        sets: name -> pictures with masks of the class.
+        test: real ones.
+        sets: name -> anomalies, by the same network.
         seed: of the subsets and halves.
-
-    Raises:
-        DataError: a set has no anomaly of the class.
     """
-    crops, groups = grouped_crops(test, class_name, "the test split")
-    real = network.of(crops)
-    scores, tests = {}, {}
-    for name, samples in sets.items():
-        of_set, of_groups = grouped_crops(samples, class_name, name)
-        features = network.of(of_set)
-        scores[name] = feature_scores(real, features, seed=seed)
-        tests[name] = two_sample_test(real.values, features.values, groups, of_groups, seed=seed)
-    has_halves = len(set(groups)) > 1
+    real, groups = test.features, test.groups
     return Likeness(
-        sets=scores,
-        floor=real_floor(real, seed=seed, groups=groups) if has_halves else None,
-        two_sample=tests,
+        sets={name: feature_scores(real, one.features, seed=seed) for name, one in sets.items()},
+        floor=real_floor(real, seed=seed, groups=groups) if len(set(groups)) > 1 else None,
+        two_sample={name: tested(test, one, seed=seed) for name, one in sets.items()},
     )
+
+
+def tested(test: CropFeatures, other: CropFeatures, *, seed: int) -> TwoSample | None:
+    """Whether a set of anomalies differs from those of the test split; see `two_sample_test`."""
+    return two_sample_test(test.features.values, other.features.values, test.groups, other.groups, seed=seed)

@@ -7,6 +7,7 @@ from anomaly_gan.drawing.charts import Point
 from anomaly_gan.drawing.grids import GridRow
 from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
+from anomaly_gan.evaluation.feature_map import FeatureMap
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
 from anomaly_gan.evaluation.realism import RealismTable
@@ -56,6 +57,7 @@ class ReportData:
         facts: what was run, in order: job, data set, model, preset, weights of the aware network, counts.
         rows: pictures, best chosen evenly and not by quality.
         beside: best, median and worst generated anomalies with the real ones they are most like.
+        feature_map: the anomalies of `likeness` in one plane.
         perceptual: diversity by perceptual distances.
         detectors: a comparison for each detector.
         provenance: what made it: versions, device, time, digests.
@@ -68,6 +70,7 @@ class ReportData:
     measures: MeasureTable | Absent | None = Absent("not measured")
     realism: RealismTable | Absent | None = Absent("not measured")
     likeness: Likeness | Absent | None = Absent("not measured")
+    feature_map: FeatureMap | Absent | None = Absent("not measured")
     perceptual: Perceptual | Absent | None = Absent("not measured")
     detectors: Sequence[Comparison] | Absent = Absent("no detector was trained")
     charts: Sequence[Chart] | Absent | None = Absent("no curves were kept")

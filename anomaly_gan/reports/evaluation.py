@@ -7,6 +7,7 @@ from anomaly_gan.reports.data import Absent, ReportData
 from anomaly_gan.reports.detector_sections import by_class, detectors, failures, intervals, verdict_rows
 from anomaly_gan.reports.headline import headline
 from anomaly_gan.reports.image_sections import beside, likeness, perceptual, pictures, placement, training
+from anomaly_gan.reports.map_section import feature_map
 from anomaly_gan.reports.realism_section import realism
 from anomaly_gan.reports.section import Section, absent, section
 
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     placement,
     realism,
     likeness,
+    feature_map,
     perceptual,
     detectors,
     by_class,

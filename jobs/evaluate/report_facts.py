@@ -1,19 +1,14 @@
 """What an evaluation's report says of the jobs behind it."""
 
 import json
-from collections.abc import Mapping, Sequence
 
-from anomaly_gan.drawing.grids import GridRow
-from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.comparison import Comparison
-from anomaly_gan.evaluation.likeness import Likeness
-from anomaly_gan.evaluation.perceptual import Perceptual
-from anomaly_gan.evaluation.realism import RealismTable
 from anomaly_gan.generation.description import published_in_words
 from anomaly_gan.methods import find_method
-from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
+from anomaly_gan.reports.data import Absent, Chart, ReportData, Setting
 from infra.errors import NotFoundError
 from infra.storage.protocol import Storage
+from jobs.evaluate.measuring import Measured
 from jobs.library.models.files import load_description
 from jobs.record.context import JobContext, load_spec_of
 from jobs.record.status import job_key
@@ -24,15 +19,7 @@ from jobs.study.report_facts import grid_facts, provenance
 
 
 def report_data(
-    context: JobContext[EvaluateSpec],
-    grid: Grid,
-    rows: Sequence[GridRow],
-    beside: Mapping[str, Sequence[Beside]],
-    measures: MeasureTable,
-    realism: RealismTable,
-    likeness: Likeness,
-    perceptual: Perceptual,
-    comparison: Comparison,
+    context: JobContext[EvaluateSpec], grid: Grid, measured: Measured, comparison: Comparison
 ) -> ReportData:
     spec = context.spec
     model_id = load_spec_of(GenerateSpec, context.storage, spec.generated, f"generated: job {spec.generated}").model
@@ -53,12 +40,13 @@ def report_data(
     return ReportData(
         title=f"{model.class_name}: what the generated images are worth",
         facts=facts,
-        rows=rows,
-        beside=beside,
-        measures=measures,
-        realism=realism,
-        likeness=likeness,
-        perceptual=perceptual,
+        rows=measured.rows,
+        beside=measured.beside,
+        measures=measured.measures,
+        realism=measured.realism,
+        likeness=measured.likeness,
+        feature_map=measured.feature_map,
+        perceptual=measured.perceptual,
         detectors=[comparison],
         charts=training_charts(context.storage, model_id, model.config.method),
         settings=_settings(context.storage, model_id),

@@ -31,6 +31,7 @@ def study_data(context: JobContext[StudySpec], grid: Grid, comparisons: Sequence
         measures=None,
         realism=None,
         likeness=None,
+        feature_map=None,
         perceptual=None,
         detectors=comparisons,
         charts=None,

@@ -11,6 +11,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from anomaly_gan.config import GenerationConfig
+from anomaly_gan.evaluation.crop_files import crop_bytes
 from anomaly_gan.evaluation.preview import Preview, Previewer
 from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS, published_in_words
 from anomaly_gan.generation.plan import GenerationPlan
@@ -28,6 +29,7 @@ from jobs.record.context import JobContext
 from jobs.record.status import job_key
 from jobs.spec.specs import TrainSpec
 from jobs.train.checkpoints import CheckpointStore
+from jobs.train.features import features_name
 from jobs.train.preemption import GraceWatch
 from jobs.train.publication import PUBLISHED_MEASURE, Publication
 
@@ -84,6 +86,8 @@ class TrainObserver:
         # a stop in between makes no candidate: what is chosen must not depend on stops
         if preview is not None and report.is_scheduled:
             self.measures = self._publication.measure(report.step, preview.images, preview.measures)
+            if self._publication.seen is not None:
+                self._write(f"out/{features_name(report.step)}", crop_bytes(self._publication.seen))
         self._history.append(
             {
                 "step": report.step,

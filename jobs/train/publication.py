@@ -8,6 +8,7 @@ import torch
 
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.evaluation.anomaly_distance import AnomalyDistance
+from anomaly_gan.evaluation.likeness import CropFeatures
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.metrics.features.network import load_features
 from anomaly_gan.metrics.kernel import HalvedDistance
@@ -33,6 +34,9 @@ class Publication:
 
     Without a validation split the last checkpoint is published. The distance is measured all the same, from the
     training anomalies: it says little of one model, but trials of a search can be compared by it.
+
+    Attributes:
+        seen: the anomalies that were measured last; None before.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Publication:
         self._data, self._method = data, method
         self._selection = Selection()
         self._selection.load_state_dict(state)
+        self.seen: CropFeatures | None = None
         self._latest: HalvedDistance | None = None
         self._unmeasured = ""
         self._distance: AnomalyDistance | None = None
@@ -78,7 +83,8 @@ class Publication:
         """
         if self._distance is None:
             return measures
-        self._latest = self._distance.of(images)
+        self.seen = self._distance.seen(images)
+        self._latest = self._distance.of(self.seen)
         measures = {**measures, MEASURE: self._latest.value, DEVIATION: self._latest.deviation}
         if self.is_choosing:
             self._selection.see(step, self._latest, measures, self._method.generator)

@@ -14,6 +14,7 @@ from anomaly_gan.drawing.grids import GridRow, change_map, row_pictures, sample_
 from anomaly_gan.evaluation.beside import Beside
 from anomaly_gan.evaluation.cells import CellResult, FailedCell
 from anomaly_gan.evaluation.comparison import Comparison
+from anomaly_gan.evaluation.feature_map import FeatureMap, MappedSet
 from anomaly_gan.evaluation.likeness import Likeness
 from anomaly_gan.evaluation.perceptual import Perceptual
 from anomaly_gan.evaluation.realism import RealismSet, RealismTable
@@ -21,6 +22,7 @@ from anomaly_gan.evaluation.verdict import Interval, Verdict, Word
 from anomaly_gan.metrics.bands import Band
 from anomaly_gan.metrics.detection import ClassScores, DetectionScores
 from anomaly_gan.metrics.diversity import Diversity
+from anomaly_gan.metrics.features.network import FeatureSource
 from anomaly_gan.metrics.features.scores import SCORES, FeatureFloor, FeatureScores, MeanAndDeviation
 from anomaly_gan.metrics.mask_change import measure, summarise
 from anomaly_gan.metrics.pixels import PixelScores
@@ -104,6 +106,19 @@ def likeness() -> Likeness:
     return Likeness(sets={"generated": scores}, floor=floor, two_sample={"generated": test})
 
 
+def feature_map() -> FeatureMap:
+    test = TwoSample(p_value=0.004, units=(9, 30))
+    return FeatureMap(
+        real=((0.0, 0.0), (4.0, 2.0)),
+        real_crops=2,
+        sets={
+            "untrained generator": MappedSet(places=((9.0, 9.0),), crops=1, two_sample=test),
+            "generated": MappedSet(places=((1.0, 1.0), (3.0, 0.0), (2.0, 2.0)), crops=96, two_sample=None),
+        },
+        source=FeatureSource(network="lite0", sha256="57" * 32, input="resized"),
+    )
+
+
 def perceptual() -> Perceptual:
     real = Diversity(pictures=9, to_real=0.3, among=0.3, within_clusters=None, clusters=0)
     made = Diversity(pictures=30, to_real=0.42, among=0.25, within_clusters=0.125, clusters=4)
@@ -129,6 +144,7 @@ def full() -> ReportData:
         measures=MeasureTable(summarise([change]), summarise([change])),
         realism=realism(),
         likeness=likeness(),
+        feature_map=feature_map(),
         perceptual=perceptual(),
         detectors=[comparison()],
         charts=[Chart("Losses", {"loss_cycle": [(1, 2.0), (2, 1.0)]})],
@@ -147,7 +163,8 @@ def test_the_page_requests_nothing(full: ReportData) -> None:
 def test_the_page_holds_every_section_it_is_given(full: ReportData) -> None:
     page = render_report(full)
     assert page.count("<img") == 2 * len(row_pictures(row())) + 2
-    assert page.count("<svg") == 4  # the curves, a band of realism, the arms' pixel AP, their differences
+    # the curves, a band of realism, two maps of features, the arms' pixel AP, their differences
+    assert page.count("<svg") == 6
     for text in ("evaluate-1", "gen-000000", "mask_hit", "0.420", "0.125", "AlexNet 7be5be79", "lambda_1", "2.14.1"):
         assert text in page
     assert "Not in this report" not in page
@@ -169,10 +186,22 @@ def test_sets_stand_below_halves_of_the_real_ones_with_the_test_whether_they_dif
     assert cells["generated"] == ["9 : 3", "0.25", "–", "0.5", "0.75", "1", "0.875", "0.004 (9 : 30)"]
 
 
+def test_a_map_has_a_panel_for_each_set_with_its_test_beside_the_same_real_ones(full: ReportData) -> None:
+    page = render_report(full)
+    panels = re.findall(r'<figure><svg class="map".*?</figcaption>', page)
+    assert [re.sub(r"<.*?>", "", panel) for panel in panels] == [
+        "untrained generator: 1 anomaly, p&nbsp;=&nbsp;0.004", "generated: 96 anomalies, too few groups for a test",
+    ]  # fmt: skip
+    marks = [[panel.count(f'class="{kind}"') for kind in ("marked", "reference", "rest")] for panel in panels]
+    assert marks == [[1, 2, 3], [3, 2, 1]]
+    reference = [re.findall(r'"reference" cx="(.*?)" cy="(.*?)"', panel) for panel in panels]
+    assert reference[0] == reference[1]
+
+
 def test_every_section_left_away_says_why() -> None:
     page = render_report(ReportData(title="Empty", facts={}, perceptual=Absent("LPIPS needs alexnet.pth")))
     assert "Not in this report: LPIPS needs alexnet.pth." in page
-    assert page.count("Not in this report") == 9
+    assert page.count("Not in this report") == 10
     assert "<img" not in page
 
 

@@ -11,6 +11,8 @@ import pytest
 from safetensors.torch import load as load_safetensors
 
 from anomaly_gan.evaluation.anomaly_distance import AnomalyDistance
+from anomaly_gan.evaluation.crop_files import read_crops
+from anomaly_gan.evaluation.likeness import CropFeatures
 from anomaly_gan.gan.method import AnomalyGan
 from anomaly_gan.gan.step import train_step
 from anomaly_gan.generation.description import DESCRIPTION, WEIGHTS
@@ -244,7 +246,7 @@ def named_distances(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The distances of the next checkpoints, in place of those that are measured."""
     left: list[float] = []
 
-    def of(self: AnomalyDistance, images: Any) -> HalvedDistance:
+    def of(self: AnomalyDistance, crops: Any) -> HalvedDistance:
         value = left.pop(0)
         return HalvedDistance(value, (value, value))
 
@@ -266,6 +268,23 @@ def test_the_model_has_the_weights_of_the_best_checkpoint(watch: Watch, named_di
     assert equal_states(load_safetensors(weights), made[1]) and not equal_states(made[1], made[2])
     assert (record["published"]["step"], record["nimg"], record["published"]["value"]) == (2, 4, 0.1)
     assert [row["measures"]["anomaly_kid"] for row in watched.history()] == [0.3, 0.1, 0.2]
+
+
+def test_each_checkpoint_leaves_the_features_of_what_it_drew(watch: Watch, named_distances: list[float]) -> None:
+    watched = watch(MemoryStorage(), crack=ENOUGH)
+    named_distances += [0.3, 0.2]
+    watched.step(is_checkpoint=True)
+    watched.step(is_checkpoint=True, is_stopped=True)
+    watched.step(is_checkpoint=True)
+    assert [name for name in watched.outputs() if "features" in name] == [
+        "features/step-00000001.npz", "features/step-00000003.npz",
+    ]  # fmt: skip
+    first, last = (
+        read_crops(watched.storage.read(f"jobs/{TRAIN_JOB}/out/features/step-0000000{step}.npz"), "a file")
+        for step in (1, 3)
+    )
+    assert first.groups == last.groups and set(first.groups) == {"gen-00000000", "gen-00000001"}
+    assert first.features.source.network == "lite0"
 
 
 def test_a_search_is_told_the_measure_of_what_would_be_published(watch: Watch, named_distances: list[float]) -> None:
@@ -321,11 +340,14 @@ def test_samples_are_made_from_pictures_that_were_not_learnt_from(
 ) -> None:
     seen: set[str] = set()
 
-    def of(self: AnomalyDistance, images: Any) -> HalvedDistance:
-        seen.update(made.sample.meta["normal"] for made in images)
-        return HalvedDistance(0.1, (0.1, 0.1))
+    look = AnomalyDistance.seen
 
-    monkeypatch.setattr(AnomalyDistance, "of", of)
+    def looked(self: AnomalyDistance, images: Any) -> CropFeatures:
+        seen.update(made.sample.meta["normal"] for made in images)
+        return look(self, images)
+
+    named_distances += [0.1]
+    monkeypatch.setattr(AnomalyDistance, "seen", looked)
     watched = watch(MemoryStorage(), crack=ENOUGH)
     watched.step(is_checkpoint=True)
     assert seen and seen <= {sample.key for sample in watched.data.held_normals}

@@ -50,7 +50,10 @@ class NamedDistances:
     def __init__(self, network: Any, real: Sequence[Sample], *args: Any, **kwargs: Any) -> None:
         NamedDistances.compared_with = real
 
-    def of(self, images: Sequence[Generated]) -> HalvedDistance:
+    def seen(self, images: Sequence[Generated]) -> None:
+        return None
+
+    def of(self, seen: None) -> HalvedDistance:
         value = self.left.pop(0)
         return HalvedDistance(value, (value - 0.01, value + 0.01))
 
