@@ -4,35 +4,29 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from zlib import crc32
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from anomaly_gan.detectors.config import DetectorConfig
+from anomaly_gan.detectors.detectors import find_detector
+from anomaly_gan.detectors.missing import chances, missed
+from anomaly_gan.detectors.showing import Draws, Stream
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
-from anomaly_gan.metrics.detection import Detections
+from anomaly_gan.metrics.detection import Detections, Instances
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError, TrainingError
 
 MASK_PROBABILITY = 0.5
 """A pixel of at least this probability belongs to a detection."""
 
+LOOKS = (0.25, 0.5, 0.75)
+"""Shares of the steps after which a detector says what it still misses of streams that adapt to it."""
 
-@dataclass(frozen=True)
-class Stream:
-    """Pictures that fill a share of all that a detector is shown.
-
-    Attributes:
-        name: with the seed it decides their order, whatever else is shown.
-        share: 0..1; those of all streams add up to 1.
-        samples: shown in passes, each in a new order.
-    """
-
-    name: str
-    share: float
-    samples: Sequence[Sample]
+MOST_ASKED = 400
+"""Pictures of a stream that it is asked about at a look; others count as missed as these are in the mean."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,9 @@ def train_detector(
 ) -> Iterator[DetectorReport]:
     """Train in place, yielding after every step; the same seed gives the same weights on the same CPU.
 
-    With `config.turns` each image is turned by one of the eight flips and rotations.
+    With `config.turns` each image is turned by one of the eight flips and rotations. Streams that adapt are shown
+    evenly at first; after each of `LOOKS` the detector predicts on their pictures, and those of which it misses more
+    are shown more often from then on.
 
     Raises:
         DataError: a stream has no samples.
@@ -70,7 +66,8 @@ def train_detector(
         weight_decay=config.weight_decay,
     )
     rng = np.random.default_rng(config.seed)
-    drawn, turns = draws(streams, config.seed), 8 if config.turns else 1
+    drawn, turns = Draws(streams, config.seed), 8 if config.turns else 1
+    looks = {round(share * config.steps) for share in LOOKS}
     for step in range(1, config.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * _schedule(step, config)
@@ -79,6 +76,9 @@ def train_detector(
             for k, i in islice(drawn, config.batch_size)
         ]
         loss = _step(model, optimiser, batch, config, step, device)
+        for k, stream in enumerate(streams if step in looks and step < config.steps else ()):
+            if stream.adapts:
+                drawn.weigh(k, _chances(model, stream, annotated[k], classes, config, step, device))
         yield DetectorReport(step, config.steps, loss)
 
 
@@ -103,6 +103,27 @@ def predict(
             scores=found["scores"].cpu().numpy(),
             maps=_maps(found, len(classes)).cpu().numpy() if has_masks else None,
         )
+
+
+def _chances(
+    model: nn.Module,
+    stream: Stream,
+    truths: Sequence[Instances],
+    classes: Sequence[str],
+    config: DetectorConfig,
+    step: int,
+    device: str,
+) -> NDArray[np.float64]:
+    """[N], how often each picture of a stream is to be shown, by what the detector misses of it now."""
+    count = len(stream.samples)
+    asked = np.sort(np.random.default_rng([config.seed, step]).permutation(count)[:MOST_ASKED]).tolist()
+    has_masks = find_detector(config.name).has_masks
+    found = predict(model, [stream.samples[i] for i in asked], classes, has_masks=has_masks, device=device)
+    of_asked = [missed(each, truths[i]) for i, each in zip(asked, found, strict=True)]
+    model.train()
+    shares = np.full(count, np.mean(of_asked))
+    shares[asked] = of_asked
+    return chances(shares)
 
 
 def _maps(found: dict[str, Tensor], num_classes: int) -> Tensor:
@@ -150,27 +171,6 @@ def _schedule(step: int, config: DetectorConfig) -> float:
         return step / warmup
     done = (step - 1 - warmup) / (config.steps - warmup)
     return (1 + math.cos(math.pi * done)) / 2
-
-
-def draws(streams: Sequence[Stream], seed: int) -> Iterator[tuple[int, int]]:
-    """(stream, sample) of one image after the other, without end.
-
-    Streams take turns as their shares say: after any number of images each has had its share, to less than one image.
-    A stream's own order depends on the seed and its name alone, so that arms which share it see it alike.
-    """
-    orders = [_endless_order(len(stream.samples), seed, stream.name) for stream in streams]
-    owed = [0.0] * len(streams)
-    while True:
-        owed = [debt + stream.share for debt, stream in zip(owed, streams, strict=True)]
-        chosen = max(range(len(streams)), key=owed.__getitem__)
-        owed[chosen] -= 1
-        yield chosen, next(orders[chosen])
-
-
-def _endless_order(count: int, seed: int, name: str) -> Iterator[int]:
-    rng = np.random.default_rng([seed, crc32(name.encode())])
-    while True:
-        yield from rng.permutation(count).tolist()
 
 
 def turned(image: Tensor, target: dict[str, Tensor], turn: int) -> tuple[Tensor, dict[str, Tensor]]:

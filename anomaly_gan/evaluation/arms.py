@@ -9,6 +9,7 @@ ones, or both. All arms take the same number of steps, and are tested on the sam
     generated:JOB              generated pictures alone
     generated:JOB_A,JOB_B      those of several jobs as one set, such as one job for each class
     real+generated:JOB         real and generated pictures
+    adaptive:JOB               the same; generated ones are shown more often where the detector misses them
     ARM@0.25                   so much of the anomalous half is added; 0.5 without it
     ARM#500                    the first 500 added pictures of each class, and no others
 """
@@ -34,10 +35,11 @@ FLIPS, COPY_PASTE, GENERATED = "flips", "copy_paste", "generated:"
 """Sources of added pictures; that of generated ones goes on with the names of their jobs."""
 
 FORM = re.compile(
-    r"(?P<source>none|(?P<augmented>flips|copy_paste)|(?P<real>real\+)?generated:[\w.-]+(,[\w.-]+)*)"
+    r"(?P<source>none|(?P<augmented>flips|copy_paste)"
+    r"|((?P<adaptive>adaptive)|(?P<real>real\+)?generated):[\w.-]+(,[\w.-]+)*)"
     r"(@(?P<share>[\d.]+))?(#(?P<count>\d+))?"
 )
-BEGIN = re.compile(r"none|flips|copy_paste|generated:|real\+")
+BEGIN = re.compile(r"none|flips|copy_paste|generated:|real\+|adaptive:")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Arm:
         source: what is added to them, or takes their place: FLIPS, COPY_PASTE, or GENERATED and names; None = nothing.
         share: 0..1, of the anomalous half that is added; 1 without real ones.
         count: most added pictures of each class; None = all there are.
+        adapts: added pictures are shown more often where the detector misses their anomalies.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Arm:
     source: str | None = None
     share: float = 0.0
     count: int | None = None
+    adapts: bool = False
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -81,9 +85,10 @@ def parse_arm(text: str) -> Arm:
     if found is None:
         raise UsageError(
             f"arms: unknown arm, got {text!r}; use one of none, flips, copy_paste, generated:JOB, real+generated:JOB,"
-            " each but the first also with @SHARE or #COUNT"
+            " adaptive:JOB, each but the first also with @SHARE or #COUNT"
         )
-    source, has_real = found["source"].removeprefix("real+"), bool(found["real"] or found["augmented"])
+    source, adapts = found["source"].removeprefix("real+"), bool(found["adaptive"])
+    has_real = adapts or bool(found["real"] or found["augmented"])
     if source == BASE:
         if text != BASE:
             raise UsageError(f"arms: {text}: {BASE} adds nothing, so it takes no share and no count")
@@ -91,7 +96,9 @@ def parse_arm(text: str) -> Arm:
     share, count = _share(text, found["share"]), _count(text, found["count"])
     if found["share"] and not has_real:
         raise UsageError(f"arms: {text}: shows no real pictures, so it takes no share; write real+{text}")
-    return Arm(text, has_real, source, share if has_real else 1.0, count)
+    if adapts:
+        source = source.replace("adaptive:", GENERATED, 1)
+    return Arm(text, has_real, source, share if has_real else 1.0, count, adapts)
 
 
 def parse_arms(texts: Iterable[str]) -> list[Arm]:
@@ -158,6 +165,8 @@ def _title(arm: Arm, has_one: bool) -> str:
     if arm.jobs and not has_one:
         added += f" by {', '.join(arm.jobs)}"
     title = f"real + {added}" if arm.has_real else f"{added} alone"
+    if arm.adapts:
+        title += ", more of what is missed"
     if arm.has_real and arm.share != EQUAL:
         title += f", {arm.share:.0%} of the anomalous half"
     return title + (f", {arm.count} of each class" if arm.count is not None else "")

@@ -15,8 +15,9 @@ from pydantic import Field
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import find_detector
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_instances
-from anomaly_gan.detectors.training import Stream, predict, train_detector
+from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.evaluation.arms import Arm
 from anomaly_gan.evaluation.material import Material, streams
 from anomaly_gan.metrics.detection import DetectionCounter, Detections, DetectionScores

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_instances
-from anomaly_gan.detectors.training import Stream
 from anomaly_gan.evaluation.arms import FLIPS, NORMAL_SHARE, Arm, first_of_each
 from anomaly_gan.samples.sample import Sample
 from anomaly_gan.samples.views import TURNS, turned_sample
@@ -58,7 +58,7 @@ def streams(arm: Arm, material: Material) -> list[Stream]:
     if arm.has_real:
         shown.append(Stream("real", anomalous * (1 - arm.share), material.real))
     if arm.source is not None:
-        shown.append(Stream(arm.stream, anomalous * arm.share, material.added_to(arm)))
+        shown.append(Stream(arm.stream, anomalous * arm.share, material.added_to(arm), arm.adapts))
     for stream in shown[1:]:
         name = "real training" if stream.name == "real" else stream.name.replace("_", "-")
         _refuse_without_anomaly(name, stream.samples, material.classes)

@@ -85,7 +85,7 @@ def _of_one(comparison: Comparison) -> Headline:
 def judged_arm(arms: Sequence[str]) -> str | None:
     """The arm that the sentence is about: generated pictures beside real ones, else alone, else any but the base."""
     others = [parse_arm(arm) for arm in arms if arm != BASE]
-    others.sort(key=lambda arm: (not arm.jobs, not arm.has_real))
+    others.sort(key=lambda arm: (not arm.jobs, not arm.has_real, arm.adapts))
     return others[0].name if others else None
 
 
@@ -94,7 +94,9 @@ def _doing(comparison: Comparison, arm: str) -> str:
     count = comparison.of_arm(arm)[0].pictures[parsed.stream]
     of = {"flips": "turned copies of real images", "copy_paste": "images with pasted anomalies"}
     pictures = f"{count} {of.get(parsed.stream, 'generated images')}"
-    return f"adding {pictures}" if parsed.has_real else f"learning from {pictures} in place of real ones"
+    if not parsed.has_real:
+        return f"learning from {pictures} in place of real ones"
+    return f"adding {pictures}" + (", more often what is missed," if parsed.adapts else "")
 
 
 def _points(verdict: Verdict) -> str:

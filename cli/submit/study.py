@@ -17,8 +17,8 @@ def study(
         typer.Option(
             "--arms",
             "--arm",
-            help="What detectors learn from: none, flips, copy_paste, generated:JOB, real+generated:JOB; with commas"
-            " between them, or repeated.",
+            help="What detectors learn from: none, flips, copy_paste, generated:JOB, real+generated:JOB,"
+            " adaptive:JOB; with commas between them, or repeated.",
         ),
     ] = [],  # noqa: B006  (Typer reads the default, never changes it)
     learners: Annotated[

@@ -166,6 +166,7 @@ EVALUATED = {
     "copy_paste": "copy_paste",
     "generated": "real+generated:{job}",
     "generated_alone": "generated:{job}",
+    "adaptive": "adaptive:{job}",
 }
 """Arm as an evaluation names it -> arm as `anomaly_gan.evaluation.arms` describes it, with the job of the images."""
 
@@ -246,7 +247,7 @@ class StudySpec(CellsSpec):
     )
     arms: tuple[str, ...] = Field(
         description="what detectors learn from, each compared with none: none, flips, copy_paste, generated:JOB,"
-        " real+generated:JOB (JOB_A,JOB_B for several jobs), each but none also with @SHARE or #COUNT"
+        " real+generated:JOB, adaptive:JOB (JOB_A,JOB_B for several jobs), each but none also with @SHARE or #COUNT"
     )
     learners: tuple[DetectorConfig, ...] = Field(
         default=(),

@@ -79,7 +79,9 @@ class Grid(Record):
             for one in self.pasted
             if arm.source == COPY_PASTE
         ]
-        source = {"pasted": pasted} if pasted else {"jobs": [self.jobs[job] for job in arm.jobs]}
+        source: dict[str, Any] = {"pasted": pasted} if pasted else {"jobs": [self.jobs[job] for job in arm.jobs]}
+        if arm.adapts:  # of other arms not at all, so that their cells of before still count
+            source["adapts"] = True
         return {
             "version": VERSION,
             "packages": {name: version(name) for name in DECIDING},

@@ -10,8 +10,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from anomaly_gan.detectors.build import build_detector
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_instances
-from anomaly_gan.detectors.training import Stream, predict, train_detector
+from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.metrics.detection import Detections, Instances
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders_detectors import bright_square, detection_scores, tiny

@@ -6,8 +6,9 @@ import pytest
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_instances
-from anomaly_gan.detectors.training import Stream, predict, train_detector
+from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.render.dataset import render_samples
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders_detectors import detection_scores

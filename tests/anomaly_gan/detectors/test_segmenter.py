@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.segmenter import MULTIPLE, Segmenter
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
-from anomaly_gan.detectors.training import Stream, predict, train_detector
+from anomaly_gan.detectors.training import predict, train_detector
 from anomaly_gan.samples.sample import Sample
 from tests.support.builders_detectors import bright_square, detection_scores, tiny
 

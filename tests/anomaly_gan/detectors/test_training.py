@@ -1,7 +1,8 @@
 """Training and prediction, the same for every listed detector."""
 
-from dataclasses import replace
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from torchvision.ops import masks_to_boxes
 from anomaly_gan.detectors import training
 from anomaly_gan.detectors.build import build_detector
 from anomaly_gan.detectors.detectors import DETECTORS, find_detector
+from anomaly_gan.detectors.showing import Stream
 from anomaly_gan.detectors.targets import to_image, to_instances, to_target
-from anomaly_gan.detectors.training import Stream, draws, predict, train_detector, turned
+from anomaly_gan.detectors.training import predict, train_detector, turned
+from anomaly_gan.metrics.detection import Detections
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 from tests.support.builders_detectors import TINY, bright_square, detection_scores, tiny
@@ -67,26 +70,6 @@ def test_a_detector_learns_to_find_bright_squares_that_it_has_not_seen(name: str
     found = list(predict(model, test, ["hole"], has_masks=find_detector(name).has_masks))
     scores = detection_scores(found, [to_instances(each, ["hole"]) for each in test], ["hole"])
     assert (scores.box_ap50 if scores.mask_ap50 is None else scores.mask_ap50) > 0.7
-
-
-@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.25, 0.25), (0.5, 0.3, 0.2)])
-def test_after_any_number_of_images_each_stream_has_had_its_share_to_less_than_one_image(
-    shares: tuple[float, ...],
-) -> None:
-    streams = [Stream(f"s{i}", share, [bright_square("a")] * 3) for i, share in enumerate(shares)]
-    counts = np.zeros(len(shares))
-    for number, (stream, _) in enumerate(islice(draws(streams, 0), 200), start=1):
-        counts[stream] += 1
-        assert (abs(counts - number * np.array(shares)) < 1).all()
-
-
-def test_a_stream_is_seen_in_the_same_order_whatever_else_is_shown() -> None:
-    first, second = Stream("real", 0.5, [bright_square("a")] * 7), Stream("more", 0.25, [bright_square("b")] * 5)
-    alone = [i for k, i in islice(draws([replace(first, share=1.0)], 3), 20)]
-    mixed = [i for k, i in islice(draws([second, replace(first, share=0.75)], 3), 60) if k == 1]
-    assert mixed[:20] == alone
-    assert sorted(alone[:7]) == list(range(7))
-    assert [i for _, i in islice(draws([replace(first, share=1.0)], 4), 20)] != alone
 
 
 def test_a_stream_without_pictures_is_refused_by_its_name() -> None:
@@ -156,3 +139,92 @@ def test_without_turns_every_picture_is_shown_as_it_is(monkeypatch: pytest.Monke
         assert len(shown) == 12
         assert len(set(shown)) > 3 if turns else set(shown) == {0}
         shown.clear()
+
+
+class Learner:
+    """Stands for what a detector finds at each look.
+
+    Attributes:
+        found: key of a picture -> probability of all pixels of its anomaly.
+        asked: keys of the pictures of each look.
+    """
+
+    def __init__(self, **found: float) -> None:
+        self.found = found
+        self.asked: list[list[str]] = []
+
+    def predict(self, model: nn.Module, samples: Sequence[Sample], *_: Any, **__: Any) -> Iterator[Detections]:
+        model.eval()
+        self.asked.append([sample.key for sample in samples])
+        for sample in samples:
+            maps = np.full((1, *sample.image.shape), self.found.get(sample.key, 1.0), np.float32)
+            none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), None, np.zeros(0, np.float32)
+            yield Detections(*none, maps)
+
+
+def shown_keys(monkeypatch: pytest.MonkeyPatch, streams: Sequence[Stream], steps: int = 40) -> list[str]:
+    """What a segmenter is shown, picture by picture."""
+    shown: list[str] = []
+    keys = {one.image.tobytes(): one.key for stream in streams for one in stream.samples}
+
+    def seen(sample: Sample) -> Tensor:
+        shown.append(keys[sample.image.tobytes()])
+        return to_image(sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "to_image", seen)
+        patch.setattr(training, "_step", lambda *_: 0.0)  # what is shown is all that is looked at here
+        config = tiny("segmenter", steps=steps, batch_size=4, turns=False)
+        model = build_detector(1, config)
+        assert len(list(train_detector(model, streams, ["hole"], config))) == steps
+        assert model.training
+    return shown
+
+
+def added(*, adapts: bool) -> list[Stream]:
+    """Real pictures, and four added ones that may be shown by what is missed."""
+    made = [bright_square(f"g{i}", top=4 + 6 * i) for i in range(4)]
+    real = [bright_square(f"r{i}", left=30, top=10 + i) for i in range(3)]
+    return [Stream("real", 0.5, real), Stream("generated", 0.5, made, adapts)]
+
+
+def test_added_pictures_of_which_more_is_missed_are_shown_more_often_after_each_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learner = Learner(g2=0.0)
+    monkeypatch.setattr(training, "predict", learner.predict)
+    shown = shown_keys(monkeypatch, added(adapts=True))
+    assert learner.asked == [["g0", "g1", "g2", "g3"]] * 3
+    before, after = (Counter(key for key in part if key[0] == "g") for part in (shown[:40], shown[40:]))
+    assert set(before.values()) == {5}
+    # of 60 pictures half are shown evenly, and half are the one that is missed wholly
+    assert after["g2"] == pytest.approx(60 * (1 / 8 + 1 / 2), abs=3)
+    assert min(after[f"g{i}"] for i in range(4)) >= 6
+
+
+def test_real_pictures_are_shown_alike_whether_others_adapt_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "predict", Learner(g0=0.0).predict)
+    adapting, even = (shown_keys(monkeypatch, added(adapts=adapts)) for adapts in (True, False))
+    assert [key for key in adapting if key[0] == "r"] == [key for key in even if key[0] == "r"]
+    assert adapting[:40] == even[:40] and adapting != even
+
+
+def test_a_large_stream_is_asked_in_part_and_the_rest_counts_as_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = Learner(g0=0.0, g1=0.0, g2=0.0, g3=0.0)
+    monkeypatch.setattr(training, "predict", learner.predict)
+    monkeypatch.setattr(training, "MOST_ASKED", 2)
+    shown = shown_keys(monkeypatch, added(adapts=True))
+    assert [len(keys) for keys in learner.asked] == [2, 2, 2] and len(
+        {key for look in learner.asked for key in look}
+    ) > 2
+    assert set(Counter(key for key in shown if key[0] == "g").values()) == {20}
+
+
+@EVERY_DETECTOR
+def test_any_detector_says_what_it_misses_and_goes_on_reproducibly(name: str) -> None:
+    config = tiny(name)
+    first, again = (
+        [one.loss for one in train_detector(build_detector(1, config), added(adapts=True), ["hole"], config)]
+        for _ in range(2)
+    )
+    assert len(first) == 2 and first == again

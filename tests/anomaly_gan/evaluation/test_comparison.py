@@ -1,6 +1,7 @@
 """The comparison of arms: what each detector is shown, in pairs, and what is said of the difference."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import nn
 
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.detectors.detectors import DETECTORS
-from anomaly_gan.detectors.training import DetectorReport, Stream
+from anomaly_gan.detectors.showing import Stream
+from anomaly_gan.detectors.training import DetectorReport
 from anomaly_gan.evaluation import cells
 from anomaly_gan.evaluation.arms import BASE, parse_arms
 from anomaly_gan.evaluation.cell_files import cell_bytes, read_cell
@@ -120,6 +122,18 @@ def test_each_arm_is_shown_the_anomalies_that_it_names_and_no_others(fake: FakeT
         {"normal": ["n"], "real": ["r"], "generated": ["g"]},
         {"normal": ["n"], "generated": ["g"]},
     ]
+
+
+def test_an_adaptive_arm_shows_the_same_pictures_and_adapts_to_the_added_ones_alone(fake: FakeTraining) -> None:
+    """So no test picture says what is shown: a stream adapts to its own pictures, and has none of them."""
+    compared([GENERATED, "adaptive:job", "adaptive:job@0.25#1"], seeds=1)
+    [_, even, adaptive, few] = [streams for _, streams in fake.shown]
+    assert [replace(stream, adapts=False) for stream in adaptive] == even
+    assert [(stream.name, stream.adapts) for stream in adaptive] == [
+        ("normal", False), ("real", False), ("generated", True),
+    ]  # fmt: skip
+    assert [(stream.share, len(stream.samples)) for stream in few] == [(0.5, 1), (0.375, 1), (0.125, 1)]
+    assert not any(stream.adapts for stream in even)
 
 
 def test_flips_are_the_real_pictures_in_their_seven_other_turns_with_their_masks(fake: FakeTraining) -> None:

@@ -29,7 +29,7 @@ from anomaly_gan.metrics.pixels import PixelScores
 from anomaly_gan.metrics.two_sample import TwoSample
 from anomaly_gan.reports.data import Absent, Chart, MeasureTable, ReportData, Setting
 from anomaly_gan.reports.evaluation import render_report
-from anomaly_gan.reports.headline import headline
+from anomaly_gan.reports.headline import headline, judged_arm
 
 GENERATED = "real+generated:generate-1"
 
@@ -236,6 +236,13 @@ def test_text_is_escaped_everywhere(full: ReportData) -> None:
 def test_the_headline_says_the_word_with_its_interval(word: Word, difference: float, sentence: str) -> None:
     said = headline([comparison(word, difference)])
     assert (said.word, said.sentence) == (word, sentence)
+
+
+def test_the_headline_says_that_an_arm_adapts_and_judges_the_one_that_does_not_first() -> None:
+    told = comparison().model_dump_json().replace(GENERATED, "adaptive:generate-1")
+    sentence = headline([Comparison.model_validate_json(told)]).sentence
+    assert sentence.startswith("Adding 96 generated images, more often what is missed, helps: pixel AP goes")
+    assert judged_arm(["none", "adaptive:a", "real+generated:a", "generated:a"]) == "real+generated:a"
 
 
 def test_the_page_is_coloured_by_the_word_alone(full: ReportData) -> None:

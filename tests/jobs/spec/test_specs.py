@@ -52,9 +52,9 @@ def test_an_evaluation_of_before_is_read_with_the_name_that_its_base_has_now() -
 
 
 def test_the_arms_of_an_evaluation_are_those_of_its_job() -> None:
-    arms = ("none", "flips", "copy_paste#9", "generated@0.25#40", "generated_alone")
+    arms = ("none", "flips", "copy_paste#9", "generated@0.25#40", "generated_alone", "adaptive#9")
     assert EvaluateSpec(dataset="tiles", generated="g", arms=arms).arm_texts() == [
-        "none", "flips", "copy_paste#9", "real+generated:g@0.25#40", "generated:g",
+        "none", "flips", "copy_paste#9", "real+generated:g@0.25#40", "generated:g", "adaptive:g#9",
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"arms: unknown arm, got 'magic'; use one of none, flips, copy_paste, gen"):
         EvaluateSpec(dataset="tiles", generated="g", arms=("magic",)).arm_texts()

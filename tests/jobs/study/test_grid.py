@@ -50,6 +50,7 @@ def key(arm: str = "real+generated:a", device: str = "cpu", learner: dict[str, A
         {"arm": "generated:a"},
         {"arm": "real+generated:a@0.25"},
         {"arm": "real+generated:a#5"},
+        {"arm": "adaptive:a"},
         {"arm": "flips"},
         {"learner": {"seed": 1}},
         {"learner": {"turns": False}},
@@ -64,6 +65,11 @@ def test_names_of_jobs_and_jobs_of_other_arms_change_no_key() -> None:
     assert key("real+generated:a@0.5", jobs={"a": "1" * 64}) == key()
     assert key("real+generated:c", jobs={"c": "1" * 64}) == key()
     assert key("flips", jobs={}) == key("flips")
+
+
+def test_arms_that_do_not_adapt_have_the_key_that_they_had_before_there_were_others() -> None:
+    told = GRID.decided_by(parse_arm("real+generated:a"), LEARNER, "cpu")["arm"]
+    assert list(told) == ["stream", "has_real", "share", "count", "jobs"]
 
 
 def test_the_file_of_a_backbone_changes_the_key_of_what_begins_with_it(tmp_path: Path) -> None:
