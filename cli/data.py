@@ -47,6 +47,23 @@ def import_(
     test_fraction: Annotated[float, typer.Option("--test-fraction", help="Share of the test split.")] = 0.25,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     max_bad: Annotated[int, typer.Option("--max-bad", help="Leave out up to N bad items.")] = 0,
+    allow_large: Annotated[
+        bool, typer.Option("--allow-large", help="Take masks of more than 90 % of their picture.")
+    ] = False,
+    mask_colour: Annotated[
+        list[str] | None,
+        typer.Option("--mask-colour", help="R,G,B=CLASS, #RRGGBB=CLASS or NUMBER=CLASS of mask pictures; repeat it."),
+    ] = None,
+    depth_range: Annotated[
+        str | None, typer.Option("--depth-range", help="LOW:HIGH or 1%:99%: 16 bits a channel become 8.")
+    ] = None,
+    orientation: Annotated[
+        str | None,
+        typer.Option("--orientation", help="exif: turned as shown; stored: as the file has it.", show_default="exif"),
+    ] = None,
+    picture_by: Annotated[
+        str | None, typer.Option("--picture-by", help="imagePath or name: which picture a labelme file means.")
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,10 +71,14 @@ def import_(
 
     agan data import ./tiles --name tiles --format mvtec --groups groups.csv:tile_group
     """
+    from anomaly_gan.formats.reading.options import parse_options
     from infra.storage.open import open_storage
     from infra.storage.sources import FsspecTree
     from jobs.library.datasets.store import import_dataset
 
+    options = parse_options(
+        orientation=orientation, depth_range=depth_range, mask_colours=mask_colour or (), picture_by=picture_by
+    )
     settings = settings_from(store)
     with progress(f"importing {source}") as update:
         result = import_dataset(
@@ -70,6 +91,8 @@ def import_(
             test_fraction=test_fraction,
             seed=seed,
             max_bad=max_bad,
+            options=options,
+            allow_large=allow_large,
             on_progress=update,
             settings=settings,
         )
@@ -177,12 +200,18 @@ def _report(result: "ImportResult", as_json: bool) -> None:
         note(f"warning: {warning}")
     for entry in result.skipped:
         note(f"left out: {entry.reason}")
+    for clause in result.left_out:
+        note(f"left out: {clause}")
     index = result.index
-    data = _summary(index) | {"already_there": result.already_there, "warnings": result.warnings}
+    data = _summary(index) | {
+        "already_there": result.already_there,
+        "warnings": result.warnings,
+        "left_out": result.left_out,
+    }
     lines = [
         f"{index.name}@{index.version} {'was already there' if result.already_there else 'imported'}",
         _counts(index),
-        f"left out: {len(result.skipped)}",
+        f"bad items left out: {len(result.skipped)}",
         f"next: agan data show {index.name} -o sheet.png",
     ]
     emit(data, "\n".join(lines), as_json)

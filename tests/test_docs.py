@@ -89,3 +89,15 @@ def test_the_page_of_the_store_lists_every_file_of_weights() -> None:
             assert f"| `{name}` | `{entry.file}` | {digests} |" in text
         else:
             assert entry.package in text
+
+
+def test_every_test_that_the_page_on_data_names_exists() -> None:
+    text = (ROOT / "docs" / "data.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    written = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert named and not named - written
+    files = set(re.findall(r"`((?:tests/[\w/]+)?test_\w+\.py)`", text))
+    folder = ROOT / "tests" / "anomaly_gan" / "formats" / "reading"
+    assert files and all((ROOT / file).is_file() or (folder / file).is_file() for file in files)

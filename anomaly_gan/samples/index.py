@@ -22,7 +22,11 @@ class VersionedModel(Record):
 
     def content_digest(self) -> str:
         """First 12 hex digits of the sha256 of everything but `version`."""
-        return hashlib.sha256(self.model_dump_json(exclude={"version"}).encode()).hexdigest()[:12]
+        return hashlib.sha256(self.model_dump_json(exclude=self._not_hashed()).encode()).hexdigest()[:12]
+
+    def _not_hashed(self) -> set[str]:
+        """Fields that are no part of the digest: a field that came later and is empty leaves a version as it was."""
+        return {"version"}
 
     def with_version(self) -> Self:
         return self.model_copy(update={"version": self.content_digest()})
@@ -87,6 +91,7 @@ class DatasetIndex(VersionedModel):
         test_fraction: wanted share of the test split.
         seed: of the split.
         samples: in the order of the shards.
+        reading: options of the import that say how pictures and masks were read, where they are not the default.
     """
 
     schema_version: Literal[1] = 1
@@ -101,6 +106,10 @@ class DatasetIndex(VersionedModel):
     shards: tuple[ShardEntry, ...]
     samples: tuple[SampleEntry, ...]
     skipped: tuple[SkippedEntry, ...] = ()
+    reading: dict[str, str] = Field(default={})
+
+    def _not_hashed(self) -> set[str]:
+        return {"version"} if self.reading else {"version", "reading"}
 
     def select(
         self,

@@ -1,5 +1,6 @@
 """Folders and files that a user names by path or URL (s3://, memory:// …), read through fsspec."""
 
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,22 +9,27 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
-from infra.errors import NotFoundError, StorageError, UsageError
+from infra.errors import DataError, NotFoundError, StorageError, UsageError
 from infra.settings import Settings
 
 HIDDEN_FOLDERS = ("__MACOSX",)
 
 
 class FsspecTree:
-    """The files below one folder, read only; hidden ones (a part that begins with a dot) are left out.
+    """The files below one folder, read only.
+
+    Left out are hidden ones (a part that begins with a dot), folders behind symbolic links, and links to nothing.
 
     Raises:
-        UsageError: the URL's scheme is unknown, or it names a file.
+        UsageError: the URL is empty, its scheme is unknown, or it names a file.
         NotFoundError: nothing is there.
     """
 
     def __init__(self, url: str, settings: Settings) -> None:
+        if not url.strip():
+            raise UsageError("the folder to import has no name; give a local path or s3://bucket/prefix")
         self.url = url.rstrip("/") or "/"
         self._fs, self._root = _open(self.url, settings)
         with _translated(self.url):
@@ -36,17 +42,39 @@ class FsspecTree:
     def paths(self) -> list[str]:
         return self._paths
 
+    def left_out(self) -> list[tuple[str, str]]:
+        """(path, why) of what is there but is none of `paths`, sorted."""
+        return [(path, why) for path, why in sorted(self._found.items()) if why]
+
     @cached_property
     def _paths(self) -> list[str]:
-        with _translated(self.url):
-            found = self._fs.find(self._root)
+        return sorted(path for path, why in self._found.items() if not why)
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        """Path -> why it is left out; empty = it is not."""
+        is_local = isinstance(self._fs, LocalFileSystem)
+        with _translated(self.url):  # without on_error a folder that may not be listed would be passed over
+            found = self._fs.find(self._root, detail=True, **({"on_error": "raise"} if is_local else {}))
         prefix = self._root.rstrip("/") + "/"
-        relative = (path.removeprefix(prefix) for path in found)
-        return sorted(path for path in relative if not _is_hidden(path))
+        return {
+            path.removeprefix(prefix): _why_left_out(path.removeprefix(prefix), path if is_local else None)
+            for path in found
+        }
 
     def read(self, path: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            DataError: it is a pipe, a socket or a device, which never ends.
+            NotFoundError: there is none.
+            StorageError: it cannot be read.
+        """
+        place = posixpath.join(self._root, path)
         with _translated(f"{self.url}/{path}"):
-            return cast(bytes, self._fs.cat_file(posixpath.join(self._root, path)))
+            if isinstance(self._fs, LocalFileSystem) and os.path.exists(place) and not os.path.isfile(place):
+                raise DataError(f"{path}: is no file but a pipe, a socket or a device; remove it")
+            return cast(bytes, self._fs.cat_file(place))
 
 
 def read_file(url: str, settings: Settings) -> bytes:
@@ -84,5 +112,12 @@ def _translated(where: str) -> Iterator[None]:
         raise StorageError(f"{where}: cannot be read ({err}); check rights, credentials and network") from err
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part in HIDDEN_FOLDERS or (part.startswith(".") and part not in (".", "..")) for part in path.split("/"))
+def _why_left_out(path: str, place: str | None) -> str:
+    """Why a path of a tree is no file to read, and where it lies if that is a local disk; empty = it is one."""
+    if any(part in HIDDEN_FOLDERS or (part.startswith(".") and part not in (".", "..")) for part in path.split("/")):
+        return "hidden files"
+    if place is not None and os.path.isdir(place):
+        return "symbolic links to folders"
+    if place is not None and not os.path.exists(place):
+        return "symbolic links to nothing"
+    return ""

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly_gan.formats.reading.options import DEFAULT
 from anomaly_gan.formats.reading.readers import reader
 from anomaly_gan.formats.reading.source import Picture
 from anomaly_gan.formats.writing.export import Counts, export_samples
@@ -100,4 +101,4 @@ def write(folder: Path, fmt: str, written: Sequence[Sample]) -> Counts:
 def read_back(folder: Path, fmt: str) -> dict[str, Picture]:
     """Key -> what the importer makes of it."""
     tree = FsspecTree(str(folder), Settings())
-    return {Path(item.path).stem: item.load() for item in reader(fmt)(tree)}
+    return {Path(item.path).stem: item.load() for item in reader(fmt)(tree, DEFAULT)}

@@ -22,6 +22,9 @@ class MemoryTree:
     def paths(self) -> list[str]:
         return sorted(self.files)
 
+    def left_out(self) -> list[tuple[str, str]]:
+        return []
+
     def read(self, path: str) -> bytes:
         try:
             return self.files[path]

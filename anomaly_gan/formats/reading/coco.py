@@ -6,17 +6,22 @@ is drawn like any other annotation, as one instance. Categories named as in SKIP
 """
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 
-from anomaly_gan.formats.reading.pictures import decode_picture, is_picture
+from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, Found, PictureFinder
+from anomaly_gan.formats.reading.frames import laid
+from anomaly_gan.formats.reading.json_files import keys_of, parse_json
+from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
+from anomaly_gan.formats.reading.pictures import open_picture
 from anomaly_gan.formats.reading.shapes import MAX_SIDES
 from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
@@ -26,9 +31,26 @@ from anomaly_gan.formats.reading.source import (
     combine,
     items_from,
     refusal,
-    resolve,
 )
 from infra.errors import DataError
+
+
+def _identity(value: object) -> object:
+    """7, 7.0 and "7" are one id: programs write them as numbers and as text, even within a file."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _polygons(value: object) -> object:
+    """Nothing at all is no polygon, and a flat list of numbers is one."""
+    if value is None:
+        return []
+    is_flat = isinstance(value, list) and value and all(isinstance(number, int | float) for number in value)
+    return [value] if is_flat else value
+
+
+Id = Annotated[str, BeforeValidator(_identity)]
 
 
 class RunLengths(BaseModel):
@@ -37,39 +59,52 @@ class RunLengths(BaseModel):
 
 
 class Annotation(BaseModel):
-    id: int | str
-    image_id: int | str
-    category_id: int
-    segmentation: list[list[FiniteFloat]] | RunLengths = Field(default=[])
+    id: Id
+    image_id: Id
+    category_id: Id
+    segmentation: Annotated[list[list[FiniteFloat]] | RunLengths, BeforeValidator(_polygons)] = Field(default=[])
     bbox: list[float] | None = None
 
 
 class Category(BaseModel):
-    id: int
+    id: Id
     name: str
 
 
 class CocoImage(BaseModel):
-    id: int | str
+    id: Id
     file_name: str
     height: int | None = None
     width: int | None = None
 
 
+class ImageId(BaseModel):
+    """All that an annotation needs so that its picture is known."""
+
+    image_id: Id
+
+
 class CocoFile(BaseModel):
+    """An annotation file; its annotations are checked one by one, so that an odd one costs its own picture only."""
+
     images: list[CocoImage]
-    annotations: list[Annotation]
+    annotations: list[Any]
     categories: list[Category]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of an annotation file, with what is drawn on it."""
+    """One image of an annotation file, with what is drawn on it.
+
+    Attributes:
+        problems: what is wrong with its annotations, one sentence each.
+    """
 
     json_path: str
     image: CocoImage
-    annotations: list[Annotation]
-    labels: dict[int, str]
+    labels: dict[str, str]
+    annotations: list[Annotation] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class KeptAnnotation(NamedTuple):
@@ -80,37 +115,53 @@ class KeptAnnotation(NamedTuple):
     annotation: Annotation
 
 
-def read(tree: SourceTree) -> list[SourceItem]:
+def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem]:
     """One item per image that an annotation file lists.
 
     Raises:
         DataError: the tree has no JSON file, or one that is no COCO annotation file.
     """
     paths = tree.paths()
-    pictures = index_pictures(paths)
-    json_paths = [path for path in paths if path.endswith(".json")]
+    finder = PictureFinder(paths)
+    json_paths = [path for path in paths if path.lower().endswith(".json")]
     if not json_paths:
         raise DataError(f"{tree.url}: holds no COCO annotation file (*.json)")
     loaders: dict[str, Callable[[], Picture]] = {}
-    for json_path in json_paths:
-        for entry in entries(parse(tree.read(json_path), json_path), json_path):
+    listed_by: dict[str, str] = {}
+    for json_path, file in _coco_files(tree, json_paths):
+        for entry in entries(file, json_path):
             try:
-                path = picture_path(entry, pictures)
-                loader: Callable[[], Picture] = partial(_load, tree, path, entry)
+                found = finder.find(entry.image.file_name, posixpath.dirname(json_path), json_path)
+                path = found.path
+                loader: Callable[[], Picture] = partial(_load, tree, found, entry, options)
             except DataError as err:
                 path, loader = f"{json_path}:{entry.image.file_name}".replace("..", "__"), refusal(str(err))
             if path in loaders:
-                loader = refusal(f"{path}: is listed twice, again by {json_path}; list every picture once")
-            loaders[path] = loader
+                told = f"is listed twice, by {listed_by[path]} and by {json_path}; list every picture once"
+                loader = refusal(f"{path}: {told}")
+            loaders[path], listed_by[path] = loader, json_path
     return items_from(loaders)
 
 
-def index_pictures(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Last part of a path -> the paths of all such pictures."""
-    pictures: dict[str, list[str]] = {}
-    for path in filter(is_picture, paths):
-        pictures.setdefault(posixpath.basename(path), []).append(path)
-    return pictures
+def _coco_files(tree: SourceTree, json_paths: list[str]) -> list[tuple[str, CocoFile]]:
+    """Those of the JSON files that are meant as COCO's; others are left out where there is one of these."""
+    files, refused = [], []
+    for path in json_paths:
+        data = tree.read(path)
+        try:
+            files.append((path, parse(data, path)))
+        except DataError as err:
+            if is_coco(data, path):
+                raise
+            refused.append(err)
+    if not files:
+        raise refused[0]
+    return files
+
+
+def is_coco(data: bytes, name: str) -> bool:
+    """Does a file say that it lists images or annotations, whatever else is wrong with it?"""
+    return not {"images", "annotations"}.isdisjoint(keys_of(data, name))
 
 
 def parse(data: bytes, name: str) -> CocoFile:
@@ -119,66 +170,71 @@ def parse(data: bytes, name: str) -> CocoFile:
     Raises:
         DataError: not JSON, or not of COCO's form; begins with `name`.
     """
-    try:
-        return CocoFile.model_validate_json(data)
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{name}: not a COCO annotation file: {where}: {first['msg']}; mend or remove it") from err
+    return parse_json(CocoFile, data, name, "a COCO annotation file")
 
 
-def entries(file: CocoFile, json_path: str) -> Iterator[Entry]:
+def entries(file: CocoFile, json_path: str) -> list[Entry]:
     """The images of a file, each with its annotations.
 
     Raises:
-        DataError: an annotation is of an image that is not listed.
+        DataError: an image or a category id stands twice, or an annotation is of no image that is listed.
     """
+    _refuse_twice([(image.id, image.file_name) for image in file.images], f"{json_path}: image id")
+    _refuse_twice([(category.id, category.name) for category in file.categories], f"{json_path}: category id")
     labels = {category.id: category.name for category in file.categories}
-    by_image: dict[int | str, list[Annotation]] = {image.id: [] for image in file.images}
-    for annotation in file.annotations:
-        if annotation.image_id not in by_image:
-            raise DataError(f"{json_path}: annotation {annotation.id} is of an image that is not listed; mend it")
-        by_image[annotation.image_id].append(annotation)
-    for image in file.images:
-        yield Entry(json_path, image, by_image[image.id], labels)
+    by_image = {image.id: Entry(json_path, image, labels) for image in file.images}
+    places: dict[str, list[tuple[int, Entry]]] = {}
+    for place, content in enumerate(file.annotations):
+        entry, annotation = _annotation(content, by_image, f"{json_path}: annotation in place {place}")
+        if annotation is not None:
+            entry.annotations.append(annotation)
+            places.setdefault(annotation.id, []).append((place, entry))
+    for identity, found in places.items():
+        if len(found) > 1:
+            where = " and ".join(f"in place {place} (of {entry.image.file_name})" for place, entry in found[:2])
+            for _, entry in found:
+                entry.problems.append(
+                    f"{json_path}: annotation {identity}: stands twice, {where}; give each an id of its own"
+                )
+    return list(by_image.values())
 
 
-def picture_path(entry: Entry, pictures: dict[str, list[str]]) -> str:
-    """Look a picture up.
-
-    Args:
-        entry: what names it.
-        pictures: of `index_pictures`.
-
-    Raises:
-        DataError: the tree holds none, or several, or the name leads out of it.
-    """
-    name = entry.image.file_name
-    places = [
-        resolve(posixpath.dirname(entry.json_path), name, entry.json_path),
-        posixpath.normpath(name.replace("\\", "/")),
-    ]
-    namesakes = pictures.get(posixpath.basename(places[1]), [])
-    for place in places:
-        if place in namesakes:
-            return place
-    endings = [path for path in namesakes if path.endswith(f"/{places[1]}")]
-    if len(endings) != 1:
-        found = "no picture of that name" if not endings else f"{len(endings)} pictures of that name"
-        raise DataError(f"{entry.json_path}: names {name!r}, but the imported folder holds {found}; mend the path")
-    return endings[0]
+def _annotation(content: object, by_image: dict[str, Entry], name: str) -> tuple[Entry, Annotation | None]:
+    """The image of an annotation, and the annotation; None where it is broken, which the image then tells."""
+    try:
+        image_id = ImageId.model_validate(content).image_id
+    except ValidationError as err:
+        raise DataError(f"{name}: has no image_id that can be read; mend or remove it") from err
+    if image_id not in by_image:
+        raise DataError(f"{name}: is of image {image_id}, which is not listed; mend it")
+    try:
+        return by_image[image_id], Annotation.model_validate(content)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][:1])
+        by_image[image_id].problems.append(f"{name}: {where}: {first['msg']}; mend or remove it")
+        return by_image[image_id], None
 
 
-def _load(tree: SourceTree, path: str, entry: Entry) -> Picture:
-    image = decode_picture(tree.read(path), path)
-    height, width = image.shape[:2]
-    if (entry.image.height or height, entry.image.width or width) != (height, width):
+def _refuse_twice(ids: list[tuple[str, str]], name: str) -> None:
+    uses = Counter(identity for identity, _ in ids)
+    for identity, _ in ids:
+        if uses[identity] > 1:
+            whose = " and ".join(repr(owner) for other, owner in ids if other == identity)
+            raise DataError(f"{name} {identity} stands twice, for {whose}; give each an id of its own")
+
+
+def _load(tree: SourceTree, found: Found, entry: Entry, options: ReadingOptions) -> Picture:
+    path = found.path
+    picture = open_picture(tree.read(path), path, options)
+    drawn = laid(picture, (entry.image.height, entry.image.width), lambda shape: combine(_parts(entry, shape), path))
+    if drawn is None:
         raise DataError(
             f"{entry.json_path}: says that {path} has {entry.image.width} x {entry.image.height} pixels,"
-            f" it has {width} x {height}; use the pictures that were annotated"
+            f" it has {picture.shape[1]} x {picture.shape[0]}; use the pictures that were annotated"
         )
-    masks, instances = combine(_parts(entry, (height, width)), path)
-    return Picture(path, image, masks, instances, (path, entry.json_path))
+    notes = (*(() if found.is_exact else (BY_NAME_NOTE,)), *drawn.notes)
+    return Picture(path, picture.pixels, drawn.masks, drawn.instances, (path, entry.json_path), notes)
 
 
 def _parts(entry: Entry, shape: tuple[int, int]) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
@@ -190,8 +246,10 @@ def kept_annotations(entry: Entry) -> Iterator[KeptAnnotation]:
     """The annotations of an image that mean a class.
 
     Raises:
-        DataError: a category is not listed.
+        DataError: an annotation is broken or shares its id, or its category is not listed.
     """
+    if entry.problems:
+        raise DataError(entry.problems[0])
     for annotation in entry.annotations:
         name = f"{entry.json_path}: annotation {annotation.id}"
         label = entry.labels.get(annotation.category_id)

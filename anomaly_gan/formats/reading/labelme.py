@@ -1,9 +1,10 @@
 """labelme's JSON files, one per picture, drawn exactly as labelme draws them.
 
 A picture is what `imageData` embeds, else the file that `imagePath` names (relative to the JSON), else the
-picture beside the JSON that shares its name. A JSON without shapes is a normal picture, and so is a picture
-without JSON in a folder named `normal` or `good`. Shapes labelled `__ignore__` or `_background_` are skipped.
-Shapes of one label and `group_id` are one instance; every other shape is an instance of its own.
+picture beside the JSON that shares its name. Where the last two are different pictures, the user says which is meant.
+A JSON without shapes is a normal picture, and so is a picture without JSON in a folder named `normal` or `good`.
+Shapes labelled `__ignore__` or `_background_` are skipped. Shapes of one label and `group_id` are one instance; every
+other shape is an instance of its own.
 """
 
 import base64
@@ -15,10 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, PictureFinder
+from anomaly_gan.formats.reading.frames import laid
+from anomaly_gan.formats.reading.json_files import parse_json
+from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.paired import load as load_plain
-from anomaly_gan.formats.reading.pictures import SUFFIXES, decode_picture, is_picture
+from anomaly_gan.formats.reading.pictures import Decoded, decode_picture, is_picture, open_picture
 from anomaly_gan.formats.reading.shapes import draw_shape
 from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
@@ -27,11 +32,12 @@ from anomaly_gan.formats.reading.source import (
     SourceTree,
     combine,
     items_from,
-    resolve,
+    refusal,
 )
 from infra.errors import DataError
 
 NORMAL_FOLDERS = ("normal", "good")
+SIBLING_NOTE = "are named otherwise by `imagePath`; the picture beside the file, of the file's name, is taken"
 
 
 class Shape(BaseModel):
@@ -65,23 +71,61 @@ class KeptShape(NamedTuple):
     shape: Shape
 
 
-def read(tree: SourceTree) -> list[SourceItem]:
+class Source(NamedTuple):
+    """The picture that a file was drawn on.
+
+    Attributes:
+        path: of the picture; None where the file does not name one of the tree, but embeds it.
+        is_embedded: its pixels are in the file.
+        notes: what is worth telling of how it was found.
+    """
+
+    path: str | None
+    is_embedded: bool
+    notes: tuple[str, ...] = ()
+
+
+def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem]:
     """One item per JSON file, and one per picture of a folder named `normal` or `good`.
 
     Raises:
         DataError: the tree has no JSON file.
     """
-    paths = frozenset(tree.paths())
-    annotated = {posixpath.splitext(path)[0] for path in paths if path.endswith(".json")}
-    if not annotated:
+    paths = tree.paths()
+    json_paths = [path for path in paths if is_annotation(path)]
+    if not json_paths:
         raise DataError(f"{tree.url}: holds no labelme file (*.json)")
+    finder = PictureFinder(paths)
     loaders: dict[str, Callable[[], Picture]] = {}
-    for path in paths:
-        if path.endswith(".json"):
-            loaders[path] = partial(_load, tree, paths, path)
-        elif is_picture(path) and _is_plain(path, annotated):
-            loaders[path] = partial(load_plain, tree, path, "", None)
+    drawn_on: dict[str, str] = {}
+    annotated = {posixpath.splitext(path)[0] for path in json_paths}
+    plain = {path for path in paths if is_picture(path) and _is_plain(path, annotated)}
+    for path in json_paths:
+        try:
+            file = parse(tree.read(path), path)
+            source = find_source(finder, file, path, options)
+        except DataError as err:
+            loaders[path] = refusal(str(err))
+            continue
+        loaders[path] = partial(_load, tree, path, source, options)
+        if source.path in drawn_on:
+            other = drawn_on[source.path]
+            for one, two in ((path, other), (other, path)):
+                loaders[one] = refusal(f"{one}: is drawn on {source.path}, and so is {two}; keep one of them")
+        elif source.path in plain and any(kept_shapes(file, path)):
+            told = (
+                f"{source.path}: is normal by its folder and anomalous by {path}; move the picture or remove the file"
+            )
+            loaders[path] = loaders[source.path] = refusal(told)
+        if source.path is not None:
+            drawn_on.setdefault(source.path, path)
+    for path in plain - drawn_on.keys():
+        loaders[path] = partial(load_plain, tree, path, "", (), options)
     return items_from(loaders)
+
+
+def is_annotation(path: str) -> bool:
+    return path.lower().endswith(".json")
 
 
 def _is_plain(path: str, annotated: set[str]) -> bool:
@@ -89,33 +133,66 @@ def _is_plain(path: str, annotated: set[str]) -> bool:
     return folder in NORMAL_FOLDERS and posixpath.splitext(path)[0] not in annotated
 
 
-def _load(tree: SourceTree, paths: frozenset[str], json_path: str) -> Picture:
+def _load(tree: SourceTree, json_path: str, source: Source, options: ReadingOptions) -> Picture:
     file = parse(tree.read(json_path), json_path)
-    path, image = load_image(tree, paths, file, json_path)
-    stated = (file.height or image.shape[0], file.width or image.shape[1])
-    if stated != image.shape[:2]:
+    path = json_path if source.is_embedded or source.path is None else source.path
+    picture = load_image(tree, source, file, json_path, options)
+    drawn = laid(picture, (file.height, file.width), lambda shape: combine(draw_all(file, shape, json_path), json_path))
+    if drawn is None:
         raise DataError(
-            f"{json_path}: was drawn on {stated[1]} x {stated[0]} pixels, but {path} has"
-            f" {image.shape[1]} x {image.shape[0]}; annotate it again (an EXIF rotation is one cause)"
+            f"{json_path}: was drawn on {file.width} x {file.height} pixels, but {path} has"
+            f" {picture.shape[1]} x {picture.shape[0]}; annotate it again"
         )
-    masks, instances = combine(draw_all(file, image.shape[:2], json_path), json_path)
-    return Picture(path, image, masks, instances, (path, json_path))
+    files = (path, json_path) if source.path is None else (source.path, json_path)
+    return Picture(path, picture.pixels, drawn.masks, drawn.instances, files, (*source.notes, *drawn.notes))
 
 
 def load_image(
-    tree: SourceTree, paths: frozenset[str], file: LabelmeFile, json_path: str
-) -> tuple[str, NDArray[np.uint8]]:
-    """The picture that a file was drawn on: its path (the file's own where embedded) and its pixels.
+    tree: SourceTree, source: Source, file: LabelmeFile, json_path: str, options: ReadingOptions = DEFAULT
+) -> Decoded:
+    """The picture that a file was drawn on.
 
     Raises:
-        DataError: there is none, or it is unreadable.
+        DataError: it is unreadable.
     """
-    if file.image_data:
-        path, data = json_path, _from_base64(file.image_data, f"{json_path}: imageData")
-    else:
-        path = _picture_path(file, paths, json_path)
-        data = tree.read(path)
-    return path, decode_picture(data, path)
+    if source.is_embedded:
+        name = f"{json_path}: imageData"
+        return open_picture(_from_base64(file.image_data or "", name), json_path, options)
+    assert source.path is not None, "a picture is embedded or has a path"
+    return open_picture(tree.read(source.path), source.path, options)
+
+
+def find_source(finder: PictureFinder, file: LabelmeFile, json_path: str, options: ReadingOptions = DEFAULT) -> Source:
+    """Where the picture of a file is.
+
+    Raises:
+        DataError: there is none; or its names tell two, and the options do not say which one counts.
+    """
+    siblings = finder.siblings(json_path)
+    named, is_exact, told = None, False, f"{json_path}: imagePath names no picture"
+    if file.image_path:
+        try:
+            named, is_exact = finder.find(file.image_path, posixpath.dirname(json_path), f"{json_path}: imagePath")
+        except DataError as err:
+            told = str(err)
+    is_embedded = bool(file.image_data)
+    if named in siblings or (not siblings and named is not None):
+        return Source(named, is_embedded, () if is_exact else (BY_NAME_NOTE,))
+    if not siblings:
+        if is_embedded:
+            return Source(None, is_embedded)
+        raise DataError(f"{told}; or copy the picture beside the file, under its name")
+    if len(siblings) > 1:
+        raise DataError(f"{json_path}: {siblings[0]} and {siblings[1]} both share its name; keep one of them")
+    is_other = named is not None and (is_exact or posixpath.basename(named) != posixpath.basename(siblings[0]))
+    if is_other and not is_embedded and options.picture_by is None:
+        raise DataError(
+            f"{json_path}: names {named}, but {siblings[0]} has its own name; give --picture-by imagePath for the"
+            " first, --picture-by name for the second"
+        )
+    if is_other and options.picture_by == "imagePath":
+        return Source(named, is_embedded, () if is_exact else (BY_NAME_NOTE,))
+    return Source(siblings[0], is_embedded, () if is_embedded or not file.image_path else (SIBLING_NOTE,))
 
 
 def parse(data: bytes, name: str) -> LabelmeFile:
@@ -124,12 +201,7 @@ def parse(data: bytes, name: str) -> LabelmeFile:
     Raises:
         DataError: not JSON, or without what labelme writes; begins with `name`.
     """
-    try:
-        return LabelmeFile.model_validate_json(data)
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{name}: not a labelme file: {where}: {first['msg']}; mend or remove it") from err
+    return parse_json(LabelmeFile, data, name, "a labelme file")
 
 
 def draw_all(file: LabelmeFile, shape: tuple[int, int], name: str) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
@@ -154,21 +226,6 @@ def draw(kept: KeptShape, shape: tuple[int, int]) -> NDArray[np.uint8]:
         data = _from_base64(kept.shape.mask or "", kept.name)
         bitmap = (decode_picture(data, kept.name) > 0).astype(np.uint8)
     return draw_shape(kind, kept.shape.points, shape, kept.name, bitmap)
-
-
-def _picture_path(file: LabelmeFile, paths: frozenset[str], json_path: str) -> str:
-    if file.image_path:
-        named = resolve(posixpath.dirname(json_path), file.image_path, json_path)
-        if named in paths and is_picture(named):
-            return named
-    base = posixpath.splitext(json_path)[0]
-    siblings = sorted(path for path in paths if posixpath.splitext(path)[0] == base and path.lower().endswith(SUFFIXES))
-    if not siblings:
-        raise DataError(
-            f"{json_path}: imagePath {file.image_path!r} names no picture of the imported folder and no"
-            f" picture lies beside the file; copy it there"
-        )
-    return siblings[0]
 
 
 def _from_base64(text: str, name: str) -> bytes:

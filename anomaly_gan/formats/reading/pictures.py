@@ -3,22 +3,58 @@
 import io
 import posixpath
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from anomaly_gan.samples.sample import MASK_THRESHOLD, MAX_PIXELS
+from anomaly_gan.formats.reading.depth import ADVICE, decode_deep, is_deep
+from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
+from anomaly_gan.formats.reading.orientation import UPRIGHT, orientation_of, stored_shape, turned, unturned
+from anomaly_gan.samples.sample import MAX_PIXELS
 from infra.errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif")
+"""Of the pictures that are read."""
+FOREIGN_SUFFIXES = (
+    *(".heic", ".heif", ".avif", ".jp2", ".j2k", ".jpx", ".jxl", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".exr"),
+    *(".hdr", ".psd", ".ico", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+)
+"""Of pictures that are not read: they are refused by name, so that none is passed over."""
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 GRAY_MODES = ("1", "L", "LA")
-COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it is shown.
+
+    Attributes:
+        pixels: [H, W] grey or [H, W, 3] RGB, uint8, turned as the picture's EXIF says.
+        orientation: by which it was turned, 1 (not at all) to 8.
+    """
+
+    pixels: NDArray[np.uint8]
+    orientation: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[H, W] as shown."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def stored_shape(self) -> tuple[int, int]:
+        """[H, W] of the pixels as the file has them."""
+        return stored_shape(self.shape, self.orientation)
 
 
 def is_picture(path: str) -> bool:
-    return path.lower().endswith(SUFFIXES)
+    """Does the name say that this is a picture, be it one that is read or one that is refused?"""
+    return path.lower().endswith((*SUFFIXES, *FOREIGN_SUFFIXES))
 
 
 def stem(path: str) -> str:
@@ -26,22 +62,38 @@ def stem(path: str) -> str:
 
 
 def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode to [H, W] grey or [H, W, 3] RGB, uint8.
+    """The pixels of `open_picture`."""
+    return open_picture(data, name).pixels
 
-    Alpha is dropped, palettes and CMYK become RGB. An EXIF orientation is ignored: masks carry none.
+
+def open_picture(data: bytes, name: str, options: ReadingOptions = DEFAULT) -> Decoded:
+    """Decode, and turn as the EXIF orientation says.
+
+    Alpha is dropped, palettes and CMYK become RGB.
+
+    Args:
+        data: the file.
+        name: how messages call it; its suffix tells what is not read.
+        options: whether it is turned, and how 16 bits become 8.
 
     Raises:
-        DataError: no readable picture, more than MAX_PIXELS pixels, or deeper than 8 bits.
+        DataError: no readable picture, more than MAX_PIXELS pixels, several frames, or deeper than 8 bits.
     """
-    try:
-        with _header(data, name) as image:
-            if image.mode in GRAY_MODES:
-                return np.asarray(image.convert("L"))
-            if image.mode in COLOR_MODES:
-                return np.asarray(image.convert("RGB"))
+    with opened(data, name) as image:
+        deep = is_deep(image)  # before the EXIF block, for which some formats are decoded
+        orientation = orientation_of(image)
+        if deep:
+            if options.depth is None:
+                raise DataError(f"{name}: has 16 bits a channel ({image.mode}); {ADVICE}")
+            pixels = turned(options.depth.apply(decode_deep(data, name)), orientation)
+        elif image.mode not in GRAY_MODES + COLOR_MODES:
             raise DataError(f"{name}: has pixels of type {image.mode}; convert the picture to 8 bits a channel")
-    except (OSError, ValueError, SyntaxError) as err:  # what Pillow raises on cut or damaged files
-        raise DataError(f"{name}: the picture is corrupt ({err}); copy it again or remove it") from err
+        else:
+            shown = ImageOps.exif_transpose(image)
+            pixels = np.asarray(shown.convert("L" if image.mode in GRAY_MODES else "RGB"))
+    if options.orientation == "stored":
+        return Decoded(unturned(pixels, orientation), UPRIGHT)
+    return Decoded(pixels, orientation)
 
 
 def decode_levels(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -50,34 +102,24 @@ def decode_levels(data: bytes, name: str) -> NDArray[np.uint8]:
     return levels if levels.ndim == 2 else np.asarray(Image.fromarray(levels).convert("L"))
 
 
-def decode_mask(data: bytes, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Decode a mask picture to [H, W] uint8 {0, 1}: 1 where its grey level is at least 128.
-
-    Args:
-        data: the file.
-        name: how messages call it.
-        shape: [H, W] of its image.
+@contextmanager
+def opened(data: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
+    """A picture whose header is sound; what is wrong with its pixels is told as well.
 
     Raises:
-        DataError: unreadable, of another size than its image, or empty.
+        DataError: see `open_picture`.
     """
-    levels = decode_levels(data, name)
-    if levels.shape != shape[:2]:
-        raise DataError(f"{name}: the mask has {_size(levels.shape)} pixels, its image {_size(shape)}; make them equal")
-    mask = (levels >= MASK_THRESHOLD).astype(np.uint8)
-    if not mask.any():
-        raise DataError(
-            f"{name}: the mask is empty, its highest level is {levels.max()} and anomalous pixels need"
-            f" {MASK_THRESHOLD}; draw it, or move the picture to the normal ones"
-        )
-    return mask
+    suffix = posixpath.splitext(name)[1].lower()
+    if suffix in FOREIGN_SUFFIXES:
+        raise DataError(f"{name}: {suffix} is not read; convert the picture to PNG")
+    try:
+        with _header(data, name) as image:
+            yield image
+    except (OSError, ValueError, SyntaxError) as err:  # what Pillow raises on cut or damaged files
+        raise DataError(f"{name}: the picture is corrupt ({err}); copy it again or remove it") from err
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} x {shape[0]}"
-
-
-def _header(data: bytes, name: str) -> Image.Image:
+def _header(data: bytes, name: str) -> ImageFile.ImageFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
@@ -88,6 +130,9 @@ def _header(data: bytes, name: str) -> Image.Image:
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes); replace or remove it") from err
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_gigantic(name))
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # the further pictures of a phone's JPEG are previews of the first
+        raise DataError(f"{name}: holds {frames} frames or pages; save each as a picture of its own")
     return image
 
 

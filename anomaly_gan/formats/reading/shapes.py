@@ -13,9 +13,12 @@ LINE_WIDTH_PX = 10
 POINT_RADIUS_PX = 5
 MAX_SIDES = 10
 """Points further off than this many picture sides are refused: a circle takes time with its radius."""
+CORNERS = ("rotation", "oriented_rectangle", "quadrilateral")
+"""Boxes that need not be upright, with their four corners, as labelme 6 and X-AnyLabeling write them."""
 POINTS_NEEDED = {
     "polygon": (3, None),
     "rectangle": (2, 2),
+    **dict.fromkeys(CORNERS, (4, 4)),
     "circle": (2, 2),
     "line": (2, 2),
     "linestrip": (2, None),
@@ -32,7 +35,8 @@ def draw_shape(
     """Draw one shape.
 
     Args:
-        kind: polygon, rectangle, circle (centre, edge), line, linestrip, point, mask (its box).
+        kind: polygon, rectangle (two opposite corners, or all four), one of CORNERS, circle (centre, edge), line,
+            linestrip, point, mask (its box).
         points: (x, y) in pixels.
         shape: [H, W] of the picture; what lies outside is cut off.
         name: how messages call the shape.
@@ -44,6 +48,8 @@ def draw_shape(
     Raises:
         DataError: unknown kind, wrong number of points, a point far outside.
     """
+    if kind == "rectangle" and len(points) == 4:
+        kind = "polygon"
     _check(kind, points, shape, name)
     if kind == "mask":
         return _place(bitmap, points[0], shape, name)

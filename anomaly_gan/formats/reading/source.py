@@ -16,6 +16,9 @@ from infra.errors import DataError
 SKIPPED_LABELS = ("__ignore__", "_background_")
 """What labelme, and its export to COCO, call that which is no class."""
 
+LONGEST_KEY = 150
+"""Keys become names of files and of members of a shard; longer ones are cut, and a digest of the path follows."""
+
 
 class SourceTree(Protocol):
     """A folder somewhere, read only."""
@@ -25,8 +28,11 @@ class SourceTree(Protocol):
     def paths(self) -> list[str]:
         """All files as sorted POSIX paths relative to the folder."""
 
+    def left_out(self) -> list[tuple[str, str]]:
+        """(path, why) of what is there but is none of `paths`."""
+
     def read(self, path: str) -> bytes:
-        """Raises NotFoundError where there is no such file."""
+        """Raises NotFoundError where there is no such file, DataError where it is none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Picture:
         masks: label as written -> [H, W] uint8 {0, 1}, never empty; no label = a normal picture.
         instances: label -> [H, W] uint16, 0 = none; only where the annotation names instances.
         files: every path of the source tree that belongs to the picture.
+        notes: what is worth telling of how it was read; a clause that goes on after "N pictures: ".
     """
 
     path: str
@@ -46,6 +53,7 @@ class Picture:
     masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     instances: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
     files: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,11 @@ class SourceItem:
     load: Callable[[], Picture]
 
 
-Reader = Callable[[SourceTree], list[SourceItem]]
-"""Lists the items of a tree; raises DataError only where the whole tree is not of the reader's layout."""
-
-
 def items_from(loaders: Mapping[str, Callable[[], Picture]]) -> list[SourceItem]:
     """Items in the order of their paths, with keys; a path that holds `..` is refused when loaded."""
     keys = keys_for(loaders)
     return [
-        SourceItem(keys[path], path, refusal(_unsafe(path)) if ".." in path.split("/") else load)
+        SourceItem(keys[path], path, refusal(wrong) if (wrong := _wrong(path)) else load)
         for path, load in sorted(loaders.items())
     ]
 
@@ -86,13 +90,17 @@ def refusal(message: str) -> Callable[[], Picture]:
 
 
 def keys_for(paths: Iterable[str]) -> dict[str, str]:
-    """Path -> key; paths that would share a key get a digest of the path behind it."""
+    """Path -> key; paths that would share a key, or have a long one, get a digest of the path behind it."""
     plain = {path: _sanitised(posixpath.splitext(path)[0].replace("/", "-")) for path in paths}
-    uses = Counter(plain.values())
+    uses = Counter(key.lower() for key in plain.values())  # keys are file names, on some disks without case
     return {
-        path: key if uses[key] == 1 else f"{key}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+        path: key if uses[key.lower()] == 1 and len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}-{_digest(path)}"
         for path, key in plain.items()
     }
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def _sanitised(text: str) -> str:
@@ -112,8 +120,13 @@ def resolve(base: str, reference: str, name: str) -> str:
     return path
 
 
-def _unsafe(path: str) -> str:
-    return f"{path}: a path must not hold '..'; rename the file"
+def _wrong(path: str) -> str:
+    """Why no item may have this path; empty = it may."""
+    if ".." in path.split("/"):
+        return f"{path}: a path must not hold '..'; rename the file"
+    if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
+        return f"{ascii(path)[1:-1]}: its name is not UTF-8; rename the file"
+    return ""
 
 
 def combine(

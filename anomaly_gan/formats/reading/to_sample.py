@@ -9,31 +9,49 @@ from anomaly_gan.samples.resizing import lost_parts, resize_image, resize_neares
 from anomaly_gan.samples.sample import Sample
 from infra.errors import DataError
 
+LONGEST_NAME = 80
+"""Letters of a class name, which becomes part of file names."""
+LARGE_SHARE = 0.9
+"""A mask of more of its picture is rather the background than an anomaly."""
+
 
 @dataclass
 class ClassNames:
     """Turns labels into class names, and remembers them so that two labels never become one class."""
 
     labels: dict[str, str] = field(default_factory=dict)
+    by_lower_case: dict[str, str] = field(default_factory=dict)
 
     def name(self, label: str, path: str) -> str:
         """The class of a label: letters, digits, '_' and '-', the rest replaced by '_'.
 
         Raises:
-            DataError: nothing would be left, the name is taken by another label, or it is `normal`.
+            DataError: nothing would be left, the name is long, taken by another label, differs from one by case only,
+                or is `normal`.
         """
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", label)
         if not re.search(r"[A-Za-z0-9]", name):
             raise DataError(f"{path}: label {label!r} has no letter a-z or digit; rename it")
+        if len(name) > LONGEST_NAME:
+            raise DataError(f"{path}: label {label[:LONGEST_NAME]!r}… has more than {LONGEST_NAME} letters; rename it")
         if name.lower() == NORMAL:
             raise DataError(f"{path}: label {label!r} means pictures without anomaly; rename the class")
         if self.labels.setdefault(name, label) != label:
             raise DataError(f"{path}: labels {self.labels[name]!r} and {label!r} both become class {name}; rename one")
+        known = self.by_lower_case.setdefault(name.lower(), name)
+        if known != name:
+            raise DataError(f"{path}: classes {known} and {name} differ only by upper and lower case; rename one")
         return name
 
 
 def to_sample(
-    key: str, picture: Picture, *, group: str, resolution: int | None, names: ClassNames
+    key: str,
+    picture: Picture,
+    *,
+    group: str,
+    resolution: int | None,
+    names: ClassNames,
+    allow_large: bool = False,
 ) -> tuple[Sample, list[str]]:
     """Make a sample of a picture.
 
@@ -43,12 +61,13 @@ def to_sample(
         group: goes into the sample's meta with the picture's path as source.
         resolution: side of the square to resize to, whatever the picture's aspect; None = keep the size.
         names: of the whole import.
+        allow_large: take masks of more than LARGE_SHARE of their picture, with a warning each.
 
     Returns:
-        The sample, and a warning for each mask that lost a connected part by resizing.
+        The sample, and a warning for each mask that is large, or lost a connected part by resizing.
 
     Raises:
-        DataError: a bad label, a mask of another size than its image, or a mask that is or becomes empty.
+        DataError: a bad label, a mask of another size than its image, one that is or becomes empty, or a large one.
     """
     warnings = []
     masks, instances = {}, {}
@@ -57,6 +76,11 @@ def to_sample(
         if mask.shape != picture.image.shape[:2]:
             size, wanted = mask.shape[::-1], picture.image.shape[1::-1]
             raise DataError(f"{picture.path}: mask of {label!r} has {size} pixels, the image {wanted}; make them equal")
+        if mask.mean() > LARGE_SHARE:
+            share = f"{picture.path}: the mask of {label!r} covers {mask.mean():.0%} of its picture"
+            if not allow_large:
+                raise DataError(f"{share}; invert it if it shows the background, else give --allow-large")
+            warnings.append(share)
         masks[name] = resize_nearest(mask, resolution)
         if not masks[name].any():
             raise DataError(

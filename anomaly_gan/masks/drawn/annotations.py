@@ -5,7 +5,6 @@ size needs its picture, embedded or found as the labelme reader finds it. A shap
 border.
 """
 
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly_gan.formats.reading import coco, labelme
+from anomaly_gan.formats.reading.finding import PictureFinder
+from anomaly_gan.formats.reading.json_files import keys_of
 from anomaly_gan.formats.reading.source import SourceTree, resolve
 from anomaly_gan.masks.drawn.canvas import (
     Box,
@@ -71,14 +72,15 @@ def read_drawings(tree: SourceTree, path: str) -> Iterator[Drawing]:
 def own_pictures(tree: SourceTree, json_paths: Iterable[str]) -> set[str]:
     """The pictures of the tree that JSON files name."""
     paths = frozenset(tree.paths())
-    pictures = coco.index_pictures(paths)
+    finder = PictureFinder(paths)
     found = set()
     for path in json_paths:
         file = _parse(tree.read(path), path)
         if isinstance(file, coco.CocoFile):
             for entry in coco.entries(file, path):
                 with suppress(DataError):  # a file may name what is elsewhere
-                    found.add(coco.picture_path(entry, pictures))
+                    own = finder.find(entry.image.file_name, posixpath.dirname(path), path)
+                    found |= {own.path} if own.is_exact else set()
         elif file.image_path:
             with suppress(DataError):
                 found.add(resolve(posixpath.dirname(path), file.image_path, path))
@@ -86,21 +88,18 @@ def own_pictures(tree: SourceTree, json_paths: Iterable[str]) -> set[str]:
 
 
 def _parse(data: bytes, name: str) -> labelme.LabelmeFile | coco.CocoFile:
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        content = None  # labelme's reader says what is wrong
-    if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
-        return coco.parse(data, name)
-    return labelme.parse(data, name)
+    keys: frozenset[str] = frozenset()
+    with suppress(DataError):  # labelme's reader says what is wrong
+        keys = keys_of(data, name)
+    return coco.parse(data, name) if keys >= {"images", "annotations"} else labelme.parse(data, name)
 
 
 def _labelme_drawings(file: labelme.LabelmeFile, tree: SourceTree, path: str) -> Iterator[Drawing]:
     if file.height and file.width:
         width, height = check_size(file.width, file.height, path)
     else:
-        _, image = labelme.load_image(tree, frozenset(tree.paths()), file, path)
-        height, width = image.shape[:2]
+        source = labelme.find_source(PictureFinder(tree.paths()), file, path)
+        height, width = labelme.load_image(tree, source, file, path).shape
     elements: dict[tuple[str, object], list[labelme.KeptShape]] = {}
     for kept in labelme.kept_shapes(file, path):
         elements.setdefault((kept.shape.label, kept.identity), []).append(kept)
@@ -116,13 +115,9 @@ def _labelme_drawings(file: labelme.LabelmeFile, tree: SourceTree, path: str) ->
 
 
 def _coco_drawings(file: coco.CocoFile, path: str) -> Iterator[Drawing]:
-    sources = set()
     for entry in coco.entries(file, path):
         for kept in coco.kept_annotations(entry):
             source = f"{path}#{kept.annotation.id}"
-            if source in sources:
-                raise DataError(f"{kept.name}: stands twice; give every image and annotation an id of its own")
-            sources.add(source)
             mask = _draw_annotation(kept, entry.image)
             outside = _share_outside(_polygons(kept), (mask.shape[1], mask.shape[0]))
             yield Drawing(source, entry.image.file_name, kept.label, mask, outside)

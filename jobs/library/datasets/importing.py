@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_gan.formats.reading.pictures import is_picture
 from anomaly_gan.formats.reading.source import SourceItem, SourceTree
 from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
 from anomaly_gan.progress import Progress
@@ -56,6 +55,7 @@ class Gathered:
         entries: of the good items, in the order of their paths; they have no place yet.
         skipped: the bad items.
         warnings: one sentence each.
+        notes: how pictures were read -> their paths; a clause that goes on after "N pictures".
         dimensions: 2 where there was a grey picture, 3 where there was a colour one.
         files: paths of the source that were used, or skipped with a reason.
     """
@@ -63,6 +63,7 @@ class Gathered:
     entries: list[SampleEntry] = field(default_factory=list)
     skipped: list[SkippedEntry] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     dimensions: set[int] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
 
@@ -93,6 +94,8 @@ def gather(
     resolution: int | None,
     spool: Spool,
     on_progress: Progress,
+    *,
+    allow_large: bool = False,
 ) -> Gathered:
     """Load, check and encode every item into the spool; a bad one is noted, not raised."""
     gathered, names = Gathered(), ClassNames()
@@ -102,7 +105,9 @@ def gather(
             picture = item.load()
             gathered.files.update(picture.files)
             group = grouping(picture.path)
-            sample, warnings = to_sample(item.key, picture, group=group, resolution=resolution, names=names)
+            sample, warnings = to_sample(
+                item.key, picture, group=group, resolution=resolution, names=names, allow_large=allow_large
+            )
         except DataError as err:
             gathered.skipped.append(SkippedEntry(path=item.path, reason=str(err)))
         else:
@@ -110,6 +115,8 @@ def gather(
             spool.put(item.key, members)
             gathered.entries.append(describe(sample, members))
             gathered.warnings += warnings
+            for note in picture.notes:
+                gathered.notes.setdefault(note, []).append(picture.path)
             gathered.dimensions.add(sample.image.ndim)
         on_progress(done, len(items))
     return gathered
@@ -161,19 +168,3 @@ def pack(
                 place = {"split": split, "shard": name, "offset": offset}
                 placed.append(known[key].model_copy(update=place))
     return placed, shards
-
-
-def doubts(tree: SourceTree, gathered: Gathered, samples: Iterable[SampleEntry]) -> list[str]:
-    """What is odd about an import, one sentence each: unused files, mixed colour, twins in both splits."""
-    found = list(gathered.warnings)
-    unused = [path for path in tree.paths() if is_picture(path) and path not in gathered.files]
-    if unused:
-        found.append(f"{tree.url}: {len(unused)} pictures belong to no item and are left out (first: {unused[0]})")
-    if len(gathered.dimensions) > 1:
-        found.append(f"{tree.url}: holds grey and colour pictures; the data set counts as colour")
-    seen: dict[str, SampleEntry] = {}
-    for entry in samples:
-        twin = seen.setdefault(entry.image_sha256, entry)
-        if twin.split != entry.split:
-            found.append(f"{twin.source} and {entry.source} are the same picture in both splits; give --groups")
-    return found

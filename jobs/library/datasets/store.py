@@ -6,6 +6,7 @@ The same import gives the same version, byte for byte.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.readers import reader
 from anomaly_gan.formats.reading.source import SourceTree
 from anomaly_gan.progress import Progress, unreported
@@ -18,10 +19,10 @@ from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
+from jobs.library.datasets.doubts import doubts, left_out
 from jobs.library.datasets.importing import (
     Gathered,
     Spool,
-    doubts,
     gather,
     open_grouping,
     open_spool,
@@ -41,11 +42,13 @@ class ImportResult:
     Attributes:
         index: of the version that is now the latest.
         warnings: one sentence each; nothing was left out because of them.
+        left_out: what else lay there, a clause for each reason.
         already_there: the store held this very version before.
     """
 
     index: DatasetIndex
     warnings: list[str]
+    left_out: list[str]
     already_there: bool
 
     @property
@@ -81,6 +84,8 @@ def import_dataset(
     test_fraction: float = 0.25,
     seed: int = 0,
     max_bad: int = 0,
+    options: ReadingOptions = DEFAULT,
+    allow_large: bool = False,
     on_progress: Progress = unreported,
     settings: Settings | None = None,
 ) -> ImportResult:
@@ -96,23 +101,26 @@ def import_dataset(
         test_fraction: wanted share of the test split.
         seed: of the split.
         max_bad: up to this many bad items are left out and listed.
+        options: what the user says about how the source is to be read.
+        allow_large: take masks that cover more than 90 % of their picture, with a warning.
         on_progress: called after each item that was read.
         settings: how to reach a CSV file of groups outside the tree.
 
     Raises:
         UsageError: a bad argument.
-        DataError: more than `max_bad` bad items, no normal picture, or a class that cannot be in both splits.
+        DataError: more than `max_bad` bad items, no normal picture, no class, or a class that cannot be in both splits.
     """
     _check_arguments(name, resolution, test_fraction, max_bad)
     grouping = open_grouping(groups, tree, settings or Settings())
-    items = reader(fmt)(tree)
+    items = reader(fmt)(tree, options)
     with open_spool() as spool:
-        gathered = gather(items, grouping, resolution, spool, on_progress)
+        gathered = gather(items, grouping, resolution, spool, on_progress, allow_large=allow_large)
         refuse_above(max_bad, gathered.skipped, tree.url)
-        index = _pack(gathered, spool, name, resolution, test_fraction, seed)
+        index = _pack(gathered, spool, name, resolution, test_fraction, seed, options)
         already_there = storage.exists(SHELF.key(index, INDEX))
         _publish(storage, index, spool)
-    return ImportResult(index, doubts(tree, gathered, index.samples), already_there)
+    warnings = doubts(tree, gathered, index.samples, groups)
+    return ImportResult(index, warnings, left_out(tree, gathered, groups), already_there)
 
 
 def _check_arguments(name: str, resolution: int | None, test_fraction: float, max_bad: int) -> None:
@@ -127,8 +135,16 @@ def _check_arguments(name: str, resolution: int | None, test_fraction: float, ma
 
 
 def _pack(
-    gathered: Gathered, spool: Spool, name: str, resolution: int | None, test_fraction: float, seed: int
+    gathered: Gathered,
+    spool: Spool,
+    name: str,
+    resolution: int | None,
+    test_fraction: float,
+    seed: int,
+    options: ReadingOptions,
 ) -> DatasetIndex:
+    if gathered.entries and all(entry.is_normal for entry in gathered.entries):
+        raise DataError("no class: every picture is normal, and there is nothing to learn; add annotated pictures")
     pictures = {entry.key: (entry.group, entry.classes) for entry in gathered.entries}
     splits = split_by_group(pictures, test_fraction=test_fraction, seed=seed)
     samples, shards = pack(gathered.entries, splits, spool)
@@ -145,6 +161,7 @@ def _pack(
         shards=tuple(shards),
         samples=tuple(samples),
         skipped=tuple(gathered.skipped),
+        reading=options.stated(),
     ).with_version()
 
 

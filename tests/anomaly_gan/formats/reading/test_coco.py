@@ -7,6 +7,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from anomaly_gan.formats.reading import labelme
 from anomaly_gan.formats.reading.coco import read
+from anomaly_gan.formats.reading.finding import BY_NAME_NOTE
 from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
@@ -88,15 +89,20 @@ def test_an_ambiguous_picture_is_refused_by_name() -> None:
         item.load()
 
 
-def test_a_picture_path_that_leaves_the_folder_is_refused_by_name() -> None:
-    images = [{"id": 7, "file_name": "../../a.png"}]
+@pytest.mark.parametrize("written", ["../../a.png", "C:\\data\\a.png", "/home/me/a.png"])
+def test_a_path_of_another_machine_means_the_one_picture_of_that_name_and_it_is_told(written: str) -> None:
+    images = [{"id": 7, "file_name": written}]
+    (item,) = read(MemoryTree({"img/a.png": png(gray()), "ann/all.json": file(annotation(), images=images)}))
+    picture = item.load()
+    assert picture.path == "img/a.png"
+    assert picture.notes == ((BY_NAME_NOTE,) if "/" in written[:2] or "\\" in written else ())
     (item,) = read(MemoryTree({"ann/all.json": file(images=images)}))
-    with pytest.raises(DataError, match=r"^ann/all.json: names '../../a.png', which lies outside"):
+    with pytest.raises(DataError, match=r"^ann/all.json: names '.*a.png', but .* no picture of that name"):
         item.load()
 
 
 def test_a_picture_listed_twice_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^a.png: is listed twice, again by ann/more.json"):
+    with pytest.raises(DataError, match=r"^a.png: is listed twice, by ann/all.json and by ann/more.json"):
         load(file(), **{"ann/more.json": file()})
 
 
@@ -130,6 +136,109 @@ def test_a_picture_of_another_size_than_stated_is_refused_by_name() -> None:
 def test_an_unlisted_category_is_refused_by_name() -> None:
     with pytest.raises(DataError, match=r"^ann/all.json: annotation 1: category 4 is not listed"):
         load(file(annotation(category_id=4)))
+
+
+IMAGE = {"id": 7, "file_name": "a.png", "height": 24, "width": 32}
+OTHER = {"id": 8, "file_name": "b.png", "height": 24, "width": 32}
+
+
+def load_all(json_bytes: bytes) -> dict[str, Picture | str]:
+    """Path -> the picture, or the sentence with which it is refused."""
+    found: dict[str, Picture | str] = {}
+    for item in read(MemoryTree({"a.png": png(gray()), "b.png": png(gray(seed=1)), "all.json": json_bytes})):
+        try:
+            found[item.path] = item.load()
+        except DataError as err:
+            found[item.path] = str(err)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"images": [IMAGE, {**OTHER, "id": 7}]}, "image id 7 stands twice, for 'a.png' and 'b.png'"),
+        ({"images": [IMAGE, {**OTHER, "id": "7"}]}, "image id 7 stands twice, for 'a.png' and 'b.png'"),
+        ({"images": [IMAGE, {**OTHER, "id": 7.0}]}, "image id 7 stands twice, for 'a.png' and 'b.png'"),
+        (
+            {"categories": [{"id": 3, "name": "dent"}, {"id": 3, "name": "stain"}]},
+            "category id 3 stands twice, for 'dent' and 'stain'",
+        ),
+        (
+            {"categories": [{"id": 3, "name": "dent"}, {"id": "3", "name": "dent"}]},
+            "category id 3 stands twice, for 'dent' and 'dent'",
+        ),
+    ],
+)
+def test_an_id_of_images_or_categories_that_stands_twice_is_refused_with_both(
+    more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=f"^all.json: {message}; give each an id of its own$"):
+        load_all(file(annotation(), **more))
+
+
+@pytest.mark.parametrize("image_ids", [(7, 7), (7, 8)])
+def test_annotations_of_one_id_never_merge(image_ids: tuple[int, int]) -> None:
+    twice = [annotation(5, image_id=image_id) for image_id in image_ids]
+    found = load_all(file(*twice, images=[IMAGE, OTHER]))
+    names = ["b.png" if image_id == 8 else "a.png" for image_id in image_ids]
+    told = f"all.json: annotation 5: stands twice, in place 0 (of a.png) and in place 1 (of {names[1]}); give each an"
+    assert all(str(found[name]).startswith(told) for name in names)
+    assert image_ids == (7, 8) or isinstance(found["b.png"], Picture)
+
+
+def test_ids_written_as_numbers_and_as_text_are_the_same() -> None:
+    picture = load_all(file(annotation(image_id="7", category_id="3")))["a.png"]
+    assert isinstance(picture, Picture)
+    np.testing.assert_array_equal(picture.masks["dent"], MASK)
+
+
+def test_a_flat_polygon_is_read() -> None:
+    picture = load_all(file(annotation(segmentation=POLYGON[0])))["a.png"]
+    assert isinstance(picture, Picture)
+    np.testing.assert_array_equal(picture.masks["dent"], MASK)
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ({"segmentation": None}, "all.json: annotation 1: has no segmentation"),
+        ({"segmentation": "none"}, "all.json: annotation in place 0: segmentation: "),
+        ({"segmentation": [["a", "b"]]}, "all.json: annotation in place 0: segmentation: "),
+        ({"segmentation": [[float("nan")] * 6]}, "all.json: annotation in place 0: segmentation: "),
+        ({"segmentation": [[]]}, "all.json: annotation 1: a polygon needs"),
+        ({"segmentation": {"size": [24], "counts": []}}, "all.json: annotation in place 0: segmentation: "),
+        ({"category_id": None}, "all.json: annotation in place 0: category_id: "),
+        ({"id": None}, "all.json: annotation in place 0: id: "),
+        ({"id": [1]}, "all.json: annotation in place 0: id: "),
+    ],
+)
+def test_one_odd_annotation_costs_its_own_picture_only(odd: dict[str, Any], message: str) -> None:
+    bad = annotation() | odd
+    found = load_all(file(bad, annotation(2, image_id=8), images=[IMAGE, OTHER]))
+    assert str(found["a.png"]).startswith(message)
+    assert isinstance(found["b.png"], Picture) and found["b.png"].masks["dent"].any()
+
+
+@pytest.mark.parametrize("bad", [{"id": 1}, {"image_id": None}, None, 5, {"image_id": {}}])
+def test_an_annotation_whose_picture_is_not_known_is_refused_with_its_place(bad: object) -> None:
+    with pytest.raises(DataError, match=r"^all.json: annotation in place 1: has no image_id that can be read"):
+        load_all(file(annotation(), bad))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_json_is_read_with_or_without_a_byte_order_mark(encoding: str) -> None:
+    assert isinstance(load_all(file(annotation()).decode().encode(encoding))["a.png"], Picture)
+
+
+def test_json_of_another_kind_beside_an_annotation_file_is_left_out() -> None:
+    others = {"info.json": b'{"version": 1}', "list.json": b"[]", "shapes.json": b'{"shapes": []}'}
+    assert load(file(annotation()), **others).masks["dent"].any()
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"images": 5}', b"\xff\xfe{", b'{"annotations": []}'])
+def test_broken_json_beside_an_annotation_file_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(DataError, match=r"^more.json: not "):
+        load(file(annotation()), **{"more.json": data})
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"shapes": []}', file(annotation(image_id=8))])

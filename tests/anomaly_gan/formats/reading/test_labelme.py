@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anomaly_gan.formats.reading.finding import BY_NAME_NOTE
 from anomaly_gan.formats.reading.labelme import read
+from anomaly_gan.formats.reading.options import ReadingOptions
 from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
@@ -87,14 +89,100 @@ def test_a_wrong_image_path_falls_back_to_the_picture_beside_the_json(written: s
     assert load(file(image=written)).path == "a.png"
 
 
-def test_an_image_path_that_leaves_the_folder_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^a.json: names '../a.png', which lies outside"):
-        load(file(image="../a.png"))
+@pytest.mark.parametrize("written", ["../../a.png", "..\\..\\raw\\a.png", "C:\\x\\a.png"])
+def test_a_path_of_another_machine_falls_back_to_the_picture_beside_the_file(written: str) -> None:
+    picture = load(file(shape(), image=written), path="sub/a.json", **{"sub/a.png": png(gray(seed=3))})
+    np.testing.assert_array_equal(picture.image, gray(seed=3))
+
+
+def test_a_path_of_another_machine_falls_back_to_the_one_picture_of_that_name_and_it_is_told() -> None:
+    picture = load(file(shape(), image="D:\\raw\\a.png"), path="ann/b.json")
+    assert (picture.path, picture.notes) == ("a.png", (BY_NAME_NOTE,))
 
 
 def test_a_json_without_its_picture_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^b.json: imagePath 'gone.png' names no picture"):
+    with pytest.raises(DataError, match=r"^b.json: imagePath: names 'gone.png', but .* no picture of that name"):
         load(file(image="gone.png"), path="b.json")
+    with pytest.raises(DataError, match=r"^b.json: imagePath names no picture; or copy the picture beside"):
+        load(file(image=None), path="b.json")
+
+
+RENAMED = {"a.png": png(gray()), "b.png": png(gray(seed=1)), "sub/b.png": png(gray(seed=2))}
+
+
+@pytest.mark.parametrize(
+    ("written", "other"),
+    [("a.png", "a.png"), ("C:\\raw\\a.png", "a.png"), ("sub/b.png", "sub/b.png"), ("../x/a.png", "a.png")],
+)
+def test_two_pictures_that_a_file_may_mean_are_refused_until_the_user_says_which(written: str, other: str) -> None:
+    tree = MemoryTree({**RENAMED, "b.json": file(shape(), image=written)})
+    (item,) = read(tree)
+    with pytest.raises(DataError, match=rf"^b.json: names {other}, but b.png has its own name; give --picture-by "):
+        item.load()
+    for picture_by, path in (("imagePath", other), ("name", "b.png")):
+        (item,) = read(tree, ReadingOptions(picture_by=picture_by))  # type: ignore[arg-type]
+        assert item.load().path == path
+
+
+def test_two_pictures_of_the_files_name_are_refused_unless_image_path_says_which() -> None:
+    files = {"a.png": png(gray()), "a.jpg": png(gray(seed=1))}
+    (item,) = read(MemoryTree({**files, "a.json": file(shape(), image="a.jpg")}))
+    assert item.load().path == "a.jpg"
+    (item,) = read(MemoryTree({**files, "a.json": file(shape(), image="gone.png")}))
+    with pytest.raises(DataError, match=r"^a.json: a.jpg and a.png both share its name; keep one"):
+        item.load()
+
+
+@pytest.mark.parametrize("embedded", [None, base64.b64encode(png(gray(seed=9))).decode()])
+def test_two_files_on_one_picture_are_both_refused_with_both_names(embedded: str | None) -> None:
+    tree = {"a.png": png(gray()), "a.json": file(shape()), "b.json": file(shape("hole"), imageData=embedded)}
+    refused = []
+    for item in read(MemoryTree(tree)):
+        with pytest.raises(DataError) as error:
+            item.load()
+        refused.append(str(error.value))
+    assert refused == [
+        "a.json: is drawn on a.png, and so is b.json; keep one of them",
+        "b.json: is drawn on a.png, and so is a.json; keep one of them",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["normal", "good"])
+@pytest.mark.parametrize("embedded", [None, base64.b64encode(png(gray(seed=9))).decode()])
+def test_a_picture_that_is_normal_by_its_folder_and_anomalous_by_a_file_elsewhere_is_refused(
+    folder: str, embedded: str | None
+) -> None:
+    drawn = file(shape(), image=f"../{folder}/n.png", imageData=embedded)
+    items = read(MemoryTree({f"{folder}/n.png": png(gray()), "ann/x.json": drawn}))
+    assert {item.path for item in items} == {f"{folder}/n.png", "ann/x.json"}
+    for item in items:
+        with pytest.raises(DataError, match=rf"^{folder}/n.png: is normal by its folder and anomalous by ann/x.json"):
+            item.load()
+
+
+def test_a_normal_picture_with_an_empty_file_elsewhere_is_one_normal_picture() -> None:
+    tree = {"normal/n.png": png(gray()), "ann/x.json": file(image="../normal/n.png")}
+    (item,) = read(MemoryTree(tree))
+    assert (item.load().path, item.load().masks) == ("normal/n.png", {})
+
+
+QUAD = [(4, 4), (14, 7), (12, 13), (2, 10)]
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation", "oriented_rectangle", "quadrilateral"])
+def test_boxes_with_four_corners_are_drawn_as_polygons(kind: str) -> None:
+    drawn = load(file(shape(points=QUAD, kind=kind))).masks["dent"]
+    np.testing.assert_array_equal(drawn, load(file(shape(points=QUAD))).masks["dent"])
+
+
+def test_an_upright_rectangle_is_the_same_from_two_corners_and_from_four() -> None:
+    two = load(file(shape(points=[SQUARE[2], SQUARE[0]], kind="rectangle"))).masks["dent"]
+    np.testing.assert_array_equal(two, load(file(shape(points=SQUARE, kind="rectangle"))).masks["dent"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_json_is_read_with_or_without_a_byte_order_mark(encoding: str) -> None:
+    assert load(file(shape("ä")).decode().encode(encoding)).masks.keys() == {"ä"}
 
 
 def test_a_file_drawn_on_another_size_is_refused_by_name() -> None:
@@ -116,6 +204,8 @@ def test_a_shape_outside_the_picture_is_refused_as_empty_mask() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
+        (shape(points=SQUARE[:3], kind="rotation"), "a rotation needs 4 points, got 3"),
+        (shape(points=SQUARE[:3], kind="rectangle"), "a rectangle needs 2 points, got 3"),
         (shape(kind="spline"), "unknown shape type 'spline'"),
         (shape(points=SQUARE[:2]), "a polygon needs at least 3 points, got 2"),
         (shape(kind="circle"), "a circle needs 2 points, got 4"),

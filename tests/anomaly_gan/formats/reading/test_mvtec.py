@@ -53,10 +53,51 @@ def test_read_takes_a_mask_of_the_images_own_name() -> None:
 
 def test_masks_are_one_from_level_128() -> None:
     files = mvtec_files(crack=1)
-    mask = blob(level=127)
-    mask[0, 0], mask[0, 1] = 128, 255
+    mask = blob()
+    mask[4, 5:13], mask[9, 5:13] = 127, 128
     files["ground_truth/crack/000_mask.png"] = png(mask)
-    assert load_all(files)["test-crack-000"].masks["crack"].sum() == 2
+    assert load_all(files)["test-crack-000"].masks["crack"].sum() == 40
+
+
+def test_the_masks_of_loco_are_one_anomaly_each() -> None:
+    files = {"train/good/000.png": png(gray()), "test/logical_anomalies/000.png": png(gray())}
+    for number, level in enumerate((255, 254)):
+        files[f"ground_truth/logical_anomalies/000/{number:03d}.png"] = png(np.roll(blob(level=level), 14 * number, 1))
+    files["validation/good/000.png"] = png(gray())
+    pictures = load_all(files)
+    assert pictures.keys() == {"train-good-000", "validation-good-000", "test-logical_anomalies-000"}
+    picture = pictures["test-logical_anomalies-000"]
+    assert picture.masks["logical_anomalies"].sum() == 96
+    assert np.unique(picture.instances["logical_anomalies"]).tolist() == [0, 1, 2]
+
+
+def test_the_layout_of_ad_2_is_read() -> None:
+    files = {"train/good/000.png": png(gray()), "test_public/good/001.png": png(gray())}
+    files |= {"test_public/bad/000.png": png(gray()), "test_public/ground_truth/bad/000_mask.png": png(blob())}
+    files |= {"test_private/000.png": png(gray()), "validation/good/000.png": png(gray())}
+    pictures = load_all(files)
+    assert {key: sorted(picture.masks) for key, picture in pictures.items()} == {
+        "train-good-000": [],
+        "test_public-good-001": [],
+        "validation-good-000": [],
+        "test_public-bad-000": ["bad"],
+    }
+    assert pictures["test_public-bad-000"].masks["bad"].sum() == 48
+
+
+@pytest.mark.parametrize(
+    "path", ["ground_truth/crack/000.png", "ground_truth/crack/000_mask.bmp", "test/crack/000.jpg"]
+)
+def test_a_second_mask_or_picture_of_one_name_is_refused_with_both(path: str) -> None:
+    files = mvtec_files(crack=2) | {path: png(blob())}
+    refused = {}
+    for item in read(MemoryTree(files)):
+        try:
+            item.load()
+        except DataError as err:
+            refused[item.path] = str(err)
+    assert refused.keys() == {path, "test/crack/000.png", "ground_truth/crack/000_mask.png"}
+    assert all("share the name '000', which mask is whose is not told; keep one" in told for told in refused.values())
 
 
 def test_images_keep_their_pixels_and_channels() -> None:
@@ -96,9 +137,9 @@ def test_a_mask_without_image_is_refused_by_name() -> None:
     assert message.startswith("ground_truth/crack/001_mask.png: the mask has no image")
 
 
-def test_an_empty_mask_is_refused_by_name_with_its_highest_level() -> None:
-    message = refused("ground_truth/crack/000_mask.png", png(blob(level=1)))
-    assert message.startswith("ground_truth/crack/000_mask.png: the mask is empty, its highest level is 1 ")
+def test_an_empty_mask_is_refused_by_name() -> None:
+    message = refused("ground_truth/crack/000_mask.png", png(blob(level=0)))
+    assert message.startswith("ground_truth/crack/000_mask.png: the mask is empty, every pixel is black; draw it")
 
 
 def test_a_mask_of_another_size_is_refused_by_name() -> None:
@@ -126,7 +167,7 @@ def test_a_gigantic_picture_is_refused_by_name_before_it_is_decoded(side: int) -
 
 def test_a_picture_of_16_bits_is_refused_by_name() -> None:
     message = refused("train/good/001.png", png(gray().astype(np.uint16) * 257))
-    assert message.startswith("train/good/001.png: has pixels of type I;16")
+    assert message.startswith("train/good/001.png: has 16 bits a channel (I;16); give")
 
 
 def test_a_path_with_two_dots_is_refused_by_name() -> None:

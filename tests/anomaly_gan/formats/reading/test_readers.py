@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from anomaly_gan.formats.reading.options import ReadingOptions
 from anomaly_gan.formats.reading.pictures import decode_picture
 from anomaly_gan.formats.reading.readers import READERS, reader
 from anomaly_gan.formats.reading.source import Picture, SourceItem, SourceTree, items_from
@@ -26,7 +27,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
         reader("voc")
 
 
-def read_toy(tree: SourceTree) -> list[SourceItem]:
+def read_toy(tree: SourceTree, options: ReadingOptions) -> list[SourceItem]:
     """Pictures of scratches side by side with their masks: the left half is the picture, the right half the mask."""
 
     def load(path: str) -> Picture:

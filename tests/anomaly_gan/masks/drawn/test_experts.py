@@ -143,7 +143,7 @@ def test_the_canvas_is_the_stated_one_else_that_of_the_picture() -> None:
         (found,) = masks(files)
         assert found.mask.shape == size
     told = message({"a.json": labelme(shape(), **unstated)})
-    assert told.startswith("a.json: imagePath 'a.png' names no picture")
+    assert told.startswith("a.json: imagePath: names 'a.png', but the imported folder holds no picture")
 
 
 @pytest.mark.parametrize(("height", "width"), [(-1, 32), (10**6, 10**6)])

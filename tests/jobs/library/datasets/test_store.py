@@ -189,7 +189,7 @@ def test_doubts_are_warned_of_and_nothing_is_left_out() -> None:
     }
     files |= {f"train/good/twin{i}.png": png(gray(seed=5)) for i in range(8)}
     result = run(files)
-    assert "1 pictures belong to no item and are left out (first: notes/photo.png)" in result.warnings[0]
+    assert result.warnings[0] == "memory://source: left out, pictures that belong to no item: 1 (notes/photo.png)"
     assert "grey and colour" in result.warnings[1]
     assert "are the same picture in both splits; give --groups" in result.warnings[2]
     assert not result.index.gray and len(result.index.samples) == 25
