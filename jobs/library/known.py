@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from anomaly_gan.config import ViewConfig
 from anomaly_gan.samples.grouping import first_pictures
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import UsageError
@@ -28,3 +29,16 @@ def check_real(real: int, index: DatasetIndex, classes: Iterable[str]) -> None:
         pictures = index.counts["train"].get(name, 0)
         if real > pictures:
             raise UsageError(f"real: {real}, but data set {index.name} has {pictures} training pictures of {name}")
+
+
+def count_views(
+    index: DatasetIndex, classes: Iterable[str], real: int | None, view: ViewConfig, windows_per_image: int
+) -> int:
+    """Views of real anomalies that a detector of these classes learns from.
+
+    Args:
+        real: see `known_pictures`.
+        windows_per_image: cut from each picture, where the view is a window.
+    """
+    pictures = set[str]().union(*(known_pictures(index, name, real) for name in classes))
+    return len(pictures) * (windows_per_image if view.kind == "window" else 1)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.detectors.config import DetectorConfig
 from anomaly_gan.evaluation.arms import Arm, parse_arms
+from anomaly_gan.evaluation.schedule import enough_steps
 from anomaly_gan.generation.description import ModelDescription, real_of
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import UsageError
 from infra.storage.protocol import Storage
 from jobs.library.datasets.store import load_index
-from jobs.library.known import check_real
+from jobs.library.known import check_real, count_views
 from jobs.library.models.files import load_description
 from jobs.record.context import load_spec_of
 from jobs.record.manifest import load_manifest
@@ -23,15 +24,21 @@ def complete(resolved: ResolvedSpec[StudySpec], storage: Storage) -> ResolvedSpe
     """A study's spec with what the store knows; arguments and errors as in `jobs.kinds.complete`."""
     spec, index = resolved.spec, load_index(storage, resolved.spec.dataset)
     # first, because only a spec that was not written down yet knows which values of a detector were given
-    learners = [one.filled_in() for one in spec.learners or (DetectorConfig(),)]
+    given = spec.learners or (DetectorConfig(),)
+    learners, has_steps = [one.filled_in() for one in given], ["steps" in one.model_fields_set for one in given]
     arms = parse_arms(spec.arms)
     classes = _classes(spec, index)
     dataset = f"{index.name}@{index.version}"
     models = _models(storage, arms, classes, dataset)
-    resolved = resolved.changed({"learners": [one.model_dump(mode="json") for one in learners]}, "list of detectors")
     resolved = resolved.changed({"dataset": dataset, "classes": classes}, "data set")
     resolved = _fill_in_real(resolved, models, index, classes)
-    return _fill_in_view(resolved, models, index)
+    resolved = _fill_in_view(resolved, models, index)
+    views = count_views(index, classes, resolved.spec.real, resolved.spec.view, resolved.spec.windows_per_image)
+    lasting = [
+        one if is_given else one.model_copy(update={"steps": enough_steps(one, views)})
+        for one, is_given in zip(learners, has_steps, strict=True)
+    ]
+    return resolved.changed({"learners": [one.model_dump(mode="json") for one in lasting]}, "list of detectors")
 
 
 def _classes(spec: StudySpec, index: DatasetIndex) -> list[str]:

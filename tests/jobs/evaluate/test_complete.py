@@ -37,11 +37,22 @@ def test_a_detector_brings_what_it_has_otherwise_and_a_value_that_was_asked_for_
     resolved = completed(storage, EvaluateSpec, detector__steps=7)
     detector, defaults = resolved.spec.detector, find_detector("segmenter").defaults
     assert (detector.batch_size, detector.steps) == (defaults["batch_size"], 7) != (4, defaults["steps"])
-    assert resolved.sources["detector.batch_size"] == "detector segmenter"
+    assert resolved.sources["detector.batch_size"] == "list of detectors"
     assert resolved.sources["detector.steps"] == "flag"
     assert completed(storage, EvaluateSpec, detector__name="mask_rcnn").spec.detector == DetectorConfig(
         name="mask_rcnn"
     )
+
+
+def test_an_evaluation_takes_longer_where_there_are_many_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = MemoryStorage()
+    put_dataset(storage)
+    put_generated(storage, model=put_model(storage))
+    assert completed(storage, EvaluateSpec).spec.detector.steps == find_detector("segmenter").defaults["steps"]
+    monkeypatch.setattr("anomaly_gan.evaluation.schedule.PASSES", 1000)
+    resolved = completed(storage, EvaluateSpec)
+    assert resolved.spec.detector.steps == 1000 * 3 / 4 and resolved.sources["detector.steps"] == "data set"
+    assert completed(storage, EvaluateSpec, detector__steps=7).spec.detector.steps == 7
 
 
 def test_evaluation_of_a_job_of_another_kind_is_refused() -> None:

@@ -38,6 +38,18 @@ def test_each_detector_keeps_what_it_was_given_and_has_its_own_of_the_rest(stora
     assert again == spec
 
 
+def test_detectors_learn_longer_where_there_are_many_views_unless_their_steps_were_asked_for(
+    storage: MemoryStorage,
+) -> None:
+    sets = {"view__kind": "window", "view__size": 64, "windows_per_image": 100}
+    both = {"learners": [{"name": "segmenter", "steps": 7}, "mask_rcnn"]}
+    [learner] = completed(storage, StudySpec, **sets).spec.learners
+    assert learner.steps == 12 * 600 / 4  # 3 pictures of each of 2 classes; half of 8 images a step are anomalous
+    [few] = completed(storage, StudySpec, **sets, real=1).spec.learners
+    assert few.steps == 12 * 200 / 4
+    assert [one.steps for one in completed(storage, StudySpec, **sets, **both).spec.learners] == [7, 12 * 600 / 2]
+
+
 @pytest.mark.parametrize(
     ("sets", "why"),
     [
