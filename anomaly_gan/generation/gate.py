@@ -103,6 +103,8 @@ class QualityGate:
         """
         looks, made = appearance(image, mask), change(normal, image, mask, self._feather_px, self._grain)
         unlikeness, nearest = _told(self.real.unlikeness(looks)), self._known.nearest(image, mask)
+        measured = {**vars(looks), **vars(made)}
+        del measured["ground"]
         limits = self.limits
         broken = {name: abs(value) > limits.distance for name, value in self.real.distances(looks).items()}
         broken |= {
@@ -113,7 +115,7 @@ class QualityGate:
             "copy": nearest is not None and nearest.ratio < limits.copy,
         }
         return Verdict(
-            measures={name: _told(value) for name, value in {**vars(looks), **vars(made)}.items()},
+            measures={name: _told(value) for name, value in measured.items()},
             unlikeness=unlikeness,
             excess=max(unlikeness - self.typical, 0.0),
             nearest_ratio=_told(nearest.ratio) if nearest else None,

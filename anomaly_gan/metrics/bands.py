@@ -91,19 +91,27 @@ class RealismBand:
     Attributes:
         bands: of each measure that at least two real anomalies have.
         correlation: [K, K] of the measures' distances, K = len(MEASURES), in their order.
+        ground: of each measure that is against the surroundings: that of the middle real anomaly.
     """
 
     bands: dict[str, Band]
     correlation: NDArray[np.float64]
+    ground: dict[str, float]
 
     def distances(self, one: Appearance) -> dict[str, float]:
-        """Of each measure that both have, how far it is from the middle, in half widths of its band (`distance`)."""
-        values = asdict(one)
-        return {
-            name: distance(values[name], band, least_half_width(name, one.area_px))
-            for name, band in self.bands.items()
-            if values[name] is not None
-        }
+        """Of each measure that both have, how far it is from the middle, in half widths of its band (`distance`).
+
+        On rougher ground than that of real anomalies, one of its own stuff has less detail against its surroundings,
+        and one that is only darker has as much. Both are real, and what lies between, so the lesser distance counts.
+        """
+        values, found = asdict(one), {}
+        for name, band in self.bands.items():
+            if values[name] is not None:
+                rougher = one.ground[name] - self.ground[name] if name in one.ground and name in self.ground else 0.0
+                either = values[name], values[name] + rougher
+                least = least_half_width(name, one.area_px)
+                found[name] = _lesser(*(distance(value, band, least) for value in either))
+        return found
 
     def unlikeness(self, one: Appearance) -> float:
         """How unlike real anomalies one is, all measures together; None of them in common = 0.
@@ -132,7 +140,9 @@ def learn_realism(real: Sequence[Appearance]) -> RealismBand:
         band = band_of([row[name] for row in rows if row[name] is not None])
         if band is not None:
             bands[name] = band
-    alone = RealismBand(bands, np.eye(len(MEASURES)))
+    names = {name for one in real for name in one.ground}
+    ground = {name: float(np.median([one.ground[name] for one in real if name in one.ground])) for name in names}
+    alone = RealismBand(bands, np.eye(len(MEASURES)), ground)
     far = np.zeros((len(real), len(MEASURES)))  # an undefined measure counts as in the middle
     for i, one in enumerate(real):
         for name, value in alone.distances(one).items():
@@ -142,7 +152,12 @@ def learn_realism(real: Sequence[Appearance]) -> RealismBand:
     drawn = len(MEASURES) / (len(real) + len(MEASURES))
     correlation = (1 - drawn) * products / np.outer(lengths, lengths) + drawn * np.eye(len(MEASURES))
     np.fill_diagonal(correlation, 1.0)
-    return RealismBand(bands, correlation)
+    return RealismBand(bands, correlation, ground)
+
+
+def _lesser(one: float, other: float) -> float:
+    """The one nearer to 0; 0 where this lies between them."""
+    return 0.0 if one * other < 0 else min(one, other, key=abs)
 
 
 def held_against_others(looks: Sequence[Appearance]) -> tuple[list[float], list[float]]:

@@ -5,7 +5,8 @@ a generated one. `change` needs what lay behind the anomaly, which is known of g
 the mean of its planes, except where it is named.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
@@ -55,24 +56,26 @@ class Appearance:
             rows and columns, 2 for a checkerboard, about 0 for noise, less for what is smooth.
         red_green, yellow_blue: how much redder than green, and yellower than blue, the mask is than its surroundings,
             grey levels; None for grey pictures.
+        ground: of each measure that is against the surroundings: log2 of their own detail, over their mean level.
     """
 
     area_px: int
-    contrast: float | None
-    visible: float | None
-    texture: float | None
-    fine: float | None
-    middle: float | None
-    coarse: float | None
-    edge: float | None
-    coherence: float | None
-    grid: float | None
-    red_green: float | None
-    yellow_blue: float | None
+    contrast: float | None = None
+    visible: float | None = None
+    texture: float | None = None
+    fine: float | None = None
+    middle: float | None = None
+    coarse: float | None = None
+    edge: float | None = None
+    coherence: float | None = None
+    grid: float | None = None
+    red_green: float | None = None
+    yellow_blue: float | None = None
+    ground: Mapping[str, float] = field(default_factory=dict)
 
 
-MEASURES = tuple(field.name for field in fields(Appearance))[1:]
-"""Those of `Appearance`, without the area."""
+MEASURES = tuple(each.name for each in fields(Appearance) if each.name not in ("area_px", "ground"))
+"""Those of `Appearance`, without the area and the ground."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +109,27 @@ def appearance(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Appearance:
     inside, ring = mask > 0, surroundings(mask)
     area_px = int(inside.sum())
     if ring.sum() < MIN_RING_PX:
-        return Appearance(area_px, *(None for _ in MEASURES))
+        return Appearance(area_px)
     mean, around = (planes[region].mean(axis=0) for region in (inside, ring))
     offset = mean - around  # [1 or 3]
     is_colour = len(offset) == 3
-    fine, middle, coarse = _bands_against(levels, inside, ring)
+    # measure -> detail of the mask and of the surroundings, grey levels
+    details = {
+        "texture": _laplacians(levels, inside, ring),
+        **dict(zip(("fine", "middle", "coarse"), _bands(levels, inside, ring), strict=True)),
+        "edge": _slopes(levels, mask, ring),
+    }
     detail = levels - smooth_within(levels, inside, SIGMAS_PX[-1])
     return Appearance(
         area_px=area_px,
         contrast=float(contrast_to(*(torch.tensor(each.mean() / HALF_RANGE - 1) for each in (mean, around)))),
         visible=_visible(levels, inside, ring),
-        texture=_texture_against(levels, inside, ring),
-        fine=fine,
-        middle=middle,
-        coarse=coarse,
-        edge=_edge_against(levels, mask, ring),
+        **{name: None if pair is None else _log2(pair[0]) - _log2(pair[1]) for name, pair in details.items()},
         coherence=_likeness_at(detail, inside, 1),
         grid=_grid(detail, inside),
         red_green=float(offset[0] - offset[1]) if is_colour else None,
         yellow_blue=float((offset[0] + offset[1]) / 2 - offset[2]) if is_colour else None,
+        ground={name: _log2(pair[1]) - _log2(around.mean()) for name, pair in details.items() if pair is not None},
     )
 
 
@@ -206,7 +211,7 @@ def _visible(levels: Levels, inside: Region, ring: Region) -> float:
     return float(((within < low) | (within > high)).mean())
 
 
-def _texture_against(levels: Levels, inside: Region, ring: Region) -> float | None:
+def _laplacians(levels: Levels, inside: Region, ring: Region) -> tuple[float, float] | None:
     laplacian = cv2.Laplacian(levels, cv2.CV_32F)
     inner, around = (
         cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=(0.0,)) > 0
@@ -214,14 +219,14 @@ def _texture_against(levels: Levels, inside: Region, ring: Region) -> float | No
     )
     if min(inner.sum(), around.sum()) < MIN_INNER_PX:
         return None
-    return _against(float(laplacian[inner].std()), float(laplacian[around].std()))
+    return float(laplacian[inner].std()), float(laplacian[around].std())
 
 
-def _bands_against(levels: Levels, inside: Region, ring: Region) -> list[float | None]:
-    """Of each band the log2 of its deviation inside over that of the surroundings; None where the mask is too small."""
+def _bands(levels: Levels, inside: Region, ring: Region) -> list[tuple[float, float] | None]:
+    """Of each band the deviation inside and in the surroundings; None where the mask is too small."""
     bands = zip(SIGMAS_PX, _band_deviations(levels, inside), _band_deviations(levels, ring), strict=True)
     # a mask must hold a square of half a period: 4, 16 or 64 px
-    return [_against(mine, others) if inside.sum() >= (2 * sigma) ** 2 else None for sigma, mine, others in bands]
+    return [(mine, others) if inside.sum() >= (2 * sigma) ** 2 else None for sigma, mine, others in bands]
 
 
 def _band_deviations(levels: Levels, region: Region) -> list[float]:
@@ -234,7 +239,8 @@ def _band_deviations(levels: Levels, region: Region) -> list[float]:
     return deviations
 
 
-def _edge_against(levels: Levels, mask: NDArray[np.uint8], ring: Region) -> float:
+def _slopes(levels: Levels, mask: NDArray[np.uint8], ring: Region) -> tuple[float, float]:
+    """Mean gradient along the outline, and in the surroundings."""
     # a 3 x 3 Sobel sums the difference over 2 px with weights 1, 2, 1, so an eighth of it is grey levels per px
     across = cv2.Sobel(levels, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(levels, cv2.CV_32F, 0, 1, scale=1 / 8)
@@ -244,7 +250,7 @@ def _edge_against(levels: Levels, mask: NDArray[np.uint8], ring: Region) -> floa
         cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5 for side in (mask, 1 - mask)
     )
     outline = np.where(mask > 0, depth, distance) <= EDGE_PX
-    return _against(float(slope[outline].mean()), float(slope[ring].mean()))
+    return float(slope[outline].mean()), float(slope[ring].mean())
 
 
 def _grid(detail: Levels, inside: Region) -> float | None:
@@ -269,5 +275,5 @@ def _likeness_at(detail: Levels, inside: Region, lag: int) -> float | None:
     return sum(correlations) / len(correlations)
 
 
-def _against(mine: float, others: float) -> float:
-    return float(np.log2((mine + ROUNDING) / (others + ROUNDING)))
+def _log2(levels: float) -> float:
+    return float(np.log2(levels + ROUNDING))

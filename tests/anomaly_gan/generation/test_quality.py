@@ -159,7 +159,7 @@ class Sometimes(UNet):
 def plan(**quality: object) -> GenerationPlan:
     config = GenerationConfig.model_validate({"quality": quality})
     limits = Limits(distance=99, unlikeness=99, fill_recall=0.5, fill_precision=0, behind=1, copy=0)
-    blind = RealismBand({}, np.eye(len(MEASURES)))
+    blind = RealismBand({}, np.eye(len(MEASURES)), {})
     known = CopyFinder([abnormal_sample(0)], CLASS)
     return replace(
         generation_plan(masks=MaskConfig(pose="free")),

@@ -1,6 +1,7 @@
 """Bands of real anomalies hold other real ones at their nominal rate, however few are known."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,10 +67,25 @@ def test_measures_that_go_together_are_judged_together() -> None:
     assert band.unlikeness(odd) > 2 * band.unlikeness(usual)
 
 
+def test_on_other_ground_an_anomaly_may_have_detail_of_its_own_or_that_of_the_ground() -> None:
+    band, one = learn_realism(REALS), REALS[0]
+    middle = {name: band.bands[name].median for name in ("texture", "fine", "edge")}
+
+    def beyond(shift: float, rougher: float = 3.0) -> float:
+        """The farthest of three measures, all so much above the middle, on rougher ground; both in powers of two."""
+        ground = {name: level + rougher for name, level in band.ground.items()}
+        shifted: dict[str, Any] = {name: value + shift for name, value in middle.items()}
+        made = replace(one, ground=ground, **shifted)
+        return max(abs(band.distances(made)[name]) for name in middle)
+
+    assert beyond(0.0) == beyond(-3.0) == beyond(-1.5) == 0
+    assert min(beyond(3.0), beyond(-6.0), beyond(-3.0, rougher=0.0)) > 1
+
+
 def test_what_is_not_defined_is_left_out() -> None:
     band = learn_realism([replace(one, grid=None) for one in REALS])
     assert "grid" not in band.bands and "grid" not in band.distances(REALS[0])
-    nothing = Appearance(9, *(None for _ in range(11)))
+    nothing = Appearance(9)
     assert band.distances(nothing) == {} and band.unlikeness(nothing) == 0
 
 

@@ -106,7 +106,7 @@ def test_what_a_crack_of_one_pixel_cannot_say_is_not_said() -> None:
 
 def test_without_surroundings_nothing_is_said() -> None:
     found = asdict(appearance(GROUND, np.ones_like(GROUND)))
-    assert found.pop("area_px") == GROUND.size and set(found) == set(MEASURES)
+    assert found.pop("area_px") == GROUND.size and found.pop("ground") == {} and set(found) == set(MEASURES)
     assert all(value is None for value in found.values())
 
 
@@ -126,7 +126,9 @@ def test_neither_light_nor_what_is_far_away_moves_a_measure() -> None:
     far = one.image.copy()
     far[cv2.dilate(mask, np.ones((25, 25), np.uint8)) == 0] = 0
     for other, apart in ((brighter, 0.05), (asdict(appearance(far, mask)), 1e-3)):  # the brighter one is rounded anew
-        assert other == pytest.approx(asdict(appearance(one.image, mask)), abs=apart)
+        found = asdict(appearance(one.image, mask))
+        assert other.pop("ground") == pytest.approx(found.pop("ground"), abs=apart)
+        assert other == pytest.approx(found, abs=apart)
 
 
 def changed(one: Painted) -> dict[str, float]:
