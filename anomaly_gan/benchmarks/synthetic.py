@@ -23,6 +23,16 @@ def synthetic_source(config: TrainConfig, view: ViewConfig, rank: int = 0, world
     return BatchSource.of_run(normals, abnormals, pool, view, config, rank=rank, world_size=world_size)
 
 
+def window_of(number: int, side_px: int) -> Sample:
+    """A window around the spot of one of the pictures, with a grey level of its own, so that no two are equal."""
+    whole = _sample(number % PICTURES, True)
+    rows, columns = (np.flatnonzero(whole.masks[CLASS].any(axis=axis)) for axis in (1, 0))
+    top, left = (min(max(int(at.mean()) - side_px // 2, 0), FRAME_PX - side_px) for at in (rows, columns))
+    cut = np.s_[top : top + side_px, left : left + side_px]
+    image = (whole.image[cut].astype(np.int16) + number // PICTURES % 64).astype(np.uint8)
+    return Sample(f"window-{number:06d}", image, {CLASS: whole.masks[CLASS][cut]})
+
+
 @cache
 def _sample(number: int, is_abnormal: bool) -> Sample:
     rng = np.random.default_rng([number, is_abnormal])

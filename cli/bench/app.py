@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.bench.evaluating import likeness, study
 from cli.bench.generating import commits, encoding, forward, generate, masks
 from cli.bench.learning import learning
 from cli.bench.machine import ceilings, help_
@@ -17,5 +18,8 @@ def bench() -> None:
 
 
 app.command("help")(help_)
-for command in (step, train, data, masks, encoding, generate, forward, ceilings, commits, learning, places):
+TRAINING = (step, train, data)
+GENERATING = (masks, encoding, generate, forward)
+OTHERS = (ceilings, commits, study, likeness, learning, places)
+for command in (*TRAINING, *GENERATING, *OTHERS):
     app.command()(command)

@@ -210,12 +210,21 @@ def test_an_evaluation_reports_measures_likeness_and_every_arm(suite: Suite, dat
     arms = ("none", "copy_paste", f"real+generated:{generated}")
     assert [(cell["arm"], cell["seed"]) for cell in cells] == [(arm, seed) for seed in (0, 1) for arm in arms]
     assert all(0 <= cell["pixels"]["pixel_ap"] <= 1 and 0 <= cell["scores"]["mask_ap"] <= 1 for cell in cells)
+    assert {"untrained generator", "generated"} < figures["feature_map"]["sets"].keys()
     verdicts = figures["detectors"]["verdicts"]
     assert all(verdicts[arm]["low"] <= verdicts[arm]["difference"] <= verdicts[arm]["high"] for arm in arms[1:])
     assert f'<section class="headline {verdicts[arms[2]]["word"]}">' in page
     assert "alexnet.pth" in figures["perceptual"]["missing"][0]
     [sets] = figures["perceptual"]["networks"].values()
     assert {"real, training split", "real, test split", "generated", "flat painter"} <= sets.keys()
+
+
+@pytest.mark.slow
+def test_a_study_is_timed_on_one_and_on_two_workers(suite: Suite) -> None:
+    data = json.loads(suite.agan("bench", "study", "--seeds", "1", "--steps", "2", "--json"))
+    assert list(data["medians"]) == ["1 worker", "2 workers"]
+    assert all(row["sec"] > 0 and row["cells_per_min"] > 0 for row in data["medians"].values())
+    suite.agan("cluster", "status")  # a head node that was there before stays
 
 
 @pytest.mark.slow
