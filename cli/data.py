@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from anomaly_gan.formats.reading.readers import READERS
+from anomaly_gan.formats.reading.readers import AUTO, READERS
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import Update, emit, note, progress, table, write_file
 from infra.errors import DataError, UsageError
@@ -32,7 +32,7 @@ NameArgument = Annotated[str, typer.Argument(help="NAME, or NAME@VERSION for one
 def import_(
     source: Annotated[str, typer.Argument(help="Annotated folder: a local path or s3://bucket/prefix.")],
     name: Annotated[str, typer.Option("--name", help="Name of the data set in the store.")],
-    fmt: Annotated[str, typer.Option("--format", help=_either(READERS))],
+    fmt: Annotated[str, typer.Option("--format", help=f"auto (the one that fits), {_either(READERS)}")] = AUTO,
     resolution: Annotated[
         str, typer.Option("--resolution", help="Side of the square to resize to, or native.")
     ] = "512",
@@ -47,6 +47,9 @@ def import_(
     test_fraction: Annotated[float, typer.Option("--test-fraction", help="Share of the test split.")] = 0.25,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     max_bad: Annotated[int, typer.Option("--max-bad", help="Leave out up to N bad items.")] = 0,
+    leave_out: Annotated[
+        list[str] | None, typer.Option("--leave-out", help="Class whose pictures are left out; repeat it.")
+    ] = None,
     allow_large: Annotated[
         bool, typer.Option("--allow-large", help="Take masks of more than 90 % of their picture.")
     ] = False,
@@ -93,6 +96,7 @@ def import_(
             max_bad=max_bad,
             options=options,
             allow_large=allow_large,
+            leave_out=leave_out or (),
             on_progress=update,
             settings=settings,
         )
@@ -211,7 +215,7 @@ def _report(result: "ImportResult", as_json: bool) -> None:
     lines = [
         f"{index.name}@{index.version} {'was already there' if result.already_there else 'imported'}",
         _counts(index),
-        f"bad items left out: {len(result.skipped)}",
+        f"pictures left out: {len(result.skipped)}",
         f"next: agan data show {index.name} -o sheet.png",
     ]
     emit(data, "\n".join(lines), as_json)

@@ -2,11 +2,14 @@
 
 import csv
 import hashlib
-import re
+import io
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
+import regex
+
 from anomaly_gan.samples.index import NORMAL, Split
+from anomaly_gan.samples.path_names import plain
 from infra.errors import DataError, UsageError
 
 Grouping = Callable[[str], str]
@@ -15,6 +18,9 @@ Grouping = Callable[[str], str]
 ATTEMPTS = 16
 """Orders of the groups that `split_by_group` tries; the one closest to the wanted share wins."""
 
+MATCH_TIMEOUT_SEC = 0.5
+"""A pattern that takes longer on one path tries more ways than there is time for."""
+
 
 def own_group(path: str) -> str:
     """Every picture is a group of its own."""
@@ -22,7 +28,7 @@ def own_group(path: str) -> str:
 
 
 def csv_grouping(text: str, column: str, name: str) -> Grouping:
-    """Groups from a table with a column `path` (relative to the imported folder).
+    """Groups from a table with a column `path`, relative to the imported folder, with slashes of either kind.
 
     Args:
         text: the CSV file, with a header line.
@@ -31,22 +37,27 @@ def csv_grouping(text: str, column: str, name: str) -> Grouping:
 
     Raises:
         UsageError: a column is missing.
-        DataError: a path stands in two groups.
+        DataError: a path stands in two groups, or the text is no CSV.
     """
-    rows = csv.DictReader(text.splitlines())
-    columns = rows.fieldnames or []
-    for needed in ("path", column):
-        if needed not in columns:
-            raise UsageError(f"--groups {name}: has no column {needed!r}, only {', '.join(columns)}; name one")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     groups: dict[str, str] = {}
-    for row in rows:
-        if groups.setdefault(row["path"], row[column]) != row[column]:
-            raise DataError(f"{name}: {row['path']} stands in two groups; keep one")
+    try:
+        columns = rows.fieldnames or []
+        for needed in ("path", column):
+            if needed not in columns:
+                raise UsageError(f"--groups {name}: has no column {needed!r}, only {', '.join(columns)}; name one")
+        for row in rows:
+            path, group = plain(row["path"] or ""), row[column]
+            if groups.setdefault(path, group) != group:
+                raise DataError(f"{name}: {path} stands in two groups; keep one")
+    except csv.Error as err:
+        raise DataError(f"{name}: line {rows.line_num + 1}: is no CSV ({err}); mend it") from err
 
     def group_of(path: str) -> str:
-        if not groups.get(path):
+        group = groups.get(plain(path))
+        if not group:
             raise DataError(f"{path}: has no group in {name}; add a line for it")
-        return groups[path]
+        return group
 
     return group_of
 
@@ -55,21 +66,30 @@ def regex_grouping(pattern: str) -> Grouping:
     """Groups from the path: the pattern's first capture group, else all that it matches.
 
     Raises:
-        UsageError: the pattern is no regular expression.
+        UsageError: the pattern is no regular expression; or, on a path, it takes too long.
     """
     try:
-        compiled = re.compile(pattern)
-    except re.error as err:
-        raise UsageError(f"--groups {pattern!r}: neither a CSV file nor a regular expression ({err})") from err
+        compiled = regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError) as err:
+        raise UsageError(f"--groups {shortened(pattern)}: neither a CSV file nor a regular expression ({err})") from err
 
     def group_of(path: str) -> str:
-        match = compiled.search(path)
+        try:
+            match = compiled.search(path, timeout=MATCH_TIMEOUT_SEC)
+        except TimeoutError as err:
+            told = f"takes more than {MATCH_TIMEOUT_SEC} s on {path}; write it without nested repeats"
+            raise UsageError(f"--groups {shortened(pattern)}: {told}") from err
         group = match and match.group(1 if compiled.groups else 0)
         if not group:
-            raise DataError(f"{path}: has no group, --groups {pattern!r} does not match it; mend the pattern")
-        return group
+            raise DataError(f"{path}: has no group, --groups {shortened(pattern)} does not match it; mend the pattern")
+        return str(group)
 
     return group_of
+
+
+def shortened(pattern: str) -> str:
+    """The pattern as messages show it."""
+    return repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}…")
 
 
 def split_by_group(
@@ -137,7 +157,7 @@ def _strata(groups: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
         if len(members) < 2:
             raise DataError(
                 f"class {name}: has only one group ({members[0]!r}), so it cannot be in train and in test;"
-                " add pictures of another group or leave the class out"
+                f" add pictures of another group{'' if name == NORMAL else f', or --leave-out {name}'}"
             )
     return dict(sorted(strata.items(), key=lambda item: (len(item[1]), item[0])))
 

@@ -36,7 +36,7 @@ def test_import_prints_the_version_the_counts_and_the_next_command(source: Path,
         "SPLIT  normal  crack",
         "train  6       3",
         "test   2       1",
-        "bad items left out: 0",
+        "pictures left out: 0",
         "next: agan data show belt -o sheet.png",
     ]
     assert "was already there" in imported(source, store)
@@ -63,7 +63,7 @@ def test_import_refuses_bad_items_with_exit_6_and_max_bad_lists_them(source: Pat
     result = run_cli(args, exit_code=6)
     assert "1 bad items" in result.stderr and "train/good/003.png: not a readable picture" in result.stderr
     result = run_cli([*args, "--max-bad", "1"])
-    assert "bad items left out: 1" in result.stdout
+    assert "pictures left out: 1" in result.stdout
     assert "left out: train/good/003.png: not a readable picture" in result.stderr
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationE
 
 from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, Found, PictureFinder
 from anomaly_gan.formats.reading.frames import laid
-from anomaly_gan.formats.reading.json_files import keys_of, parse_json
+from anomaly_gan.formats.reading.json_files import first_keys, is_json, keys_of, parse_json
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.pictures import open_picture
 from anomaly_gan.formats.reading.shapes import MAX_SIDES
@@ -123,7 +123,7 @@ def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem
     """
     paths = tree.paths()
     finder = PictureFinder(paths)
-    json_paths = [path for path in paths if path.lower().endswith(".json")]
+    json_paths = [path for path in paths if is_json(path)]
     if not json_paths:
         raise DataError(f"{tree.url}: holds no COCO annotation file (*.json)")
     loaders: dict[str, Callable[[], Picture]] = {}
@@ -162,6 +162,10 @@ def _coco_files(tree: SourceTree, json_paths: list[str]) -> list[tuple[str, Coco
 def is_coco(data: bytes, name: str) -> bool:
     """Does a file say that it lists images or annotations, whatever else is wrong with it?"""
     return not {"images", "annotations"}.isdisjoint(keys_of(data, name))
+
+
+def fits(tree: SourceTree) -> bool:
+    return any({"images", "annotations"} <= keys for keys in first_keys(tree))
 
 
 def parse(data: bytes, name: str) -> CocoFile:

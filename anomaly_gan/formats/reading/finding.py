@@ -2,11 +2,11 @@
 
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from anomaly_gan.formats.reading.pictures import is_picture
+from anomaly_gan.samples.path_names import plain
 from infra.errors import DataError
 
 BY_NAME_NOTE = "are named by paths that are not here, and were found by the end of their path"
@@ -30,9 +30,9 @@ class PictureFinder:
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in filter(is_picture, paths):
-            self._paths.setdefault(composed(path), path)
-            self._by_name.setdefault(posixpath.basename(composed(path)), []).append(path)
-            self._by_stem.setdefault(posixpath.splitext(composed(path))[0], []).append(path)
+            self._paths.setdefault(plain(path), path)
+            self._by_name.setdefault(posixpath.basename(plain(path)), []).append(path)
+            self._by_stem.setdefault(posixpath.splitext(plain(path))[0], []).append(path)
 
     def find(self, reference: str, base: str, name: str) -> Found:
         """The picture that `reference` means when written in a file of folder `base`.
@@ -44,14 +44,14 @@ class PictureFinder:
         Raises:
             DataError: the tree holds none of that name, or several that fit equally well; begins with `name`.
         """
-        plain = composed(reference.replace("\\", "/"))
-        for place in (posixpath.normpath(posixpath.join(base, plain)), posixpath.normpath(plain)):
+        written = plain(reference)
+        for place in (plain(posixpath.join(base, written)), written):
             if place in self._paths:
                 return Found(self._paths[place], is_exact=True)
-        wanted = _parts(plain)
+        wanted = _parts(written)
         namesakes = self._by_name.get(wanted[-1], []) if wanted else []
-        shared = {path: _shared_end(_parts(composed(path)), wanted) for path in namesakes}
-        least = 1 if _is_elsewhere(plain, base) else len(wanted)
+        shared = {path: _shared_end(_parts(plain(path)), wanted) for path in namesakes}
+        least = 1 if _is_elsewhere(written, base) else len(wanted)
         best = [path for path in namesakes if shared[path] == max(least, *shared.values())]
         if len(best) == 1:
             return Found(best[0], is_exact=shared[best[0]] == len(wanted))
@@ -62,12 +62,7 @@ class PictureFinder:
 
     def siblings(self, path: str) -> list[str]:
         """Pictures of the folder and stem of `path`, which is another file, in order."""
-        return sorted(self._by_stem.get(composed(posixpath.splitext(path)[0]), []))
-
-
-def composed(path: str) -> str:
-    """The path in Unicode form NFC."""
-    return unicodedata.normalize("NFC", path)
+        return sorted(self._by_stem.get(posixpath.splitext(plain(path))[0], []))
 
 
 def _is_elsewhere(reference: str, base: str) -> bool:

@@ -5,6 +5,8 @@ normal/*             normal
 <class>/masks/x.png  its mask: the same name, any picture format
 """
 
+import re
+
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.paired import Key, paired
 from anomaly_gan.formats.reading.pictures import is_picture, stem
@@ -12,6 +14,10 @@ from anomaly_gan.formats.reading.source import SourceItem, SourceTree, items_fro
 from infra.errors import DataError
 
 NORMAL = "normal"
+
+
+def fits(tree: SourceTree) -> bool:
+    return any(re.match(r"[^/]+/masks/[^/]+$", path) for path in tree.paths())
 
 
 def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem]:

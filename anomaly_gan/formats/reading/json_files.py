@@ -2,10 +2,14 @@
 
 import codecs
 import json
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from anomaly_gan.formats.reading.source import SourceTree
 from infra.errors import DataError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,6 +48,21 @@ def parse_json(model: type[Model], data: bytes, name: str, kind: str) -> Model:
         first = err.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(f"{name}: not {kind}: {where}: {first['msg']}; mend or remove it") from err
+
+
+LOOKED_AT = 20
+"""Files that are enough to tell what a tree's annotations are."""
+
+
+def first_keys(tree: SourceTree) -> Iterator[frozenset[str]]:
+    """The keys of the first JSON files of a tree; broken ones are passed over."""
+    for path in islice((path for path in tree.paths() if is_json(path)), LOOKED_AT):
+        with suppress(DataError):
+            yield keys_of(tree.read(path), path)
+
+
+def is_json(path: str) -> bool:
+    return path.lower().endswith(".json")
 
 
 def keys_of(data: bytes, name: str) -> frozenset[str]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, PictureFinder
 from anomaly_gan.formats.reading.frames import laid
-from anomaly_gan.formats.reading.json_files import parse_json
+from anomaly_gan.formats.reading.json_files import first_keys, is_json, parse_json
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.paired import load as load_plain
 from anomaly_gan.formats.reading.pictures import Decoded, decode_picture, is_picture, open_picture
@@ -92,7 +92,7 @@ def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem
         DataError: the tree has no JSON file.
     """
     paths = tree.paths()
-    json_paths = [path for path in paths if is_annotation(path)]
+    json_paths = [path for path in paths if is_json(path)]
     if not json_paths:
         raise DataError(f"{tree.url}: holds no labelme file (*.json)")
     finder = PictureFinder(paths)
@@ -124,8 +124,8 @@ def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem
     return items_from(loaders)
 
 
-def is_annotation(path: str) -> bool:
-    return path.lower().endswith(".json")
+def fits(tree: SourceTree) -> bool:
+    return any({"shapes", "imagePath"} <= keys for keys in first_keys(tree))
 
 
 def _is_plain(path: str, annotated: set[str]) -> bool:

@@ -10,6 +10,8 @@ The layout's own parts are not kept: an import splits all pictures by group. Pic
 no annotation and belong to no item.
 """
 
+import re
+
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.formats.reading.paired import Key, paired
 from anomaly_gan.formats.reading.pictures import is_picture, stem
@@ -17,6 +19,10 @@ from anomaly_gan.formats.reading.source import SourceItem, SourceTree, items_fro
 from infra.errors import DataError
 
 NORMAL = "good"
+
+
+def fits(tree: SourceTree) -> bool:
+    return any(re.match(r"(test_public/)?ground_truth/[^/]+/", path) for path in tree.paths())
 
 
 def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem]:

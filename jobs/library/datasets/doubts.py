@@ -1,11 +1,12 @@
 """What to tell about an import that went well: how pictures were read, what was left out, what looks alike."""
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from anomaly_gan.formats.reading.pictures import is_picture
 from anomaly_gan.formats.reading.source import SourceTree
-from anomaly_gan.samples.index import SampleEntry
+from anomaly_gan.samples.index import SampleEntry, Split
+from anomaly_gan.samples.near_twins import Hash, near_twins
 from jobs.library.datasets.importing import Gathered
 
 NAMED = 3
@@ -23,7 +24,7 @@ def doubts(tree: SourceTree, gathered: Gathered, samples: Iterable[SampleEntry],
         samples: with their splits.
         groups: what `--groups` said.
     """
-    found = list(gathered.warnings)
+    samples, found = list(samples), list(gathered.warnings)
     found += [f"{counted(len(paths), 'picture')} {note} ({named(paths)})" for note, paths in gathered.notes.items()]
     unused = _unused(tree, gathered.files, groups)
     pictures = [path for path in unused if is_picture(path)]
@@ -33,7 +34,7 @@ def doubts(tree: SourceTree, gathered: Gathered, samples: Iterable[SampleEntry],
     found += [f"{path}: is not used; give --groups {path} to keep its groups in one split" for path in tables]
     if len(gathered.dimensions) > 1:
         found.append(f"{tree.url}: holds grey and colour pictures; the data set counts as colour")
-    return found + twins(samples)
+    return found + twins(samples) + near_duplicates(samples, gathered.looks)
 
 
 def left_out(tree: SourceTree, gathered: Gathered, groups: str | None) -> list[str]:
@@ -70,6 +71,26 @@ def twins(samples: Iterable[SampleEntry]) -> list[str]:
         if twin.is_normal != entry.is_normal:
             found.append(f"{twin.source} and {entry.source} are the same picture, once normal and once not; keep one")
     return found
+
+
+def near_duplicates(samples: Iterable[SampleEntry], looks: Mapping[str, Hash]) -> list[str]:
+    """Pictures of the test split that look like one of the training split, equal ones apart."""
+    seen: dict[Split, dict[str, Hash]] = {"train": {}, "test": {}}
+    by_key = {entry.key: entry for entry in samples}
+    for key, entry in by_key.items():
+        if key in looks:
+            seen[entry.split][key] = looks[key]
+    alike = [
+        f"{by_key[key].source} and {by_key[other].source}"
+        for key, other in near_twins(seen["test"], seen["train"]).items()
+        if by_key[key].image_sha256 != by_key[other].image_sha256
+    ]
+    if not alike:
+        return []
+    return [
+        f"{counted(len(alike), 'picture')} of the test split nearly equal one of the training split ({named(alike)});"
+        " give --groups if they are of one part or scene"
+    ]
 
 
 def counted(number: int, thing: str) -> str:

@@ -1,17 +1,19 @@
 """The steps of an import: read and check every item, wait on disk until the split is known, pack shards."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomaly_gan.formats.reading.json_files import text_of
 from anomaly_gan.formats.reading.source import SourceItem, SourceTree
 from anomaly_gan.formats.reading.to_sample import ClassNames, to_sample
 from anomaly_gan.progress import Progress
 from anomaly_gan.samples.grouping import Grouping, csv_grouping, own_group, regex_grouping
 from anomaly_gan.samples.index import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
-from anomaly_gan.samples.sample import encode_sample
+from anomaly_gan.samples.near_twins import Hash, look
+from anomaly_gan.samples.sample import Sample, encode_sample
 from infra.errors import DataError
 from infra.settings import Settings
 from infra.storage.digest import sha256
@@ -56,6 +58,9 @@ class Gathered:
         skipped: the bad items.
         warnings: one sentence each.
         notes: how pictures were read -> their paths; a clause that goes on after "N pictures".
+        looks: key -> hash of a picture that is not plain; near twins have nearly the same.
+        left_out: items that show a class that is to be left out.
+        classes_left_out: those classes.
         dimensions: 2 where there was a grey picture, 3 where there was a colour one.
         files: paths of the source that were used, or skipped with a reason.
     """
@@ -64,6 +69,9 @@ class Gathered:
     skipped: list[SkippedEntry] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    looks: dict[str, Hash] = field(default_factory=dict)
+    left_out: list[SkippedEntry] = field(default_factory=list)
+    classes_left_out: set[str] = field(default_factory=set)
     dimensions: set[int] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
 
@@ -82,10 +90,7 @@ def open_grouping(groups: str | None, tree: SourceTree, settings: Settings) -> G
         return regex_grouping(groups)
     path = f"{stem}.csv"
     data = tree.read(path) if path in tree.paths() else read_file(path, settings)
-    try:
-        return csv_grouping(data.decode("utf-8-sig"), rest[1:] or "group", path)
-    except UnicodeDecodeError as err:
-        raise DataError(f"{path}: not UTF-8 text ({err.reason}); save it as UTF-8") from err
+    return csv_grouping(text_of(data, path), rest[1:] or "group", path)
 
 
 def gather(
@@ -96,6 +101,7 @@ def gather(
     on_progress: Progress,
     *,
     allow_large: bool = False,
+    leave_out: Collection[str] = (),
 ) -> Gathered:
     """Load, check and encode every item into the spool; a bad one is noted, not raised."""
     gathered, names = Gathered(), ClassNames()
@@ -111,18 +117,31 @@ def gather(
         except DataError as err:
             gathered.skipped.append(SkippedEntry(path=item.path, reason=str(err)))
         else:
-            members = encode_sample(sample)
-            spool.put(item.key, members)
-            gathered.entries.append(describe(sample, members))
             gathered.warnings += warnings
             for note in picture.notes:
                 gathered.notes.setdefault(note, []).append(picture.path)
-            gathered.dimensions.add(sample.image.ndim)
+            _keep(sample, item, gathered, spool, leave_out)
         on_progress(done, len(items))
     return gathered
 
 
-def refuse_above(max_bad: int, skipped: Sequence[SkippedEntry], url: str) -> None:
+def _keep(sample: Sample, item: SourceItem, gathered: Gathered, spool: Spool, leave_out: Collection[str]) -> None:
+    unwanted = sorted(sample.masks.keys() & set(leave_out))
+    if unwanted:
+        reason = f"{item.path}: shows {', '.join(unwanted)}, which --leave-out names"
+        gathered.left_out.append(SkippedEntry(path=item.path, reason=reason))
+        gathered.classes_left_out.update(unwanted)
+        return
+    members = encode_sample(sample)
+    spool.put(item.key, members)
+    gathered.entries.append(describe(sample, members))
+    gathered.dimensions.add(sample.image.ndim)
+    seen = look(sample.image)
+    if seen is not None:
+        gathered.looks[item.key] = seen
+
+
+def refuse_above(max_bad: int, skipped: Sequence[SkippedEntry], url: str, advice: str = "") -> None:
     """Raises:
     DataError: there are more bad items than allowed; one line for each.
     """
@@ -131,8 +150,10 @@ def refuse_above(max_bad: int, skipped: Sequence[SkippedEntry], url: str) -> Non
     lines = [entry.reason for entry in skipped[:LISTED]]
     if len(skipped) > LISTED:
         lines.append(f"… and {len(skipped) - LISTED} more")
-    advice = f"mend them, or leave them out with --max-bad {len(skipped)}"
-    raise DataError("\n  ".join([f"{url}: {len(skipped)} bad items, allowed are {max_bad}; {advice}", *lines]))
+    told = (
+        f"{len(skipped)} bad items, allowed are {max_bad}; mend them, or leave them out with --max-bad {len(skipped)}"
+    )
+    raise DataError("\n  ".join([f"{url}: {told}{advice}", *lines]))
 
 
 def pack(

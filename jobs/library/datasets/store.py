@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
-from anomaly_gan.formats.reading.readers import reader
+from anomaly_gan.formats.reading.readers import hint, read_items
 from anomaly_gan.formats.reading.source import SourceTree
 from anomaly_gan.progress import Progress, unreported
 from anomaly_gan.samples.checking import check_index, check_sample
@@ -86,6 +86,7 @@ def import_dataset(
     max_bad: int = 0,
     options: ReadingOptions = DEFAULT,
     allow_large: bool = False,
+    leave_out: Collection[str] = (),
     on_progress: Progress = unreported,
     settings: Settings | None = None,
 ) -> ImportResult:
@@ -95,7 +96,7 @@ def import_dataset(
         storage: where to.
         tree: where from.
         name: lower-case letters, digits, '_' and '-'.
-        fmt: a key of `formats.reading.readers.READERS`.
+        fmt: a key of `formats.reading.readers.READERS`, or its AUTO.
         resolution: side of the square to resize to; None = native sizes.
         groups: see `open_grouping`.
         test_fraction: wanted share of the test split.
@@ -103,6 +104,7 @@ def import_dataset(
         max_bad: up to this many bad items are left out and listed.
         options: what the user says about how the source is to be read.
         allow_large: take masks that cover more than 90 % of their picture, with a warning.
+        leave_out: classes; pictures that show one are left out and listed.
         on_progress: called after each item that was read.
         settings: how to reach a CSV file of groups outside the tree.
 
@@ -112,10 +114,11 @@ def import_dataset(
     """
     _check_arguments(name, resolution, test_fraction, max_bad)
     grouping = open_grouping(groups, tree, settings or Settings())
-    items = reader(fmt)(tree, options)
+    items = read_items(fmt, tree, options)
     with open_spool() as spool:
-        gathered = gather(items, grouping, resolution, spool, on_progress, allow_large=allow_large)
-        refuse_above(max_bad, gathered.skipped, tree.url)
+        gathered = gather(items, grouping, resolution, spool, on_progress, allow_large=allow_large, leave_out=leave_out)
+        refuse_above(max_bad, gathered.skipped, tree.url, "" if gathered.entries else hint(fmt, tree))
+        _refuse_unknown(leave_out, gathered)
         index = _pack(gathered, spool, name, resolution, test_fraction, seed, options)
         already_there = storage.exists(SHELF.key(index, INDEX))
         _publish(storage, index, spool)
@@ -132,6 +135,15 @@ def _check_arguments(name: str, resolution: int | None, test_fraction: float, ma
         raise UsageError(f"--test-fraction: between 0 and 1, got {test_fraction}; the default is 0.25")
     if max_bad < 0:
         raise UsageError(f"--max-bad: at least 0, got {max_bad}")
+
+
+def _refuse_unknown(leave_out: Collection[str], gathered: Gathered) -> None:
+    unknown = sorted(set(leave_out) - gathered.classes_left_out)
+    if unknown:
+        known = sorted({name for entry in gathered.entries for name in entry.classes} | gathered.classes_left_out)
+        raise UsageError(
+            f"--leave-out: no picture shows {', '.join(unknown)}; classes are {', '.join(known) or 'none'}"
+        )
 
 
 def _pack(
@@ -160,7 +172,7 @@ def _pack(
         seed=seed,
         shards=tuple(shards),
         samples=tuple(samples),
-        skipped=tuple(gathered.skipped),
+        skipped=(*gathered.skipped, *gathered.left_out),
         reading=options.stated(),
     ).with_version()
 

@@ -1,3 +1,5 @@
+import time
+import unicodedata
 from itertools import combinations, pairwise
 
 import pytest
@@ -115,6 +117,41 @@ def test_a_csv_without_the_columns_is_refused(header: str) -> None:
 def test_a_csv_with_a_path_in_two_groups_is_refused() -> None:
     with pytest.raises(DataError, match=r"^g.csv: x.png stands in two groups"):
         csv_grouping("path,group\nx.png,1\nx.png,2\n", "group", "g.csv")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["a\\\\x.png", "./a/x.png", "a//x.png", ".\\\\a\\\\x.png", unicodedata.normalize("NFD", "ä/y.png"), '"a/x.png"'],
+)
+def test_paths_of_a_table_are_read_with_either_slash_and_either_unicode_form(written: str) -> None:
+    group_of = csv_grouping(f"path,group\n{written},7\n", "group", "g.csv")
+    assert group_of("ä/y.png" if "y.png" in written else "a/x.png") == "7"
+
+
+def test_a_table_may_hold_line_breaks_in_quotes_and_ends_of_any_system() -> None:
+    group_of = csv_grouping('path,group,note\r\nx.png,1,"two\nlines"\r\ny.png,2,\u2028\r\n', "group", "g.csv")
+    assert (group_of("x.png"), group_of("y.png")) == ("1", "2")
+
+
+@pytest.mark.parametrize("text", ["path,group\n" + "x" * 200_000 + ",1\n", "path,group\nx.png," + "1" * 200_000])
+def test_a_field_too_long_for_a_table_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(DataError, match=r"^g.csv: line 2: is no CSV \(field larger than"):
+        csv_grouping(text, "group", "g.csv")
+
+
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "^(a|aa)+$"])
+def test_a_pattern_that_never_ends_is_refused_soon(pattern: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(UsageError, match=r"^--groups .*: takes more than 0.5 s on a+!"):
+        regex_grouping(pattern)("a" * 60 + "!")
+    assert time.monotonic() - started < 20  # half a second of computing, on a busy machine more
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{99999999999}", "(?P<x", "[" * 3, "(" * 5000])
+def test_what_is_no_pattern_is_refused_in_a_short_sentence(pattern: str) -> None:
+    with pytest.raises(UsageError, match=r"^--groups .*: neither a CSV file nor a regular expression") as error:
+        regex_grouping(pattern)
+    assert len(str(error.value)) < 400
 
 
 def test_regex_groups_are_the_first_capture_group_or_all_that_matches() -> None:

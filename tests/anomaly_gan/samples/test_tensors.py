@@ -25,6 +25,8 @@ def test_what_lies_between_two_levels_is_rounded_and_what_lies_beyond_is_cut(lev
 
 CONVERSION = re.compile(r"127\.5|[/*] \(?255\b|(image|crop|pixels) \+ 1\) / 2|\* 2 - 1|to_pil_image|to_tensor|ToTensor")
 OTHERS = {
+    "anomaly_gan/formats/reading/depth.py": "16 bits become 8",
+    "anomaly_gan/formats/reading/mask_pictures.py": "masks may have 16 bits",
     "anomaly_gan/networks/aware.py": "VGG-16 wants ImageNet's range",
     "anomaly_gan/detectors/targets.py": "the detectors want 0..1",
     "anomaly_gan/metrics/features/features.py": "each feature network has a range of its own",

@@ -78,6 +78,19 @@ def test_two_labels_of_one_class_name_are_refused_by_file() -> None:
         names.name("deep_scratch", "y.png")
 
 
+@pytest.mark.parametrize(("first", "second"), [("crack", "Crack"), ("A b", "a b"), ("CRACK", "crack")])
+def test_classes_that_differ_by_case_only_are_refused(first: str, second: str) -> None:
+    names = ClassNames()
+    assert names.name(first, "x.png") == names.name(first, "y.png")
+    with pytest.raises(DataError, match=r"^y.png: classes .* differ only by upper and lower case; rename one"):
+        names.name(second, "y.png")
+
+
+def test_a_label_too_long_for_a_file_name_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^x.png: label 'a{80}'… has more than 80 letters; rename it"):
+        ClassNames().name("a" * 81, "x.png")
+
+
 @pytest.mark.parametrize("label", ["normal", "Normal", "划痕", "", "../.."])
 def test_labels_that_cannot_name_a_class_are_refused_by_file(label: str) -> None:
     with pytest.raises(DataError, match=r"^x.png: label "):

@@ -9,11 +9,12 @@ import pytest
 
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
 from anomaly_gan.samples.index import DatasetIndex
-from infra.errors import DataError
+from infra.errors import DataError, UsageError
 from infra.settings import Settings
 from infra.storage.sources import FsspecTree
 from jobs.library.datasets.store import ImportResult, import_dataset, load_index
 from tests.anomaly_gan.formats.reading.test_orientation import tagged
+from tests.anomaly_gan.samples.test_near_twins import scene
 from tests.support.helpers import MemoryStorage
 from tests.support.sources import MemoryTree, blob, gray, mvtec_files, png
 
@@ -70,6 +71,31 @@ def test_a_picture_that_is_once_normal_and_once_not_is_told() -> None:
     warnings = run(files).warnings
     told = "test/crack/000.png and train/good/twin.png are the same picture, once normal and once not; keep one"
     assert told in warnings
+
+
+def test_pictures_that_nearly_equal_one_of_the_other_split_are_named() -> None:
+    files = mvtec_files(normal=0, crack=4)
+    for i in range(8):
+        files[f"train/good/{i}.png"] = png(np.clip(scene(i // 2).astype(int) + i % 2, 0, 255).astype(np.uint8))
+    told = [warning for warning in run(files).warnings if "nearly equal" in warning]
+    assert len(told) == 1 and "of the test split nearly equal one of the training split (train/good/" in told[0]
+    group = {f"train/good/{i}.png": f"pair {i // 2}" for i in range(8)}
+    table = "path,group\n" + "".join(f"{path},{group.get(path, path)}\n" for path in files)
+    assert run(files | {"groups.csv": table.encode()}, groups="groups.csv").warnings == []
+
+
+def test_pictures_of_a_class_that_is_left_out_are_listed_and_no_normal_ones() -> None:
+    files = mvtec_files(crack=4, rare=1)
+    with pytest.raises(DataError, match=r"^class rare: has only one group .* or --leave-out rare$"):
+        run(files)
+    result = run(files, leave_out=["rare"])
+    assert result.index.classes == ("crack",)
+    normal = {entry.source for entry in result.index.samples if entry.is_normal}
+    assert normal == {f"train/good/{i:03d}.png" for i in range(4)}
+    assert "test/rare/000.png" not in {entry.source for entry in result.index.samples}
+    assert [entry.reason for entry in result.skipped] == ["test/rare/000.png: shows rare, which --leave-out names"]
+    with pytest.raises(UsageError, match=r"^--leave-out: no picture shows dent; classes are crack, rare$"):
+        run(files, leave_out=["dent", "rare"])
 
 
 def test_an_import_without_a_class_is_refused() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from anomaly_gan.drawing.sheets import GAP_PX, LABEL_PX
+from anomaly_gan.formats.reading.source import keys_for
 from anomaly_gan.samples.sample import encode_png
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
@@ -210,6 +211,20 @@ def test_doubts_are_warned_of_and_nothing_is_left_out() -> None:
 def test_wrong_arguments_are_refused_before_anything_is_read(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run(**wrong)
+
+
+def test_names_that_are_too_long_for_a_disk_are_imported() -> None:
+    files = {
+        path.replace("000", "n" * 240).replace("001", "n" * 240 + "m"): data for path, data in good_files().items()
+    }
+    index = run(files).index
+    assert len(index.samples) == 16 and len({entry.key.lower() for entry in index.samples}) == 16
+    assert max(len(entry.key) for entry in index.samples) < 200
+
+
+def test_keys_that_differ_by_case_only_stay_apart_on_any_disk() -> None:
+    keys = keys_for(["a/X.png", "a/x.png", "a/y.png"])
+    assert len({key.lower() for key in keys.values()}) == 3 and keys["a/y.png"] == "a-y"
 
 
 def test_progress_counts_every_item() -> None:
