@@ -11,6 +11,8 @@ COLORS = ("#1f6f8b", "#c8553d", "#5b8c3e", "#8a5aa8", "#b8860b", "#555555", "#2e
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 84, 22, 10, 40
 ROW_PX = 46
+ASIDE_PX = 8
+"""Curves stand beside each other by so much, so that their intervals do not hide each other."""
 MOST_POINTS = 200
 """More would be finer than the chart's pixels; longer curves are shown as means of equal stretches."""
 
@@ -45,9 +47,52 @@ def line_chart(curve: Sequence[Point], x_label: str, y_label: str) -> str:
         x, _ = place(tick, y_ticks[0])
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(tick)}</text>')
     parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label))
-    parts.append(f'<g transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
+    parts.append(f'<g transform="translate(15 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in drawn))
     parts.append(f'<polyline fill="none" stroke="{COLORS[0]}" stroke-width="1.6" points="{path}"/>')
+    return "".join([*parts, "</svg>"])
+
+
+def curves_chart(curves: Mapping[str, Sequence[tuple[float, Interval]]], x_label: str, y_label: str) -> str:
+    """Curves of few points with their intervals, on one pair of axes; x is drawn by its logarithm, with each x named.
+
+    The curves have `COLORS` in their order; a legend is the caller's.
+
+    Args:
+        curves: name -> (x, (mean, low, high)) in rising x, which is above 0.
+
+    Returns:
+        An <svg> element; labels are escaped.
+    """
+    xs = sorted({x for curve in curves.values() for x, _ in curve})
+    every = [value for curve in curves.values() for _, interval in curve for value in interval]
+    ticks, inner = _ticks(min(every), max(every)), WIDTH - LEFT - RIGHT - 2 * ROW_PX
+    span = math.log(xs[-1] / xs[0]) or 1.0
+
+    def at(x: float) -> float:
+        return LEFT + ROW_PX + math.log(x / xs[0]) / span * inner
+
+    def height(y: float) -> float:
+        return HEIGHT - BOTTOM - (y - ticks[0]) / (ticks[-1] - ticks[0]) * (HEIGHT - TOP - BOTTOM)
+
+    title = f"{escape(y_label)} over {escape(x_label)}"
+    parts = [f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{title}">']
+    for tick in ticks:
+        y = height(tick)
+        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
+    for x in xs:
+        parts.append(f'<text x="{at(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(x)}</text>')
+    for number, curve in enumerate(curves.values()):
+        color, aside = COLORS[number % len(COLORS)], (number - (len(curves) - 1) / 2) * ASIDE_PX
+        places = [(at(x) + aside, *(height(y) for y in interval)) for x, interval in curve]
+        path = " ".join(f"{x:.1f},{mean:.1f}" for x, mean, _, _ in places)
+        parts.append(f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>')
+        for x, mean, low, high in places:
+            parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="{color}"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{mean:.1f}" r="4" fill="{color}"/>')
+    parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label))
+    parts.append(f'<g transform="translate(15 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_label(0, 0, y_label)}</g>')
     return "".join([*parts, "</svg>"])
 
 

@@ -4,7 +4,7 @@ Cells of one seed share first weights, the order of the normal and of the real p
 their scores are compared in pairs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +40,18 @@ class CellProgress:
     loss: float
 
 
+class MoreSteps(Record):
+    """What more optimiser steps of the same detector bring.
+
+    Attributes:
+        fewer: steps that are compared with.
+        verdicts: arm -> how it does beside itself with fewer steps, in pairs by the seeds.
+    """
+
+    fewer: int
+    verdicts: dict[str, Verdict]
+
+
 class Comparison(Record):
     """All cells of one detector, and what they say together.
 
@@ -49,6 +61,7 @@ class Comparison(Record):
         verdicts: arm, but for the base -> how it does beside the base; empty likewise.
         config: the detector and its training, with the first seed.
         failed: cells without a result; a verdict is of the seeds that both of its arms have.
+        more_steps: beside the next shorter training of the same detector; None where there is none, or no anomaly maps.
     """
 
     cells: tuple[CellResult, ...]
@@ -57,6 +70,7 @@ class Comparison(Record):
     classes: tuple[str, ...]
     config: DetectorConfig
     failed: tuple[FailedCell, ...] = ()
+    more_steps: MoreSteps | None = None
 
     @property
     def arms(self) -> list[str]:
@@ -114,13 +128,18 @@ def compare_arms(
 
 
 def judged(
-    cells: Sequence[Cell], config: DetectorConfig, classes: Sequence[str], failed: Sequence[FailedCell] = ()
+    cells: Sequence[Cell],
+    config: DetectorConfig,
+    classes: Sequence[str],
+    failed: Sequence[FailedCell] = (),
+    shorter: tuple[int, Sequence[Cell]] | None = None,
 ) -> Comparison:
     """What the cells of one detector say together.
 
     Args:
         cells: in the order of the comparison; all have the same test pictures.
         failed: cells without a result.
+        shorter: steps and cells of the same detector, trained for fewer steps.
     """
     with_maps = [cell for cell in cells if cell.counts]
     pixel_ap, verdicts = _verdicts(with_maps) if with_maps else ({}, {})
@@ -131,7 +150,16 @@ def judged(
         classes=tuple(classes),
         config=config,
         failed=tuple(failed),
+        more_steps=_more_steps(with_maps, *shorter) if with_maps and shorter else None,
     )
+
+
+def schedules(comparisons: Iterable[Comparison]) -> dict[str, list[Comparison]]:
+    """Name of a detector -> its comparisons, the one of the fewest steps first."""
+    found: dict[str, list[Comparison]] = {}
+    for one in comparisons:
+        found.setdefault(one.config.name, []).append(one)
+    return {name: sorted(of_name, key=lambda one: one.config.steps) for name, of_name in found.items()}
 
 
 def _verdicts(cells: Sequence[Cell]) -> tuple[dict[str, Interval], dict[str, Verdict]]:
@@ -143,6 +171,17 @@ def _verdicts(cells: Sequence[Cell]) -> tuple[dict[str, Interval], dict[str, Ver
         return intervals, {}
     paired = {arm: _of_common_seeds(scored[BASE], one) for arm, one in scored.items() if arm != BASE}
     return intervals, {arm: judge(base, other) for arm, (base, other) in paired.items() if base.seeds}
+
+
+def _more_steps(cells: Sequence[Cell], fewer: int, shorter: Sequence[Cell]) -> MoreSteps:
+    draws, verdicts = draw_groups(cells[0].counts, cells[0].groups), {}
+    arms = {cell.result.arm for cell in shorter}
+    for arm in dict.fromkeys(cell.result.arm for cell in cells):
+        if arm in arms:
+            before, after = _of_common_seeds(_scored(arm, shorter, draws), _scored(arm, cells, draws))
+            if before.seeds:
+                verdicts[arm] = judge(before, after)
+    return MoreSteps(fewer=fewer, verdicts=verdicts)
 
 
 def _scored(arm: str, cells: Sequence[Cell], draws: GroupDraws) -> ArmScores:

@@ -10,7 +10,7 @@ from anomaly_gan.detectors.detectors import find_detector
 from anomaly_gan.drawing.charts import interval_chart
 from anomaly_gan.evaluation.arms import titles
 from anomaly_gan.evaluation.cells import CellResult
-from anomaly_gan.evaluation.comparison import Comparison
+from anomaly_gan.evaluation.comparison import Comparison, schedules
 from anomaly_gan.metrics.detection import ClassScores
 from anomaly_gan.reports.data import Absent, ReportData
 from anomaly_gan.reports.section import Section, absent, section
@@ -93,10 +93,10 @@ def detectors(data: ReportData) -> Section | None:
 
 
 def by_class(data: ReportData) -> Section | None:
-    """Scores of each class, where there are several."""
+    """Scores of each class, where there are several, of the longest training of each detector."""
     if isinstance(data.detectors, Absent) or not data.detectors or len(data.detectors[0].classes) < 2:
         return None
-    with_cells = [one for one in data.detectors if one.cells]
+    with_cells = [trained[-1] for trained in schedules(data.detectors).values() if trained[-1].cells]
     tables = [_class_table(score, with_cells) for score in CLASS_SCORES]
     classes = data.detectors[0].classes
     return section("Class by class", "classes", tables=[one for one in tables if one.rows], classes=classes)
@@ -107,7 +107,7 @@ def failures(data: ReportData) -> Section | None:
     if isinstance(data.detectors, Absent):
         return None
     rows = [
-        (_detector(one), titles([cell.arm])[cell.arm], cell.seed, cell.reason)
+        (f"{_detector(one)}, {one.config.steps} steps", titles([cell.arm])[cell.arm], cell.seed, cell.reason)
         for one in data.detectors
         for cell in one.failed
     ]

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from anomaly_gan.drawing.pages import page_template
+from anomaly_gan.evaluation.comparison import schedules
 from anomaly_gan.reports.data import Absent, ReportData
 from anomaly_gan.reports.detector_sections import by_class, detectors, failures, intervals, verdict_rows
 from anomaly_gan.reports.headline import headline
 from anomaly_gan.reports.image_sections import beside, likeness, perceptual, pictures, placement, training
 from anomaly_gan.reports.map_section import feature_map
 from anomaly_gan.reports.realism_section import realism
+from anomaly_gan.reports.schedule_section import training_length
 from anomaly_gan.reports.section import Section, absent, section
 
 
@@ -29,6 +31,7 @@ SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     perceptual,
     detectors,
     by_class,
+    training_length,
     failures,
     training,
     settings,
@@ -41,7 +44,8 @@ def render_report(data: ReportData) -> str:
 
     All text is escaped; the page says of every section that is left away why it is.
     """
-    compared = [] if isinstance(data.detectors, Absent) else list(data.detectors)
+    detectors = [] if isinstance(data.detectors, Absent) else data.detectors
+    compared = [trained[-1] for trained in schedules(detectors).values()]
     return page_template(__package__, "report.html.j2").render(
         data=data,
         headline=headline(compared) if compared else None,

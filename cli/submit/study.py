@@ -35,7 +35,12 @@ def study(
         typer.Option("--learner-set", help="KEY=VALUE of every detector, such as turns=false; repeatable."),
     ] = [],  # noqa: B006
     detector_steps: Annotated[
-        int | None, typer.Option("--detector-steps", help="Optimiser steps of every detector.", show_default="its own")
+        str | None,
+        typer.Option(
+            "--detector-steps",
+            help="Optimiser steps of every detector; several, such as 100,200,400, show whether more would help.",
+            show_default="its own",
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="Cells for each arm and detector.")] = None,
     class_name: Annotated[
@@ -71,16 +76,24 @@ def study(
     submit_jobs("study", [flags], options)
 
 
-def _learners(names: list[str], sets: list[str], steps: int | None) -> list[dict[str, Any]] | None:
+def _learners(names: list[str], sets: list[str], steps: str | None) -> list[dict[str, Any]] | None:
     """A section for each detector, with what is the same for all; None = nothing was asked for."""
     from jobs.spec.resolve import as_value, parse_sets
 
     given = {key: as_value(text) for key, text in parse_sets(sets, "--learner-set").items()}
     if "name" in given:
         raise UsageError("--learner-set: name is what --learners says; leave it out")
-    if steps is not None:
-        given["steps"] = steps
+    schedules: list[dict[str, Any]] = [{}] if steps is None else [{"steps": number} for number in _numbers(steps)]
     chosen = [name for text in names for name in text.split(",")]
-    if not (chosen or given):
+    if not (chosen or given or steps):
         return None
-    return [{"name": name, **given} for name in chosen or ["segmenter"]]
+    return [{"name": name, **given, **schedule} for name in chosen or ["segmenter"] for schedule in schedules]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as err:
+        raise UsageError(
+            f"--detector-steps: expected whole numbers with commas between them, such as 100,200,400, got {text!r}"
+        ) from err

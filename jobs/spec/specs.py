@@ -251,8 +251,8 @@ class StudySpec(CellsSpec):
     )
     learners: tuple[DetectorConfig, ...] = Field(
         default=(),
-        description="detectors, by name or as sections of the keys of `detector`; without any, segmenter; a value that"
-        " is not given is as the list of detectors has it",
+        description="detectors, by name or as sections of the keys of `detector`, a name again only with other steps;"
+        " without any, segmenter; a value that is not given is as the list of detectors has it",
     )
     seeds: int = Field(default=3, ge=1, le=100, description="cells for each arm and detector, in pairs across the arms")
     windows_per_image: int = Field(
@@ -275,10 +275,10 @@ class StudySpec(CellsSpec):
     @field_validator("learners")
     @classmethod
     def _once(cls, learners: tuple[DetectorConfig, ...]) -> tuple[DetectorConfig, ...]:
-        names = [one.name for one in learners]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        given = [(one.name, one.steps if "steps" in one.model_fields_set else None) for one in learners]
+        twice = next((one for one in given if given.count(one) > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice} is named twice; make a study for each of its settings")
+            raise ValueError(f"{twice[0]} is named twice; give each other steps, or make a study for each setting")
         return learners
 
     def title(self) -> str:

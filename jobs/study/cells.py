@@ -113,9 +113,11 @@ def compare(
     reasons = _train(context, place, missing, len(every), hand_out or on_cluster)
     if len(reasons) == len(every):
         raise AganError(f"no detector could be trained; the first: {next(iter(reasons.values()))}")
+    cells = [[load_cell(context.storage, order) for order in of_one if order.key not in reasons] for of_one in orders]
+    trained = list(zip(learners, cells, strict=True))
     return [
-        _judged(context.storage, grid, learner, of_learner, reasons)
-        for learner, of_learner in zip(learners, orders, strict=True)
+        judged(its, learner, grid.classes, _failed(of_one, reasons), _shorter(learner, trained))
+        for (learner, its), of_one in zip(trained, orders, strict=True)
     ]
 
 
@@ -142,16 +144,24 @@ def _train(
     return reasons
 
 
-def _judged(
-    storage: Storage, grid: Grid, learner: DetectorConfig, orders: Sequence[Order], reasons: dict[str, str]
-) -> Comparison:
-    cells = [load_cell(storage, order) for order in orders if order.key not in reasons]
-    failed = [
+def _failed(orders: Sequence[Order], reasons: dict[str, str]) -> list[FailedCell]:
+    return [
         FailedCell(arm=order.arm, seed=order.learner["seed"], reason=reasons[order.key])
         for order in orders
         if order.key in reasons
     ]
-    return judged(cells, learner, grid.classes, failed)
+
+
+def _shorter(
+    learner: DetectorConfig, trained: Sequence[tuple[DetectorConfig, Sequence[Cell]]]
+) -> tuple[int, Sequence[Cell]] | None:
+    """The next fewer steps of the same detector, and its cells; None where there are none."""
+    fewer = [
+        (other.steps, cells)
+        for other, cells in trained
+        if other.steps < learner.steps and other.model_copy(update={"steps": learner.steps}) == learner
+    ]
+    return max(fewer, key=lambda one: one[0], default=None)
 
 
 def load_cell(storage: Storage, order: Order) -> Cell:

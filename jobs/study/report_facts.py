@@ -18,8 +18,9 @@ def study_data(context: JobContext[StudySpec], grid: Grid, comparisons: Sequence
     spec = context.spec
     jobs = dict.fromkeys(job for arm in parse_arms(spec.arms) for job in arm.jobs)
     settings = flatten(spec.model_dump(mode="json", exclude={"learners"}))
+    names = [learner.name for learner in spec.learners]
     settings |= {
-        f"{learner.name}.{key}": value
+        f"{learner.name if names.count(learner.name) == 1 else f'{learner.name}, {learner.steps} steps'}.{key}": value
         for learner in spec.learners
         for key, value in learner.model_dump(mode="json", exclude={"name"}).items()
     }

@@ -216,6 +216,20 @@ def test_a_failed_cell_takes_its_seed_from_the_verdict_and_nothing_else(fake: Fa
     assert judged([], tiny("segmenter"), CLASSES).cells == ()
 
 
+def test_more_steps_of_the_same_detector_are_judged_arm_by_arm_in_pairs(fake: FakeTraining) -> None:
+    shorter = sorted(finished(), key=lambda cell: cell.result.seed)
+    fake.skill["real"] = 0.95
+    longer = sorted(finished(), key=lambda cell: cell.result.seed)
+    found = judged(longer, tiny("segmenter"), CLASSES, shorter=(20, shorter)).more_steps
+    assert found is not None and found.fewer == 20
+    assert {arm: verdict.word for arm, verdict in found.verdicts.items()} == {BASE: "helps", GENERATED: "undecided"}
+    assert found.verdicts[GENERATED].difference == 0
+    lacking = [cell for cell in shorter if cell.result.seed != 1]
+    fewer = judged(longer, tiny("segmenter"), CLASSES, shorter=(20, lacking)).more_steps
+    assert fewer is not None and fewer.verdicts[BASE].seeds == 2
+    assert judged(longer, tiny("segmenter"), CLASSES).more_steps is None
+
+
 def test_each_class_has_a_score_of_its_own(fake: FakeTraining) -> None:
     """The stand-in knows holes alone, and says of both classes what it thinks of holes."""
     rivet = Sample("v", np.full((64, 64), 80, np.uint8), {"rivet": bright_square("v").masks["hole"]})

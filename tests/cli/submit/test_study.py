@@ -35,6 +35,15 @@ def test_arms_and_detectors_are_lists_with_commas_or_repeated(storage: LocalStor
 
 
 @pytest.mark.usefixtures("storage", "no_cluster")
+def test_several_numbers_of_steps_are_a_training_each() -> None:
+    spec = asked("--arms", "flips", "--learners", "segmenter,faster_rcnn", "--detector-steps", "5,9")
+    assert [(one["name"], one["steps"]) for one in spec["learners"]] == [
+        ("segmenter", 5), ("segmenter", 9), ("faster_rcnn", 5), ("faster_rcnn", 9),
+    ]  # fmt: skip
+    assert [one["steps"] for one in asked("--arms", "flips", "--detector-steps", "7")["learners"]] == [7]
+
+
+@pytest.mark.usefixtures("storage", "no_cluster")
 def test_a_study_may_be_of_one_class_few_pictures_and_small_windows() -> None:
     spec = asked("--arms", "flips", "--class", "hole", "--real", "2", "--window", "64")
     assert (spec["classes"], spec["real"], spec["view"]) == (["hole"], 2, {"kind": "window", "size": 64})
@@ -52,6 +61,8 @@ def test_a_study_may_be_of_one_class_few_pictures_and_small_windows() -> None:
         ),
         (["--arms", "flips", "--learner-set", "name=x"], "--learner-set: name is what --learners says; leave it out"),
         (["--arms", "flips", "--learner-set", "stepz=3"], "flag: learners.0.stepz: no such key; did you mean"),
+        (["--arms", "flips", "--detector-steps", "9,many"], "--detector-steps: expected whole numbers with commas"),
+        (["--arms", "flips", "--detector-steps", "9,9"], "segmenter is named twice; give each other steps, or make"),
         (["--arms", "flips", "--learners", "yolo"], "detector.name: unknown detector, got 'yolo'; use one of"),
     ],
 )

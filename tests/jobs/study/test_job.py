@@ -164,6 +164,22 @@ def test_each_detector_has_a_comparison_of_its_own_and_all_stand_on_one_page(sto
     assert "<b>Faster R-CNN</b>" in text and "<b>Segmenter</b>" in text and "Class by class" not in text
 
 
+def test_several_lengths_of_training_show_whether_more_would_help(storage: LocalStorage) -> None:
+    learners = [{**TINY_LEARNER, "steps": steps} for steps in (4, 1, 2)]
+    worker = InThisProcess()
+    run_study(storage, study_spec(storage, ["none", "flips"], learners=learners, classes=["hole"]), worker)
+    assert len(worker.done) == len(kept(storage)) == 12
+    four, one, two = figures(storage)
+    assert [found.more_steps and found.more_steps.fewer for found in (one, two, four)] == [None, 1, 2]
+    assert four.more_steps is not None and four.more_steps.verdicts.keys() == {"none", "flips"}
+    text = page(storage)
+    assert "Is the training long enough?" in text and "Real alone, from 2 to 4 steps: " in text
+    assert "judged by" not in text, "the headline is of the longest training alone"
+    assert "segmenter, 2 steps.batch_size" in text
+    run_study(storage, study_spec(storage, ["none"], classes=["hole"], seeds=1), InThisProcess(), "study-2")
+    assert "Is the training long enough?" not in page(storage, "study-2")
+
+
 def test_a_damaged_cell_is_named(storage: LocalStorage) -> None:
     spec = study_spec(storage, ["none"])
     run_study(storage, spec, InThisProcess())
