@@ -164,6 +164,20 @@ def test_each_detector_has_a_comparison_of_its_own_and_all_stand_on_one_page(sto
     assert "<b>Faster R-CNN</b>" in text and "<b>Segmenter</b>" in text and "Class by class" not in text
 
 
+def test_an_adaptive_arm_has_cells_of_its_own_with_the_shares_of_the_one_that_does_not_adapt(
+    storage: LocalStorage,
+) -> None:
+    job = put_job_of(storage, "hole")
+    arms = [f"real+generated:{job}", f"adaptive:{job}"]
+    learner = {**TINY_LEARNER, "steps": 8}
+    run_study(storage, study_spec(storage, arms, learners=[learner], classes=["hole"], seeds=1), InThisProcess())
+    _, even, adaptive = figures(storage)[0].cells
+    assert (even.shown, even.pictures) == (adaptive.shown, adaptive.pictures)
+    assert len(kept(storage)) == 3
+    assert even.losses[:2] == adaptive.losses[:2], "until the first look both are the same training"
+    assert "real + generated, more of what is missed" in page(storage)
+
+
 def test_several_lengths_of_training_show_whether_more_would_help(storage: LocalStorage) -> None:
     learners = [{**TINY_LEARNER, "steps": steps} for steps in (4, 1, 2)]
     worker = InThisProcess()
