@@ -154,10 +154,13 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     agan data list
     """
-    from infra.storage.open import open_storage
+    from infra.storage.open import is_absent, open_storage
     from jobs.library.datasets.store import list_datasets
 
-    found = list_datasets(open_storage(settings_from(store)))
+    settings = settings_from(store)
+    found = list_datasets(open_storage(settings), on_damaged=lambda told: note(f"warning: {told}"))
+    absent = f"no data sets yet: {settings.store} is not there"
+    nothing = absent if is_absent(settings.require_store()) else "no data sets yet"
     rows = [
         (
             index.name,
@@ -168,7 +171,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
         )
         for index in found
     ]
-    text = table(("NAME", "VERSION", "SAMPLES", "PIXELS", "CLASSES"), rows) if rows else "no data sets yet"
+    text = table(("NAME", "VERSION", "SAMPLES", "PIXELS", "CLASSES"), rows) if rows else nothing
     emit([_summary(index) for index in found], text, as_json)
 
 

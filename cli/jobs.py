@@ -23,7 +23,7 @@ def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from infra.storage.open import open_storage
     from jobs.record.status import list_statuses
 
-    statuses = list_statuses(open_storage(settings_from(store)))
+    statuses = list_statuses(open_storage(settings_from(store)), on_damaged=lambda told: note(f"warning: {told}"))
     rows = [(s.job_id, s.state, _duration(s), s.title) for s in statuses]
     text = table(("job", "state", "time", "what"), rows) if rows else "no jobs in this store"
     emit([s.model_dump(mode="json") for s in statuses], text, as_json)

@@ -11,8 +11,9 @@ from cli import cluster, data, demo, jobs, masks, models, results
 from cli import weights as weights_commands
 from cli.bench.app import app as bench
 from cli.options import set_everywhere
+from cli.output import shown
 from cli.submit.app import app as submit
-from infra.errors import AganError
+from infra.errors import AganError, ExitCode
 
 TRACEBACK_FLAG = "--traceback"
 
@@ -26,8 +27,15 @@ class ErrorBoundary(TyperGroup):
         except AganError as err:
             if ctx.params.get("traceback"):
                 traceback.print_exc(file=sys.stderr)
-            typer.echo(f"error: {err}", err=True)
+            typer.echo(f"error: {shown(str(err))}", err=True)
             raise typer.Exit(int(err.exit_code)) from err
+        except MemoryError as err:
+            if ctx.params.get("traceback"):
+                traceback.print_exc(file=sys.stderr)
+            typer.echo(
+                "error: out of memory; end other programs or take a machine with more, then start again", err=True
+            )
+            raise typer.Exit(int(ExitCode.FAILED)) from err
 
 
 app = typer.Typer(

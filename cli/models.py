@@ -1,12 +1,12 @@
 """`agan models list|import-release`: trained models of the store."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.options import JsonOption, StoreOption, settings_from
-from cli.output import emit, table
+from cli.output import emit, note, table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -19,13 +19,17 @@ def models() -> None:
 @app.command("list")
 def list_(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """All trained models with class, data set, and which checkpoint is published and why."""
-    from anomaly_gan.generation.description import published_in_words
+    from anomaly_gan.generation.description import parse_description, published_in_words
+    from infra.storage.damage import sound
     from infra.storage.open import open_storage
-    from jobs.library.models.files import list_models
+    from jobs.library.models.files import ModelEntry, list_models
 
-    descriptions = {
-        entry.model_id: json.loads(entry.description) for entry in list_models(open_storage(settings_from(store)))
-    }
+    def content(entry: ModelEntry) -> tuple[str, dict[str, Any]]:
+        parse_description(entry.description, f"model {entry.model_id}")
+        return entry.model_id, json.loads(entry.description)
+
+    entries = list_models(open_storage(settings_from(store)))
+    descriptions = dict(sound(entries, content, lambda told: note(f"warning: {told}")))
     rows = [
         (
             name,

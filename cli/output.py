@@ -21,14 +21,22 @@ class Update(Protocol):
 PLAIN_PROGRESS_SHARE = 0.1
 
 
+def shown(text: str) -> str:
+    """Text with what a terminal would obey, or cannot show, written out: names of files are made by anybody."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def emit(data: Any, text: str, as_json: bool) -> None:
     """Print `data` as JSON or `text` as it is."""
-    typer.echo(json.dumps(data, indent=2, default=str) if as_json else text)
+    typer.echo(json.dumps(data, indent=2, default=str) if as_json else shown(text))
 
 
 def note(text: str) -> None:
     """A line for the person watching; never part of the output that a program reads."""
-    print(text, file=sys.stderr)  # a running bar redirects sys.stderr, and so keeps its line
+    print(shown(text), file=sys.stderr)  # a running bar redirects sys.stderr, and so keeps its line
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

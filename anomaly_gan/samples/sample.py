@@ -75,6 +75,7 @@ def decode_png(data: bytes, name: str) -> NDArray[Any]:
 
     Raises:
         DataError: the bytes are no PNG, or one of more than MAX_PIXELS; the message begins with `name`.
+        MemoryError: there is no memory for it, which says nothing about the picture.
     """
     if not data.startswith(PNG_SIGNATURE) or len(data) < PNG_HEADER_BYTES:
         raise DataError(f"{name}: not a PNG ({len(data)} bytes); import or make it again")
@@ -83,7 +84,9 @@ def decode_png(data: bytes, name: str) -> NDArray[Any]:
         raise DataError(f"{name}: the picture has more than {MAX_PIXELS >> 20} megapixels; cut it into smaller ones")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+    except cv2.error as err:
+        if err.code == cv2.Error.StsNoMem:
+            raise MemoryError(name) from err
         image = None
     if image is None:
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes)")

@@ -11,12 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.cluster.loopback import unproxied
 from infra.cluster.processes import ProcessMark, end, is_alive, mark, mark_tree
 from infra.cluster.ray_program import ensure_token, ray_program
-from infra.errors import ClusterError
+from infra.errors import ClusterError, UsageError
 from infra.storage.local import write_atomically
 
 START_TIMEOUT_SEC = 120.0
@@ -65,12 +67,21 @@ def start_head(cpus: int | None = None) -> LocalHead:
 
     Raises:
         ClusterError: it does not come up; the message names its log.
+        UsageError: the folder of its state cannot be written.
     """
+    os.environ.update(unproxied(os.environ))
     folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "head.lock").open("w") as lock:  # of two commands at once, one starts it
+    with _lock(folder) as lock:  # of two commands at once, one starts it
         fcntl.flock(lock, fcntl.LOCK_EX)
         return running_head() or _start(folder, cpus or os.cpu_count() or 1)
+
+
+def _lock(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (folder / "head.lock").open("w")
+    except OSError as err:
+        raise UsageError(f"{folder}: {err.strerror}; set AGAN_HOME to a folder that can be written") from err
 
 
 def _start(folder: Path, cpus: int) -> LocalHead:
@@ -130,6 +141,7 @@ def head_environment() -> dict[str, str]:
     }
     return {
         **inherited,
+        **unproxied(os.environ),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_path()),
         "RAY_USAGE_STATS_ENABLED": "0",

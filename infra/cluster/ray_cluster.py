@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from infra.cluster.local_head import LocalHead, running_head, start_head, token_path
+from infra.cluster.loopback import unproxied
 from infra.errors import ClusterError, UsageError
 from infra.settings import Settings, load_settings
 
@@ -56,6 +57,8 @@ class RayCluster:
         """
         self.url = url.rstrip("/")
         self.is_local = local_address is not None
+        if self.is_local:
+            os.environ.update(unproxied(os.environ))
         self._address = dict.fromkeys(("RAY_ADDRESS", ADDRESS_VARIABLE), local_address) if local_address else {}
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 

@@ -32,7 +32,10 @@ def _beside(path: Path) -> Iterator[Path]:
 
     In the same folder, because a rename or a hard link cannot lead into another file system.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as err:  # also where a parent cannot be made: nothing is missing that could be read
+        raise StorageError(f"{path.parent}: {err.strerror or err}; check the folder's rights and free space") from err
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
     try:
         yield temporary

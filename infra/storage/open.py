@@ -1,6 +1,8 @@
 """The list of stores, by the scheme of their URI; each is imported only when it is opened."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 
 from infra.errors import UsageError
@@ -43,6 +45,11 @@ def is_local(uri: str) -> bool:
     return _store(uri).is_local
 
 
+def is_absent(uri: str) -> bool:
+    """Whether the store is a local folder that is not there; raises as `is_local`."""
+    return is_local(uri) and not Path(uri).expanduser().is_dir()
+
+
 def open_storage(settings: Settings) -> Storage:
     """The store that the settings name.
 
@@ -54,6 +61,8 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def _store(uri: str) -> Store:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:(?!//)|[A-Za-z][A-Za-z0-9]*//", uri):
+        raise UsageError(f"store {uri!r}: looks like a scheme, but is none; write s3://bucket/prefix, or ./{uri}")
     scheme, separator, _ = uri.partition("://")
     store = STORES.get(scheme + separator if separator else "")
     if store is None:

@@ -27,6 +27,7 @@ from infra.storage.protocol import StoredObject, Unfinished, check_key, check_pr
 MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
 CONFLICT = {"ConditionalRequestConflict", "409"}
+UNKNOWN_CONDITION = {"NotImplemented", "501"}
 """S3 gives this answer while another request on the key is under way; the same request is to be sent again."""
 CUT = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, HTTPError)
 """Errors of an answer that begins and is cut; botocore itself repeats a request only until its answer begins."""
@@ -146,6 +147,9 @@ class S3Storage:
                 raise StorageError(
                     f"{where}: access refused ({code}); check the credentials, profile and bucket policy"
                 ) from err
+            if code in UNKNOWN_CONDITION:
+                advice = "it has no conditional writes (If-None-Match); use a store that has"
+                raise StorageError(f"{where}: the store answered {code}: {advice}") from err
             raise StorageError(f"{where}: the store answered {code or err}") from err
         except (BotoCoreError, HTTPError) as err:
             raise StorageError(f"{where}: {err}; check endpoint, region, profile and network") from err

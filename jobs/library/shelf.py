@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError, NotFoundError, UsageError
+from infra.storage.damage import stored_json
 from infra.storage.protocol import Storage
 
 LATEST = "latest.json"
@@ -82,7 +83,8 @@ class Shelf(Generic[Index]):
         self.check_name(plain)
         try:
             if not version:
-                version = json.loads(storage.read(f"{self.root}{plain}/{LATEST}"))["version"]
+                latest = storage.read(f"{self.root}{plain}/{LATEST}")
+                version = stored_json(latest, f"{self.kind} {name}: {LATEST}", self.remake)["version"]
             data = storage.read(f"{self.root}{plain}/{version}/{INDEX}")
         except NotFoundError as err:
             there = ", ".join(self.versions(storage, plain) if version else self.names(storage)) or "none"

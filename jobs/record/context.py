@@ -1,12 +1,12 @@
 """What every process of a job needs: its spec, the store, the settings; crosses processes as plain values."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from anomaly_gan.training.memory_estimate import MemoryEstimate
-from infra.errors import NotFoundError, UsageError
+from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
+from infra.storage.damage import stored_json
 from infra.storage.open import open_storage
 from infra.storage.protocol import Storage
 from jobs.kinds import parse_spec
@@ -63,7 +63,7 @@ def load_context(settings: Settings, job_id: str) -> JobContext[JobSpec]:
 def load_memory_estimate(storage: Storage, job_id: str) -> MemoryEstimate | None:
     """What was estimated when the job was submitted; None where nothing was, as for a trial of a search."""
     try:
-        document = json.loads(storage.read(job_key(job_id, "spec.json")))
+        document = _spec_document(storage, job_id)
     except NotFoundError:
         return None
     return MemoryEstimate(**document["memory_estimate"]) if document.get("memory_estimate") else None
@@ -71,7 +71,15 @@ def load_memory_estimate(storage: Storage, job_id: str) -> MemoryEstimate | None
 
 def load_spec(storage: Storage, job_id: str) -> JobSpec:
     """What a job was asked to do; raises as `load_context`."""
-    return parse_spec(json.loads(storage.read(job_key(job_id, "spec.json")))["spec"])
+    return parse_spec(_spec_document(storage, job_id)["spec"])
+
+
+def _spec_document(storage: Storage, job_id: str) -> dict[str, Any]:
+    name = f"job {job_id}: spec.json"
+    document = stored_json(storage.read(job_key(job_id, "spec.json")), name, "submit the job again")
+    if not isinstance(document, dict) or "spec" not in document:
+        raise DataError(f"{name}: is damaged (it holds no spec); submit the job again")
+    return document
 
 
 def load_spec_of(wanted: type[Wanted], storage: Storage, job_id: str, where: str) -> Wanted:

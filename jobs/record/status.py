@@ -26,6 +26,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from anomaly_gan.records import Record
 from infra.errors import DataError, ExitCode, NotFoundError
+from infra.storage.damage import Told, refuse, sound
 from infra.storage.protocol import Storage
 
 SCHEMA_VERSION = 1
@@ -136,6 +137,8 @@ def load_progress(storage: Storage, job_id: str) -> JobProgress | None:
         return JobProgress.model_validate_json(storage.read(job_key(job_id, "progress.json")))
     except NotFoundError:
         return None
+    except ValidationError as err:
+        raise DataError(f"job {job_id}: progress.json is broken ({err.errors()[0]['msg']}); remove it") from err
 
 
 def list_job_ids(storage: Storage) -> list[str]:
@@ -143,9 +146,9 @@ def list_job_ids(storage: Storage) -> list[str]:
     return sorted(entry.key.split("/")[1] for entry in storage.list("jobs/") if entry.key.endswith("/status.json"))
 
 
-def list_statuses(storage: Storage) -> list[JobStatus]:
-    """All jobs of the store, newest first."""
-    statuses = [load_status(storage, job_id) for job_id in list_job_ids(storage)]
+def list_statuses(storage: Storage, on_damaged: Told = refuse) -> list[JobStatus]:
+    """All jobs of the store, newest first; `on_damaged` is told of those that cannot be read."""
+    statuses = list(sound(list_job_ids(storage), lambda job_id: load_status(storage, job_id), on_damaged))
     return sorted(statuses, key=lambda status: status.submitted_at, reverse=True)
 
 

@@ -120,7 +120,7 @@ def as_value(text: str) -> Any:
     """Numbers, booleans and lists as JSON reads them; anything else stays text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import DataError, NotFoundError
+from infra.storage.damage import stored_json
 from infra.storage.digest import sha256_file
 from infra.storage.protocol import Storage
 
 KEEP_LAST = 2
+
+ADVICE = "train again, or copy the index of a backup there"
 
 
 class CheckpointStore:
@@ -26,10 +29,14 @@ class CheckpointStore:
         self._prefix = prefix
 
     def entries(self) -> list[dict[str, Any]]:
+        key = f"{self._prefix}/index.json"
         try:
-            listed: list[dict[str, Any]] = json.loads(self._storage.read(f"{self._prefix}/index.json"))
+            listed: list[dict[str, Any]] = stored_json(self._storage.read(key), key, ADVICE)
         except NotFoundError:
             return []
+        is_sound = isinstance(listed, list) and all(isinstance(entry, dict) and "step" in entry for entry in listed)
+        if not is_sound:
+            raise DataError(f"{key}: is damaged (it lists no checkpoints); {ADVICE}")
         return listed
 
     def latest_step(self) -> int | None:

@@ -1,10 +1,14 @@
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from anomaly_gan.samples.sample import decode_png
+from cli.main import app
 from infra.storage.local import LocalStorage
 from tests.support.helpers import run_cli
 from tests.support.sources import mvtec_files
@@ -27,6 +31,10 @@ def store(tmp_path: Path) -> str:
 def imported(source: Path, store: str, *more: str) -> str:
     args = ["data", "import", str(source), "--name", "belt", "--format", "mvtec", "--store", store, *more]
     return str(run_cli(args).stdout)
+
+
+def tried(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
 
 
 def test_import_prints_the_version_the_counts_and_the_next_command(source: Path, store: str) -> None:
@@ -94,7 +102,7 @@ def test_show_writes_a_sheet(source: Path, store: str, tmp_path: Path) -> None:
 
 
 def test_list_names_every_data_set(source: Path, store: str) -> None:
-    assert run_cli(["data", "list", "--store", store]).stdout == "no data sets yet\n"
+    assert run_cli(["data", "list", "--store", store]).stdout == f"no data sets yet: {store} is not there\n"
     imported(source, store)
     header, row = run_cli(["data", "list", "--store", store]).stdout.splitlines()
     assert header.split() == ["NAME", "VERSION", "SAMPLES", "PIXELS", "CLASSES"]
@@ -112,3 +120,80 @@ def test_render_makes_a_folder_that_imports_by_its_groups(tmp_path: Path, store:
     assert data["classes"] == ["cloth_strip", "screw_a"]
     assert data["gray"] is True
     assert sum(sum(counts.values()) for counts in data["counts"].values()) == 16
+
+
+def test_import_of_no_folder_is_refused(store: str) -> None:
+    result = tried("data", "import", "", "--name", "x", "--store", store)
+    assert (result.exit_code, "the folder to import has no name" in result.stderr) == (2, True)
+
+
+def test_a_pipe_among_the_pictures_is_refused_by_name_and_read_by_nobody(source: Path, store: str) -> None:
+    os.mkfifo(source / "train" / "good" / "pipe.png")
+    result = tried("data", "import", str(source), "--name", "x", "--store", store)
+    assert result.exit_code == 6
+    assert "train/good/pipe.png: is no file but a pipe, a socket or a device; remove it" in result.stderr
+
+
+def test_names_that_are_not_utf_8_and_names_that_a_terminal_obeys_are_shown_escaped(source: Path, store: str) -> None:
+    folder = os.fsencode(source / "train" / "good")
+    for name in (b"bad\xff.png", b"red\x1b[31m.png", "left\u202eto.png".encode()):
+        with open(folder + b"/" + name, "wb") as file:
+            file.write(b"no picture")
+    result = tried("data", "import", str(source), "--name", "x", "--store", store)
+    assert result.exit_code == 6
+    assert "train/good/bad\\udcff.png: its name is not UTF-8; rename the file" in result.stderr
+    assert "train/good/red\\x1b[31m.png: not a readable picture" in result.stderr
+    assert "train/good/left\\u202eto.png: not a readable picture" in result.stderr
+
+
+def test_a_full_folder_for_temporary_files_is_told_with_what_to_do(
+    source: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def fill(path: Path, data: bytes) -> int:
+        if path.suffix == ".sample":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fill)
+        result = tried("data", "import", str(source), "--name", "x", "--store", store)
+    assert result.exit_code == 7
+    assert "No space left on device" in result.stderr and "set TMPDIR to a folder on a larger disk" in result.stderr
+
+
+def test_out_of_memory_is_told_as_that_and_never_as_bad_data(
+    source: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*args: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anomaly_gan.formats.reading.pictures.orientation_of", exhausted)
+        result = tried("data", "import", str(source), "--name", "x", "--store", store)
+    assert (result.exit_code, "error: out of memory" in result.stderr) == (1, True)
+
+
+def test_list_of_a_store_that_is_not_there_says_so(tmp_path: Path) -> None:
+    result = tried("data", "list", "--store", str(tmp_path / "gone"))
+    assert result.stdout.strip() == f"no data sets yet: {tmp_path / 'gone'} is not there"
+
+
+def test_list_tells_of_a_damaged_data_set_and_lists_the_others(source: Path, store: str) -> None:
+    for name in ("a", "b"):
+        tried("data", "import", str(source), "--name", name, "--store", store)
+    (Path(store) / "datasets" / "a" / "latest.json").write_text("{")
+    result = tried("data", "list", "--store", store)
+    assert result.exit_code == 0 and "\nb " in result.stdout
+    assert "warning: data set a: latest.json: is damaged" in result.stderr
+
+
+def test_import_takes_the_options_that_say_what_is_meant(source: Path, store: str) -> None:
+    given = {"--orientation": "stored", "--mask-colour": "255=dent", "--depth-range": "1%:99%", "--picture-by": "name"}
+    options = [word for pair in given.items() for word in pair]
+    result = tried("data", "import", str(source), "--name", "x", "--store", store, "--allow-large", *options)
+    assert result.exit_code == 0, result.stderr
+    for option in given:
+        refused = tried("data", "import", str(source), "--name", "x", "--store", store, option, "wrong")
+        assert refused.exit_code == 2 and option in refused.stderr

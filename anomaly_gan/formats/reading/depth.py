@@ -67,7 +67,12 @@ def decode_deep(data: bytes, name: str) -> NDArray[np.uint16]:
     Raises:
         DataError: neither grey nor RGB; begins with `name`.
     """
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as err:
+        if err.code == cv2.Error.StsNoMem:
+            raise MemoryError(name) from err
+        pixels = None
     if pixels is None or pixels.dtype != np.uint16 or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise DataError(f"{name}: is neither a grey nor an RGB picture of 16 bits; convert it to 8 bits a channel")
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

@@ -16,6 +16,8 @@ from infra.errors import DataError
 SKIPPED_LABELS = ("__ignore__", "_background_")
 """What labelme, and its export to COCO, call that which is no class."""
 
+MOST_INSTANCES = (1 << 16) - 1
+"""Of a class in a picture; instance maps have 16 bits."""
 LONGEST_KEY = 150
 """Keys become names of files and of members of a shard; longer ones are cut, and a digest of the path follows."""
 
@@ -140,7 +142,7 @@ def combine(
         name: how messages call the annotation.
 
     Raises:
-        DataError: all shapes of a label lie outside the picture.
+        DataError: all shapes of a label lie outside the picture, or there are too many.
     """
     masks: dict[str, NDArray[np.uint8]] = {}
     instances: dict[str, NDArray[np.uint16]] = {}
@@ -148,6 +150,8 @@ def combine(
     for label, identity, drawn in parts:
         known = numbers.setdefault(label, {})
         number = known.setdefault(identity, len(known) + 1)
+        if number > MOST_INSTANCES:
+            raise DataError(f"{name}: has more than {MOST_INSTANCES} anomalies of {label!r}; unite some of them")
         if label not in masks:
             masks[label] = np.zeros(drawn.shape, np.uint8)
             instances[label] = np.zeros(drawn.shape, np.uint16)

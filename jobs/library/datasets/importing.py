@@ -14,7 +14,7 @@ from anomaly_gan.samples.grouping import Grouping, csv_grouping, own_group, rege
 from anomaly_gan.samples.index import SPLITS, SampleEntry, ShardEntry, SkippedEntry, Split, describe
 from anomaly_gan.samples.near_twins import Hash, look
 from anomaly_gan.samples.sample import Sample, encode_sample
-from infra.errors import DataError
+from infra.errors import DataError, StorageError
 from infra.settings import Settings
 from infra.storage.digest import sha256
 from infra.storage.shards import Members, read_shard, write_shard, write_shards
@@ -31,7 +31,19 @@ class Spool:
         self.folder = folder
 
     def put(self, key: str, members: Members) -> None:
-        self._path(key).write_bytes(write_shard([(key, members)]).data)
+        self.write(f"{key}.sample", write_shard([(key, members)]).data)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file of the folder.
+
+        Raises:
+            StorageError: the folder is full, or cannot be written.
+        """
+        try:
+            (self.folder / name).write_bytes(data)
+        except OSError as err:
+            told = f"{self.folder}: {err.strerror}; an import keeps what it has read there"
+            raise StorageError(f"{told}: free some space, or set TMPDIR to a folder on a larger disk") from err
 
     def take(self, key: str) -> Members:
         """The members of `key`, which is forgotten."""
@@ -45,6 +57,15 @@ class Spool:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
+    """A spool in the folder for temporary files (TMPDIR), which is removed at the end.
+
+    Raises:
+        StorageError: no such folder can be made.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as err:
+        raise StorageError(f"temporary folder: {err.strerror}; set TMPDIR to one that can be written") from err
     with tempfile.TemporaryDirectory(prefix="agan-import-") as folder:
         yield Spool(Path(folder))
 
@@ -176,7 +197,7 @@ def pack(
         keys = [key for key in known if splits[key] == split]
         for number, shard in enumerate(write_shards((key, spool.take(key)) for key in keys)):
             name = f"{split}-{number:06d}.tar"
-            (spool.folder / name).write_bytes(shard.data)
+            spool.write(name, shard.data)
             shards.append(
                 ShardEntry(
                     name=name,

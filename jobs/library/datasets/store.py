@@ -16,9 +16,11 @@ from anomaly_gan.samples.index import DatasetIndex, SampleEntry, SkippedEntry, S
 from anomaly_gan.samples.sample import Sample, decode_sample
 from infra.errors import DataError, NotFoundError, UsageError
 from infra.settings import Settings
+from infra.storage.damage import Told, refuse, sound
 from infra.storage.digest import sha256
 from infra.storage.protocol import Storage
 from infra.storage.shards import read_shard
+from infra.storage.trial import try_store
 from jobs.library.datasets.doubts import doubts, left_out
 from jobs.library.datasets.importing import (
     Gathered,
@@ -110,11 +112,13 @@ def import_dataset(
 
     Raises:
         UsageError: a bad argument.
+        StorageError: the store cannot be written, or the folder for temporary files is full.
         DataError: more than `max_bad` bad items, no normal picture, no class, or a class that cannot be in both splits.
     """
     _check_arguments(name, resolution, test_fraction, max_bad)
     grouping = open_grouping(groups, tree, settings or Settings())
     items = read_items(fmt, tree, options)
+    try_store(storage, f"{SHELF.root}{name}/")
     with open_spool() as spool:
         gathered = gather(items, grouping, resolution, spool, on_progress, allow_large=allow_large, leave_out=leave_out)
         refuse_above(max_bad, gathered.skipped, tree.url, "" if gathered.entries else hint(fmt, tree))
@@ -184,9 +188,9 @@ def _publish(storage: Storage, index: DatasetIndex, spool: Spool) -> None:
     SHELF.publish(storage, index)
 
 
-def list_datasets(storage: Storage) -> list[DatasetIndex]:
-    """The latest version of every data set, by name."""
-    return [load_index(storage, name) for name in SHELF.names(storage)]
+def list_datasets(storage: Storage, on_damaged: Told = refuse) -> list[DatasetIndex]:
+    """The latest version of every data set, by name; `on_damaged` is told of those that cannot be read."""
+    return list(sound(SHELF.names(storage), lambda name: load_index(storage, name), on_damaged))
 
 
 def load_index(storage: Storage, name: str) -> DatasetIndex:

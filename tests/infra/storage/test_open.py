@@ -7,7 +7,7 @@ import pytest
 from infra.errors import UsageError
 from infra.settings import Settings
 from infra.storage.local import LocalStorage
-from infra.storage.open import STORES, Store, is_local, open_storage
+from infra.storage.open import STORES, Store, is_absent, is_local, open_storage
 from infra.storage.s3 import S3Storage
 from tests.support.helpers import MemoryStorage
 
@@ -21,7 +21,7 @@ def test_the_scheme_decides_the_store(tmp_path: Path) -> None:
     assert isinstance(remote, S3Storage) and remote.uri == "s3://b/p" and not is_local(remote.uri)
 
 
-@pytest.mark.parametrize("path", ["store", "./store", "~/store", "C:\\store", "s3:/b", "s3"])
+@pytest.mark.parametrize("path", ["store", "./store", "~/store", "C:\\store", "./s3:/b", "s3", "/mnt/a:b"])
 def test_whatever_has_no_scheme_is_a_folder(path: str) -> None:
     assert is_local(path)
     folder = open_storage(Settings(store=path))
@@ -35,6 +35,16 @@ def test_an_unknown_scheme_is_refused_with_those_there_are(uri: str) -> None:
             UsageError, match=f"^store '{uri}': unknown scheme; use s3://bucket/prefix or a local folder$"
         ):
             ask()
+
+
+@pytest.mark.parametrize("uri", ["s3:/bucket", "s3:bucket/x", "S3:/b", "s3//bucket", "file:/tmp/x", "s3n:b"])
+def test_what_looks_like_a_scheme_and_is_none_is_refused_and_no_folder_is_made(uri: str) -> None:
+    with pytest.raises(UsageError, match=f"^store '{uri}': looks like a scheme, but is none; write s3://bucket/prefix"):
+        open_storage(Settings(store=uri))
+
+
+def test_a_folder_that_is_not_there_is_absent(tmp_path: Path) -> None:
+    assert is_absent(str(tmp_path / "gone")) and not is_absent(str(tmp_path)) and not is_absent("s3://b")
 
 
 def test_a_uri_without_bucket_is_refused() -> None:

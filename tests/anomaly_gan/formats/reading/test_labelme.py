@@ -10,7 +10,7 @@ from PIL import Image
 from anomaly_gan.formats.reading.finding import BY_NAME_NOTE
 from anomaly_gan.formats.reading.labelme import read
 from anomaly_gan.formats.reading.options import ReadingOptions
-from anomaly_gan.formats.reading.source import Picture
+from anomaly_gan.formats.reading.source import Picture, combine
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
 from tests.support.sources import MemoryTree, gray, png
@@ -164,6 +164,13 @@ def test_a_normal_picture_with_an_empty_file_elsewhere_is_one_normal_picture() -
     tree = {"normal/n.png": png(gray()), "ann/x.json": file(image="../normal/n.png")}
     (item,) = read(MemoryTree(tree))
     assert (item.load().path, item.load().masks) == ("normal/n.png", {})
+
+
+def test_more_anomalies_than_an_instance_map_can_number_are_refused() -> None:
+    pixel = np.ones((1, 1), np.uint8)
+    parts = (("dent", number, pixel) for number in range(1 << 16))
+    with pytest.raises(DataError, match=r"^a.json: has more than 65535 anomalies of 'dent'; unite some of them"):
+        combine(parts, "a.json")
 
 
 QUAD = [(4, 4), (14, 7), (12, 13), (2, 10)]
