@@ -1,4 +1,4 @@
-"""`agan data`: import, check, show and list data sets, and render a demo folder."""
+"""`agan data`: import, check, show, export and list data sets, and render a demo folder."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from anomaly_gan.formats.reading.readers import AUTO, READERS
+from anomaly_gan.formats.writing.exporters import EXPORTERS
 from cli.options import JsonOption, StoreOption, settings_from
 from cli.output import Update, emit, note, progress, table, write_file
 from infra.errors import DataError, UsageError
@@ -146,6 +147,30 @@ def show(
     write_file(output, encode_png(draw_sheet(storage, index, per_class=per_class, tile_px=tile_px)))
     data = {"name": index.name, "version": index.version, "file": str(output)}
     emit(data, f"{index.name}@{index.version}: {output}", as_json)
+
+
+@app.command()
+def export(
+    name: NameArgument,
+    folder: Annotated[Path, typer.Option("--output", "-o", help="New local folder.")],
+    fmt: Annotated[
+        str, typer.Option("--format", help=f"webdataset (shards of samples alike), {_either(EXPORTERS)}")
+    ] = "webdataset",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a data set for other tools.
+
+    agan data export tiles --format webdataset -o tiles-shards
+    """
+    from infra.storage.open import open_storage
+    from jobs.library.datasets.exporting import export_dataset
+
+    with progress(f"exporting {name}") as update:
+        index, counts = export_dataset(open_storage(settings_from(store)), name, fmt, folder, on_progress=update)
+    data = {"folder": str(folder), "format": fmt, "images": counts.images, "instances": counts.instances}
+    text = f"{index.name}@{index.version}: {counts.images} images with {counts.instances} instances in {folder}"
+    emit(data | {"name": index.name, "version": index.version}, text, as_json)
 
 
 @app.command("list")
