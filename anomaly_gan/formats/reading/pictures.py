@@ -2,6 +2,7 @@
 
 import io
 import posixpath
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,7 @@ def open_picture(data: bytes, name: str, options: ReadingOptions = DEFAULT) -> D
         if deep:
             if options.depth is None:
                 raise DataError(f"{name}: has 16 bits a channel ({image.mode}); {ADVICE}")
+            image.load()  # tells what is cut off or damaged, which OpenCV fills with black
             pixels = turned(options.depth.apply(decode_deep(data, name)), orientation)
         elif image.mode not in GRAY_MODES + COLOR_MODES:
             raise DataError(f"{name}: has pixels of type {image.mode}; convert the picture to 8 bits a channel")
@@ -113,20 +115,20 @@ def opened(data: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
     if suffix in FOREIGN_SUFFIXES:
         raise DataError(f"{name}: {suffix} is not read; convert the picture to PNG")
     try:
-        with _header(data, name) as image:
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about odd tags and sizes: what it cannot read is an error
+            with _header(data, name) as image:
+                yield image
     except (OSError, ValueError, SyntaxError) as err:  # what Pillow raises on cut or damaged files
         raise DataError(f"{name}: the picture is corrupt ({err}); copy it again or remove it") from err
 
 
 def _header(data: bytes, name: str) -> ImageFile.ImageFile:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as err:
         raise DataError(_gigantic(name)) from err
-    except UnidentifiedImageError as err:
+    except (UnidentifiedImageError, TypeError, LookupError, EOFError, struct.error) as err:  # of damaged headers
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes); replace or remove it") from err
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_gigantic(name))

@@ -1,5 +1,6 @@
 """What counts as a picture: depth, colours, frames and suffixes."""
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -72,6 +75,38 @@ def test_what_is_no_depth_range_is_refused(text: str) -> None:
 def test_8_bits_are_read_as_they_are_whatever_the_depth_range() -> None:
     options = ReadingOptions(depth=DepthRange(0, 10))
     np.testing.assert_array_equal(open_picture(png(gray()), "a", options).pixels, gray())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("pixels", [DEEP, DEEP[..., 0]], ids=["colour", "grey"])
+def test_a_cut_picture_of_16_bits_is_refused(suffix: str, pixels: NDArray[Any]) -> None:
+    data = encoded(pixels, suffix)
+    for end in (len(data) // 2, len(data) - 20) if suffix == ".png" else (len(data) // 2,):
+        with pytest.raises(DataError, match=r"^a: "):
+            open_picture(data[:end], "a", ReadingOptions(depth=DepthRange(0, 65535)))
+
+
+SOUND = [
+    saved(Image.fromarray(gray()), "PNG"),
+    saved(Image.fromarray(gray()), "TIFF"),
+    saved(Image.fromarray(gray()), "JPEG"),
+    saved(Image.fromarray(gray()), "GIF"),
+    saved(Image.fromarray(gray()), "BMP"),
+    saved(Image.fromarray(gray()), "WEBP"),
+    encoded(DEEP),
+    encoded(DEEP[..., 0], ".tiff"),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SOUND), st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1))
+def test_a_damaged_picture_is_read_or_refused_by_name(data: bytes, damage: list[tuple[float, int]]) -> None:
+    content = bytearray(data)
+    for place, value in damage:
+        content[int(place * place * len(content))] = value  # more of them in the header
+    with contextlib.suppress(DataError):
+        pixels = open_picture(bytes(content), "a", ReadingOptions(depth=DepthRange(0, 65535))).pixels
+        assert pixels.dtype == np.uint8
 
 
 @pytest.mark.parametrize("mode", ["F", "I", "LAB"])
