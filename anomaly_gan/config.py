@@ -301,7 +301,8 @@ class TrainConfig(Config):
         ge=0,
         le=0.5,
         description="share of the training pictures, in whole groups, that is not learnt from and that checkpoints are"
-        " compared by; of few groups nothing is held out; where nothing is, the last checkpoint is published",
+        " compared by; of few groups nothing is held out, and they are compared by how real ones look; 0 publishes the"
+        " last one",
     )
     image_pool: int = Field(
         default=4, ge=0, le=64, description="earlier images kept for the discriminators, for each pair of the batch"

@@ -57,6 +57,10 @@ def real_of(record: Mapping[str, Any]) -> int | None:
     return real
 
 
+MEASURED = {"anomaly_kid": "KID", "anomaly_unlikeness": "unlikeness"}
+"""Measure that a model was chosen by -> its name in a sentence."""
+
+
 def published_in_words(record: Mapping[str, Any]) -> str:
     """Which of a run's generators the model is, by which measure, or why the last one; of a model's record."""
     published = record.get("published")
@@ -65,7 +69,8 @@ def published_in_words(record: Mapping[str, Any]) -> str:
     told = f"step {published['step']} of {published['total_steps']}"
     if published["measure"] is not None:
         anomalies = f"{published['anomalies']} {published['compared_with']} anomalies"
-        told += f", KID {published['value']:.4f} ± {published['deviation']:.4f} to {anomalies}"
+        name = MEASURED.get(published["measure"], published["measure"])
+        told += f", {name} {published['value']:.4f} ± {published['deviation']:.4f} to {anomalies}"
     return f"{told}; {published['reason']}"
 
 

@@ -71,6 +71,9 @@ class TrainObserver:
         self._board = SummaryWriter(self._folder.name, purge_step=method.step or None)
         self._reporter.update("training", method.step, self._spec.train.total_steps, "steps")
         print(publication.beginning, flush=True)
+        if publication.sees_first_weights and method.step == 0:
+            first = self._previewer.draw(method.generator)
+            publication.measure(0, first.images, first.measures)
 
     def observe(self, report: StepReport, image_pools: dict[str, Histories]) -> None:
         """Note, draw and keep what the report says is due.

@@ -8,6 +8,7 @@ import torch
 
 from anomaly_gan.config import ViewConfig
 from anomaly_gan.evaluation.anomaly_distance import AnomalyDistance
+from anomaly_gan.evaluation.anomaly_unlikeness import AnomalyUnlikeness
 from anomaly_gan.evaluation.likeness import CropFeatures
 from anomaly_gan.generation.generate import Generated
 from anomaly_gan.metrics.features.network import load_features
@@ -21,7 +22,9 @@ from infra.errors import AganError
 FEATURES = "lite0"
 """Its weights come with a package, and no loss of any method knows its features."""
 
-MEASURE, DEVIATION = "anomaly_kid", "anomaly_kid_deviation"
+MEASURE, UNLIKENESS = "anomaly_kid", "anomaly_unlikeness"
+DEVIATION = "_deviation"
+"""End of the name of a measure's standard error."""
 PUBLISHED_MEASURE = "published_kid"
 """`anomaly_kid` of what would be published if the run ended now; what a search minimises."""
 
@@ -30,10 +33,12 @@ VIEW_SEED = 0
 
 
 class Publication:
-    """Measures a run's checkpoints and chooses one, where a validation split makes that possible.
+    """Measures a run's checkpoints and chooses one, by the anomalies of a validation split where there is one.
 
-    Without a validation split the last checkpoint is published. The distance is measured all the same, from the
-    training anomalies: it says little of one model, but trials of a search can be compared by it.
+    Where so few pictures are known that none is held out, generators with exemplars are compared by how unlike the
+    training anomalies they look, and the first weights are one of them: they lay real texture, and a few pictures can
+    teach them something worse. Else the last checkpoint is published. The distance is measured all the same, from
+    the training anomalies: it says little of one model, but trials of a search can be compared by it.
 
     Attributes:
         seen: the anomalies that were measured last; None before.
@@ -59,10 +64,18 @@ class Publication:
             self._distance = AnomalyDistance(network, real, data.pool.class_name, view, seed=VIEW_SEED)
         except AganError as err:
             self._unmeasured = str(err)
+        self._looks: AnomalyUnlikeness | None = None
+        if not data.held_abnormals and method.config.validation and method.generator.exemplars:
+            self._looks = AnomalyUnlikeness(data.abnormals, data.pool.class_name, view, seed=VIEW_SEED)
 
     @property
     def beginning(self) -> str:
         """A sentence on what the checkpoints will be compared by."""
+        if self._looks is not None:
+            return (
+                f"validation: nothing is held out: {self._data.reason}; the first weights and the checkpoints are"
+                f" compared by how unlike the {self._looks.anomalies} training anomalies they look"
+            )
         if self._last_because:
             return f"validation: the last checkpoint will be published, for {self._last_because}"
         held = f"{len(self._data.held_abnormals)} abnormal and {len(self._data.held_normals)} normal pictures"
@@ -71,8 +84,9 @@ class Publication:
         )
 
     @property
-    def is_choosing(self) -> bool:
-        return not self._last_because
+    def sees_first_weights(self) -> bool:
+        """Whether the generator before the first step is a candidate, which `measure` takes as step 0."""
+        return self._looks is not None
 
     def measure(self, step: int, images: Sequence[Generated], measures: dict[str, float]) -> dict[str, float]:
         """The measures of a checkpoint that is due at this step, with the distance; it becomes a candidate.
@@ -81,13 +95,17 @@ class Publication:
             images: made by the averaged generator as it is now, the same ones at every call.
             measures: whatever else was measured of them.
         """
-        if self._distance is None:
-            return measures
-        self.seen = self._distance.seen(images)
-        self._latest = self._distance.of(self.seen)
-        measures = {**measures, MEASURE: self._latest.value, DEVIATION: self._latest.deviation}
-        if self.is_choosing:
-            self._selection.see(step, self._latest, measures, self._method.generator)
+        compared: HalvedDistance | None = None
+        if self._distance is not None:
+            self.seen = self._distance.seen(images)
+            self._latest = self._distance.of(self.seen)
+            measures = {**measures, **_told(MEASURE, self._latest)}
+            compared = None if self._data.reason else self._latest
+        if self._looks is not None:
+            compared = self._looks.of(images)
+            measures = {**measures, **_told(UNLIKENESS, compared)}
+        if compared is not None:
+            self._selection.see(step, compared, measures, self._method.generator)
         return measures
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,8 +115,9 @@ class Publication:
     def published_measure(self) -> float:
         """Of what would be published now; NaN where nothing was measured."""
         chosen = self._selection.chosen
-        distance = chosen.distance if chosen else self._latest
-        return distance.value if distance else math.nan
+        if chosen is not None:
+            return chosen.measures.get(MEASURE, math.nan)
+        return self._latest.value if self._latest else math.nan
 
     @property
     def generator(self) -> Generator:
@@ -127,16 +146,17 @@ class Publication:
                 f"the latest checkpoint that is not worse than the best one (step {best[0]}: {best[1].value:.4f})"
                 " by more than the standard error of their difference"
             )
+        measure = MEASURE if self._looks is None else UNLIKENESS
         published = {
             "step": step,
             "total_steps": self._method.config.total_steps,
             "reason": reason,
-            "measure": MEASURE if MEASURE in measures else None,
-            "value": measures.get(MEASURE),
-            "deviation": measures.get(DEVIATION),
+            "measure": measure if measure in measures else None,
+            "value": measures.get(measure),
+            "deviation": measures.get(measure + DEVIATION),
             "compared_with": "validation" if self._data.held_abnormals else "training",
             "anomalies": self._anomalies,
-            "features": self._distance.source.model_dump() if self._distance else None,
+            "features": self._distance.source.model_dump() if self._distance and self._looks is None else None,
         }
         return {
             "nimg": step * self._method.config.batch_size,
@@ -151,10 +171,17 @@ class Publication:
     @property
     def _last_because(self) -> str:
         """Why no checkpoint is chosen; empty where one is."""
+        if self._looks is not None:
+            return ""
         if self._data.reason:
             return f"nothing is held out: {self._data.reason}"
         return f"nothing is measured: {self._unmeasured}" if self._unmeasured else ""
 
     @property
     def _anomalies(self) -> int:
-        return self._distance.anomalies if self._distance else 0
+        measured_by = self._looks or self._distance
+        return measured_by.anomalies if measured_by else 0
+
+
+def _told(measure: str, distance: HalvedDistance) -> dict[str, float]:
+    return {measure: distance.value, measure + DEVIATION: distance.deviation}

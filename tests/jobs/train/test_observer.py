@@ -287,6 +287,24 @@ def test_each_checkpoint_leaves_the_features_of_what_it_drew(watch: Watch, named
     assert first.features.source.network == "lite0"
 
 
+def test_of_few_pictures_the_first_weights_are_measured_before_the_first_step(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(Publication, "sees_first_weights", True)
+
+    def measure(self: Publication, step: int, images: object, measures: dict[str, float]) -> dict[str, float]:
+        seen.append(step)
+        return measures
+
+    monkeypatch.setattr(Publication, "measure", measure)
+    watched = watch(MemoryStorage())
+    watched.step(is_checkpoint=True)
+    assert seen == [0, 1]
+    watch(watched.storage, step=1, resumes=True)
+    assert seen == [0, 1]
+
+
 def test_a_search_is_told_the_measure_of_what_would_be_published(watch: Watch, named_distances: list[float]) -> None:
     watched = watch(MemoryStorage(), crack=ENOUGH)
     named_distances += [0.1, 0.2]

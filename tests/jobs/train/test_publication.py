@@ -127,6 +127,53 @@ def test_where_nothing_is_held_out_the_last_checkpoint_is_published_and_the_reas
     assert published.state_dict() == {}
 
 
+class NamedLooks:
+    """Stands for `AnomalyUnlikeness`; `left` has the values of the next looks."""
+
+    anomalies = 3
+    left: list[float]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def of(self, images: Sequence[Generated]) -> HalvedDistance:
+        value = self.left.pop(0)
+        return HalvedDistance(value, (value - 0.01, value + 0.01))
+
+
+@pytest.mark.parametrize(("looks", "step"), [([0.7, 1.1, 1.4], 0), ([1.1, 0.9, 1.4], 1), ([1.1, 0.9, 0.8], 2)])
+def test_of_few_pictures_the_generator_that_looks_most_like_them_is_published_be_it_the_first(
+    monkeypatch: pytest.MonkeyPatch, looks: list[float], step: int
+) -> None:
+    monkeypatch.setattr(publication, "AnomalyUnlikeness", NamedLooks)
+    NamedLooks.left, NamedDistances.left = list(looks), [0.3, 0.2, 0.1]
+    method = train_state(train_config(total_images=4))
+    method.generator.exemplars = cut_exemplars(ABNORMALS, CLASS, 64)
+    published = begun(ALL, method)
+    assert published.sees_first_weights
+    assert "class hole has 3 groups; the first weights and the checkpoints are compared" in published.beginning
+    for number in range(3):
+        method.g_ema.load_state_dict(weights_of(tiny_generator(number)))
+        published.measure(number, [], {})
+    assert equal_states(weights_of(published.generator), weights_of(tiny_generator(step)))
+    record = published.record({})
+    told, features = published_in_words(record), record["published"]["features"]
+    assert told.startswith(
+        f"step {step} of 2, unlikeness {looks[step]:.4f} ± 0.0100 to 3 training anomalies; the latest"
+    )
+    assert features is None
+    assert published.published_measure == [0.3, 0.2, 0.1][step]  # what a search minimises stays one measure
+
+
+def test_without_exemplars_or_where_no_validation_is_wanted_the_first_weights_are_no_candidate() -> None:
+    method = train_state(train_config())
+    assert not begun(ALL, method).sees_first_weights
+    method = train_state(train_config(validation=0.0))
+    method.generator.exemplars = cut_exemplars(ABNORMALS, CLASS, 64)
+    assert not begun(ALL, method).sees_first_weights
+    assert not begun(PARTS, method).sees_first_weights
+
+
 def test_without_the_file_of_the_features_the_last_checkpoint_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*args: Any, **kwargs: Any) -> None:
         raise NotFoundError("lite0: package is not installed; run make install")
