@@ -65,6 +65,9 @@ def import_(
         str | None,
         typer.Option("--orientation", help="exif: turned as shown; stored: as the file has it.", show_default="exif"),
     ] = None,
+    boxes_as_masks: Annotated[
+        bool, typer.Option("--boxes-as-masks", help="Take a box for the mask of an anomaly that has no other.")
+    ] = False,
     picture_by: Annotated[
         str | None, typer.Option("--picture-by", help="imagePath or name: which picture a labelme file means.")
     ] = None,
@@ -81,7 +84,11 @@ def import_(
     from jobs.library.datasets.store import import_dataset
 
     options = parse_options(
-        orientation=orientation, depth_range=depth_range, mask_colours=mask_colour or (), picture_by=picture_by
+        orientation=orientation,
+        depth_range=depth_range,
+        mask_colours=mask_colour or (),
+        picture_by=picture_by,
+        boxes_as_masks=boxes_as_masks,
     )
     settings = settings_from(store)
     with progress(f"importing {source}") as update:

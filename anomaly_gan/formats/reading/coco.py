@@ -231,7 +231,9 @@ def _refuse_twice(ids: list[tuple[str, str]], name: str) -> None:
 def _load(tree: SourceTree, found: Found, entry: Entry, options: ReadingOptions) -> Picture:
     path = found.path
     picture = open_picture(tree.read(path), path, options)
-    drawn = laid(picture, (entry.image.height, entry.image.width), lambda shape: combine(_parts(entry, shape), path))
+    drawn = laid(
+        picture, (entry.image.height, entry.image.width), lambda shape: combine(_parts(entry, shape, options), path)
+    )
     if drawn is None:
         raise DataError(
             f"{entry.json_path}: says that {path} has {entry.image.width} x {entry.image.height} pixels,"
@@ -241,9 +243,21 @@ def _load(tree: SourceTree, found: Found, entry: Entry, options: ReadingOptions)
     return Picture(path, picture.pixels, drawn.masks, drawn.instances, (path, entry.json_path), notes)
 
 
-def _parts(entry: Entry, shape: tuple[int, int]) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
+def _parts(
+    entry: Entry, shape: tuple[int, int], options: ReadingOptions
+) -> Iterator[tuple[str, object, NDArray[np.uint8]]]:
     for name, label, annotation in kept_annotations(entry):
-        yield label, annotation.id, decode_segmentation(annotation.segmentation, shape, name)
+        yield label, annotation.id, decode_segmentation(_drawn(annotation, name, options), shape, name)
+
+
+def _drawn(annotation: Annotation, name: str, options: ReadingOptions) -> list[list[float]] | RunLengths:
+    """The segmentation; where there is none and boxes count as masks, the box as a polygon."""
+    if annotation.segmentation or not options.boxes_as_masks:
+        return annotation.segmentation
+    if annotation.bbox is None or len(annotation.bbox) != 4 or min(annotation.bbox[2:]) <= 0:
+        raise DataError(f"{name}: has neither a segmentation nor a box of four numbers; draw it")
+    left, top, width, height = annotation.bbox
+    return [[left, top, left + width, top, left + width, top + height, left, top + height]]
 
 
 def kept_annotations(entry: Entry) -> Iterator[KeptAnnotation]:
@@ -299,7 +313,7 @@ def decode_segmentation(
 
 def _check_polygons(polygons: list[list[float]], shape: tuple[int, int], name: str) -> None:
     if not polygons:
-        raise DataError(f"{name}: has no segmentation, and a box alone is no mask; draw it")
+        raise DataError(f"{name}: has no segmentation, and a box alone is no mask; draw it, or give --boxes-as-masks")
     limit = MAX_SIDES * max(shape)  # the rasteriser's memory grows with the length of the outline
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2 or max(map(abs, polygon)) > limit:

@@ -26,6 +26,7 @@ from anomaly_gan.formats.reading.paired import load as load_plain
 from anomaly_gan.formats.reading.pictures import Decoded, decode_picture, is_picture, open_picture
 from anomaly_gan.formats.reading.shapes import draw_shape
 from anomaly_gan.formats.reading.source import (
+    NORMAL_FOLDERS,
     SKIPPED_LABELS,
     Picture,
     SourceItem,
@@ -36,7 +37,6 @@ from anomaly_gan.formats.reading.source import (
 )
 from infra.errors import DataError
 
-NORMAL_FOLDERS = ("normal", "good")
 SIBLING_NOTE = "are named otherwise by `imagePath`; the picture beside the file, of the file's name, is taken"
 
 

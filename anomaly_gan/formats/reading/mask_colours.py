@@ -70,6 +70,8 @@ def split(
     colours: Iterable[MaskColour],
     folder: str,
     name: str,
+    *,
+    may_be_empty: bool = False,
 ) -> dict[str, NDArray[np.uint8]]:
     """The masks that a picture holds.
 
@@ -79,6 +81,7 @@ def split(
         colours: what each means; black and 0 mean nothing where they are not among them.
         folder: the class where a colour does not name one.
         name: how messages call the picture.
+        may_be_empty: no class at all is no error.
 
     Returns:
         Label -> [H, W] uint8 {0, 1}, not empty.
@@ -100,7 +103,7 @@ def split(
         raise DataError(
             f"{name}: holds {listed(shown[unclaimed])}, which no --mask-colour explains; add what they mean"
         )
-    if not masks:
+    if not masks and not may_be_empty:
         raise DataError(
             f"{name}: no pixel has a colour that means a class; draw it, or move the picture to the normal ones"
         )

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from anomaly_gan.formats.reading.frames import STORED_NOTE
 from anomaly_gan.formats.reading.mask_colours import listed, split
 from anomaly_gan.formats.reading.options import ReadingOptions
-from anomaly_gan.formats.reading.orientation import UPRIGHT, orientation_of, turned, unturned
+from anomaly_gan.formats.reading.orientation import UPRIGHT, Scalar, orientation_of, turned, unturned
 from anomaly_gan.formats.reading.pictures import Decoded, opened
 from anomaly_gan.samples.sample import MASK_THRESHOLD
 from infra.errors import DataError
@@ -56,7 +56,7 @@ class Levels:
 
 
 def decode_masks(
-    data: bytes, name: str, picture: Decoded, folder: str, options: ReadingOptions
+    data: bytes, name: str, picture: Decoded, folder: str, options: ReadingOptions, *, may_be_empty: bool = False
 ) -> tuple[dict[str, NDArray[np.uint8]], tuple[str, ...]]:
     """Decode a mask picture.
 
@@ -66,6 +66,7 @@ def decode_masks(
         picture: what it is the mask of.
         folder: the class that its place means.
         options: what colours mean, and whether pictures are turned.
+        may_be_empty: a mask whose colours mean no class gives no label.
 
     Returns:
         Label -> [H, W] uint8 {0, 1} of the picture as shown, not empty; and what is worth telling.
@@ -74,8 +75,25 @@ def decode_masks(
         DataError: unreadable, of another size than its picture, empty, or no mask.
     """
     levels = _levels(data, name)
-    masks = _masks(levels, name, folder, options)
-    return _fit(masks, levels.orientation, picture, name, options)
+    masks = _masks(levels, name, folder, options, may_be_empty)
+    return _fit(masks, levels.orientation, picture, name, options) if masks else ({}, ())
+
+
+def decode_numbers(data: bytes, name: str, picture: Decoded, options: ReadingOptions) -> NDArray[np.uint16]:
+    """The numbers of a palette or grey picture, [H, W] of its picture as shown; colours are numbered, black is 0.
+
+    Raises:
+        DataError: unreadable, or of another size than its picture.
+    """
+    levels = _levels(data, name)
+    numbers = levels.numbers
+    if levels.pixels is not None and numbers is None:
+        codes = levels.pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        _, places = np.unique(np.append(codes, 0), return_inverse=True)  # with a 0, so that black is the first
+        numbers = places[:-1].reshape(codes.shape)
+    assert numbers is not None, "a mask has numbers or colours"
+    shown, _ = _fit({"": numbers.astype(np.uint16)}, levels.orientation, picture, name, options)
+    return shown[""]
 
 
 def _levels(data: bytes, name: str) -> Levels:
@@ -91,7 +109,7 @@ def _levels(data: bytes, name: str) -> Levels:
             return Levels(numbers, np.asarray(image.convert("RGB")), _alpha(image), 255, *rest)
         if mode in ("RGB", "RGBA", "LA", "YCbCr"):
             pixels = np.asarray(image.convert("RGB"))
-            if np.ptp(pixels.astype(np.int16), axis=2).max() <= GREY_TOLERANCE:
+            if (pixels == pixels[..., :1]).all():
                 return Levels(pixels[..., 1], None, _alpha(image), 255, *rest)
             return Levels(None, pixels, _alpha(image), 255, *rest)
     raise DataError(f"{name}: a mask of pixel type {mode} is not read; save it black and white with 8 bits")
@@ -104,9 +122,11 @@ def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
     return None if alpha.min() == alpha.max() else alpha
 
 
-def _masks(levels: Levels, name: str, folder: str, options: ReadingOptions) -> dict[str, NDArray[np.uint8]]:
+def _masks(
+    levels: Levels, name: str, folder: str, options: ReadingOptions, may_be_empty: bool
+) -> dict[str, NDArray[np.uint8]]:
     if options.mask_colours:
-        return split(levels.numbers, levels.pixels, options.mask_colours, folder, name)
+        return split(levels.numbers, levels.pixels, options.mask_colours, folder, name, may_be_empty=may_be_empty)
     numbers = levels.numbers
     if levels.pixels is not None:
         grey = np.ptp(levels.pixels.astype(np.int16), axis=2) <= GREY_TOLERANCE
@@ -180,8 +200,8 @@ def _has_flat(numbers: NDArray[np.integer], where: NDArray[np.bool_], side: int)
 
 
 def _fit(
-    masks: dict[str, NDArray[np.uint8]], orientation: int, picture: Decoded, name: str, options: ReadingOptions
-) -> tuple[dict[str, NDArray[np.uint8]], tuple[str, ...]]:
+    masks: dict[str, NDArray[Scalar]], orientation: int, picture: Decoded, name: str, options: ReadingOptions
+) -> tuple[dict[str, NDArray[Scalar]], tuple[str, ...]]:
     """Turn masks like their picture, where only that fits.
 
     Args:

@@ -23,12 +23,14 @@ class ReadingOptions:
         depth: how pictures of 16 bits a channel become 8 bits; None = they are refused.
         mask_colours: what the colours or numbers of mask pictures mean; empty = masks are black and white.
         picture_by: which picture a labelme file means where `imagePath` and its own name tell two; None = refused.
+        boxes_as_masks: an anomaly of which only the box is known covers all of it.
     """
 
     orientation: Orientation | None = None
     depth: DepthRange | None = None
     mask_colours: tuple[MaskColour, ...] = ()
     picture_by: PictureBy | None = None
+    boxes_as_masks: bool = False
 
     def stated(self) -> dict[str, str]:
         """Those that are not the default, as they are recorded with a data set."""
@@ -37,6 +39,7 @@ class ReadingOptions:
             "depth_range": str(self.depth or ""),
             "mask_colours": " ".join(map(str, self.mask_colours)),
             "picture_by": self.picture_by or "",
+            "boxes_as_masks": "yes" if self.boxes_as_masks else "",
         }
         return {name: value for name, value in told.items() if value}
 
@@ -45,7 +48,12 @@ DEFAULT = ReadingOptions()
 
 
 def parse_options(
-    *, orientation: str | None, depth_range: str | None, mask_colours: Sequence[str], picture_by: str | None
+    *,
+    orientation: str | None,
+    depth_range: str | None,
+    mask_colours: Sequence[str],
+    picture_by: str | None,
+    boxes_as_masks: bool = False,
 ) -> ReadingOptions:
     """Options as a command line gives them.
 
@@ -59,4 +67,4 @@ def parse_options(
     ):
         if value not in known:
             raise UsageError(f"{name}: one of {', '.join(filter(None, known))}, got {value!r}")
-    return ReadingOptions(orientation, depth, parse_mask_colours(mask_colours), picture_by)  # type: ignore[arg-type]
+    return ReadingOptions(orientation, depth, parse_mask_colours(mask_colours), picture_by, boxes_as_masks)  # type: ignore[arg-type]

@@ -20,6 +20,9 @@ READERS: dict[str, str] = {
     "labelme": "anomaly_gan.formats.reading.labelme:read",
     "coco": "anomaly_gan.formats.reading.coco:read",
     "folder": "anomaly_gan.formats.reading.folder:read",
+    "yolo": "anomaly_gan.formats.reading.yolo:read",
+    "voc": "anomaly_gan.formats.reading.voc:read",
+    "cvat": "anomaly_gan.formats.reading.cvat:read",
 }
 """Name -> "module:function", a `Reader`; a command lists the names without importing one.
 

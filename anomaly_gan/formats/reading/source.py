@@ -16,6 +16,8 @@ from infra.errors import DataError
 SKIPPED_LABELS = ("__ignore__", "_background_")
 """What labelme, and its export to COCO, call that which is no class."""
 
+NORMAL_FOLDERS = ("normal", "good")
+"""In formats with a file for each picture, a picture without one is normal in folders of these names."""
 MOST_INSTANCES = (1 << 16) - 1
 """Of a class in a picture; instance maps have 16 bits."""
 LONGEST_KEY = 150

@@ -8,6 +8,7 @@ from faster_coco_eval.core import mask as coco_mask
 from anomaly_gan.formats.reading import labelme
 from anomaly_gan.formats.reading.coco import read
 from anomaly_gan.formats.reading.finding import BY_NAME_NOTE
+from anomaly_gan.formats.reading.options import ReadingOptions
 from anomaly_gan.formats.reading.source import Picture
 from infra.errors import DataError
 from tests.support.helpers import TEST_DATA
@@ -190,6 +191,19 @@ def test_ids_written_as_numbers_and_as_text_are_the_same() -> None:
     picture = load_all(file(annotation(image_id="7", category_id="3")))["a.png"]
     assert isinstance(picture, Picture)
     np.testing.assert_array_equal(picture.masks["dent"], MASK)
+
+
+def test_a_box_is_a_mask_only_where_the_user_says_so() -> None:
+    boxed = file(annotation(segmentation=[], bbox=[5, 4, 8, 6]))
+    (item,) = read(MemoryTree({"a.png": png(gray()), "all.json": boxed}), ReadingOptions(boxes_as_masks=True))
+    np.testing.assert_array_equal(item.load().masks["dent"], MASK)
+    assert "--boxes-as-masks" in str(load_all(boxed)["a.png"])
+    (item,) = read(
+        MemoryTree({"a.png": png(gray()), "all.json": file(annotation(segmentation=[], bbox=[5, 4, 0, 6]))}),
+        ReadingOptions(boxes_as_masks=True),
+    )
+    with pytest.raises(DataError, match=r"annotation 1: has neither a segmentation nor a box of four numbers"):
+        item.load()
 
 
 def test_a_flat_polygon_is_read() -> None:

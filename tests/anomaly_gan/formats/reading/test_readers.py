@@ -26,6 +26,13 @@ TREES = {
     "mvtec": mvtec_files(crack=1),
     "labelme": {"a.png": png(gray()), "a.json": LABELME, "normal/b.png": png(gray())},
     "coco": {"ann/all.json": COCO, "info.json": b"[]"},
+    "yolo": {"images/a.png": png(gray()), "labels/a.txt": b"", "data.yaml": b"names: [crack]"},
+    "voc": {
+        "JPEGImages/a.jpg": png(gray()),
+        "SegmentationClass/a.png": png(blob()),
+        "labelmap.txt": b"crack:255,255,255::",
+    },
+    "cvat": {"images/a.png": png(gray()), "annotations.xml": b'<annotations><image name="a.png"/></annotations>'},
     "folder": {"crack/a.png": png(gray()), "crack/masks/a.png": png(blob()), "normal/b.png": png(gray())},
 }
 
@@ -62,9 +69,10 @@ def test_a_tree_that_no_format_fits_or_several_do_is_refused_with_what_to_do() -
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"^--format: unknown format, got 'voc'; use one of mvtec, labelme, coco, folder$"
+        UsageError,
+        match=r"^--format: unknown format, got 'tfrecord'; use one of mvtec, labelme, coco, folder, yolo, voc, cvat$",
     ):
-        reader("voc")
+        reader("tfrecord")
 
 
 def read_toy(tree: SourceTree, options: ReadingOptions) -> list[SourceItem]:

@@ -201,7 +201,7 @@ def test_doubts_are_warned_of_and_nothing_is_left_out() -> None:
     [
         ({"name": "Tiles"}, "data set name"),
         ({"name": "../x"}, "data set name"),
-        ({"fmt": "voc"}, "unknown format"),
+        ({"fmt": "tfrecord"}, "unknown format"),
         ({"resolution": 8}, "--resolution: 16 to 4096 pixels or native, got 8"),
         ({"test_fraction": 1.0}, "--test-fraction"),
         ({"max_bad": -1}, "--max-bad"),
