@@ -15,7 +15,7 @@ from anomaly_gan.formats.reading.frames import STORED_NOTE
 from anomaly_gan.formats.reading.mask_colours import listed, split
 from anomaly_gan.formats.reading.options import ReadingOptions
 from anomaly_gan.formats.reading.orientation import UPRIGHT, Scalar, orientation_of, turned, unturned
-from anomaly_gan.formats.reading.pictures import Decoded, opened
+from anomaly_gan.formats.reading.pictures import GREY_TOLERANCE, Decoded, opened
 from anomaly_gan.samples.sample import MASK_THRESHOLD
 from infra.errors import DataError
 
@@ -28,8 +28,6 @@ STRAY_SHARE = 0.15
 FEW_LEVELS = 16
 """A picture of at most so many levels may be one of numbered classes."""
 JPEG = ("JPEG", "MPO")
-GREY_TOLERANCE = 8
-"""Channels that differ by no more show grey; JPEG rounds them apart."""
 NORMAL_ADVICE = "draw it, or move the picture to the normal ones"
 COLOUR_ADVICE = "say what each means with --mask-colour COLOUR=CLASS, or save the mask black and white"
 

@@ -27,6 +27,8 @@ FOREIGN_SUFFIXES = (
 """Of pictures that are not read: they are refused by name, so that none is passed over."""
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 GRAY_MODES = ("1", "L", "LA")
+GREY_TOLERANCE = 8
+"""Channels that differ by no more show grey; JPEG rounds them apart."""
 COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -99,9 +101,16 @@ def open_picture(data: bytes, name: str, options: ReadingOptions = DEFAULT) -> D
 
 
 def decode_levels(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode to grey levels, [H, W] uint8; raises as `decode_picture` does."""
+    """Decode to grey levels, [H, W] uint8; raises as `decode_picture` does, and where there are colours.
+
+    How bright a colour is says nothing about what it means: half of them would count as black.
+    """
     levels = decode_picture(data, name)
-    return levels if levels.ndim == 2 else np.asarray(Image.fromarray(levels).convert("L"))
+    if levels.ndim == 2:
+        return levels
+    if np.ptp(levels.astype(np.int16), axis=2).max() > GREY_TOLERANCE:
+        raise DataError(f"{name}: has colours, and only black and white mean something here; save it in grey")
+    return levels[..., 1].copy()
 
 
 @contextmanager

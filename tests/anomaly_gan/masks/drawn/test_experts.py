@@ -249,6 +249,8 @@ def test_each_connected_part_of_a_mask_picture_is_an_element_of_its_folders_clas
             "'anna' is no class of the data set; rename it to one of deep_dent, dent, hole",
         ),
         ("dent/x.png", png(blob(level=127)), "the mask has no connected part of 4 px or more whose grey level is at"),
+        ("dent/x.png", png(blob()[..., None] * np.array([0, 1, 1], np.uint8)), "has colours, and only black and white"),
+        ("dent/x.png", png(blob()[..., None] * np.array([1, 0, 1], np.uint8)), "has colours, and only black and white"),
         ("dent/x.png", b"no", "not a readable picture"),
         ("dent/x.png", gigantic_png(), "the picture has more than 64 megapixels"),
     ],

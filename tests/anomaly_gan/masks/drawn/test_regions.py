@@ -16,6 +16,14 @@ def test_a_region_is_one_where_its_level_is_at_least_128() -> None:
         assert region.tolist() == [[0, 0, 1, 1]]
 
 
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 128, 128), (255, 255, 0)])
+def test_a_coloured_region_is_refused(colour: tuple[int, int, int]) -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[1:3] = colour
+    with pytest.raises(DataError, match=r"^r.png: has colours, and only black and white mean something here"):
+        read_region(png(picture), "r.png")
+
+
 def test_a_region_that_allows_nothing_is_refused_with_its_highest_level() -> None:
     told = r"^r.png: no pixel of the region is white, its highest level is 127 and white begins at 128; paint"
     with pytest.raises(DataError, match=told):
