@@ -1,4 +1,4 @@
-"""Detectors with parts of our own learn a handful of pictures by heart: what is wired wrongly does not."""
+"""Detectors learn a handful of pictures by heart: what is wired wrongly does not."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,17 @@ from anomaly_gan.samples.sample import Sample
 from tests.support.builders_detectors import detection_scores
 
 CLASSES = ["cloth_strip", "paper_scrap"]
-STEPS = {"mask_scoring_rcnn": 250, "queryinst": 350, "mask2former": 350}
-"""Detector -> steps in which it learns 8 pictures, in two to three minutes of one core; other knobs as listed.
+STEPS = {
+    "segmenter": 100,
+    "mask_rcnn": 200,
+    "mask_scoring_rcnn": 250,
+    "queryinst": 350,
+    "mask2former": 350,
+}
+"""Detector -> steps in which it learns 8 pictures, in at most three minutes of one core; other knobs as listed.
 
-Those whose heads are ours or put together here; Mask R-CNN, Faster R-CNN and RetinaNet are torchvision's.
+Two of torchvision's are left out, to keep the slow tests short: Faster R-CNN, which is Mask R-CNN without its masks (a
+box AP50 of .86 after 200 steps), and RetinaNet (.84 after 250, .90 after 320 and two minutes).
 """
 
 

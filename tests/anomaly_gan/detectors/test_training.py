@@ -60,7 +60,7 @@ def test_training_is_reproducible_also_with_normal_images(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask_rcnn", "faster_rcnn", "mask_scoring_rcnn", "segmenter"])
 def test_a_detector_learns_to_find_bright_squares_that_it_has_not_seen(name: str) -> None:
-    """The others need more than these 60 steps; `test_overfit.py` has all."""
+    """The others need more than these 60 steps; `test_overfit.py` has all but RetinaNet."""
     train = [bright_square(f"{i}", top=4 + 8 * i, left=40 - 7 * i) for i in range(5)]
     test = [bright_square("t", top=24, left=14), bright_square("u", top=8, left=30)]
     config = tiny(name, steps=60, learning_rate=1e-3, warmup_steps=10, box_samples=32, rpn_proposals=64)
