@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from anomaly_gan.masks.pool.index import MaskPoolIndex
 from anomaly_gan.samples.index import DatasetIndex
 from infra.errors import DataError, NotFoundError, UsageError
-from infra.storage.damage import stored_json
 from infra.storage.protocol import Storage
 
 LATEST = "latest.json"
@@ -83,13 +82,12 @@ class Shelf(Generic[Index]):
         self.check_name(plain)
         try:
             if not version:
-                latest = storage.read(f"{self.root}{plain}/{LATEST}")
-                version = stored_json(latest, f"{self.kind} {name}: {LATEST}", self.remake)["version"]
+                version = json.loads(storage.read(f"{self.root}{plain}/{LATEST}"))["version"]
             data = storage.read(f"{self.root}{plain}/{version}/{INDEX}")
         except NotFoundError as err:
             there = ", ".join(self.versions(storage, plain) if version else self.names(storage)) or "none"
             raise NotFoundError(f"{self.kind} {name}: not in {storage.uri}; there are: {there}") from err
-        except (ValueError, KeyError, TypeError) as err:
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
             raise DataError(f"{self.kind} {name}: {LATEST} is damaged; {self.remake}") from err
         try:
             return self.model.model_validate_json(data)

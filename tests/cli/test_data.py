@@ -186,7 +186,7 @@ def test_list_tells_of_a_damaged_data_set_and_lists_the_others(source: Path, sto
     (Path(store) / "datasets" / "a" / "latest.json").write_text("{")
     result = tried("data", "list", "--store", store)
     assert result.exit_code == 0 and "\nb " in result.stdout
-    assert "warning: data set a: latest.json: is damaged" in result.stderr
+    assert "warning: data set a: latest.json is damaged" in result.stderr
 
 
 def test_import_takes_the_options_that_say_what_is_meant(source: Path, store: str) -> None:
