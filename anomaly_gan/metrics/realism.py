@@ -2,11 +2,13 @@
 
 `appearance` takes a picture and its mask alone, so each of its measures is the same statistic for a real picture as for
 a generated one. `change` needs what lay behind the anomaly, which is known of generated pictures only. Colour counts as
-the mean of its planes, except where it is named.
+the mean of its planes, except where it is named. Sums are of float64: the last digits of sums of float32 depend on
+where arrays lie in memory, and a process would record other measures of the same picture than another one.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,7 +112,7 @@ def appearance(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> Appearance:
     area_px = int(inside.sum())
     if ring.sum() < MIN_RING_PX:
         return Appearance(area_px)
-    mean, around = (planes[region].mean(axis=0) for region in (inside, ring))
+    mean, around = (planes[region].mean(axis=0, dtype=np.float64) for region in (inside, ring))
     offset = mean - around  # [1 or 3]
     is_colour = len(offset) == 3
     # measure -> detail of the mask and of the surroundings, grey levels
@@ -172,15 +174,13 @@ def shine_through(before: Levels, after: Levels, mask: NDArray[np.uint8], change
     first, second = (
         levels[near][chosen] - smooth_within(levels[near], inside, SIGMAS_PX[1])[chosen] for levels in (before, after)
     )
-    first, second = first - first.mean(), second - second.mean()
-    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum()) / norm if norm > 0 else 0.0
+    return _correlation(first - first.mean(dtype=np.float64), second - second.mean(dtype=np.float64))
 
 
 def grain_of(image: NDArray[np.uint8]) -> float:
     """How far the pixels of a picture are from the median of their 3 x 3 px, a mean in grey levels."""
     levels = gray(image)
-    return float(np.abs(levels - cv2.medianBlur(levels, 3)).mean())
+    return float(np.abs(levels - cv2.medianBlur(levels, 3)).mean(dtype=np.float64))
 
 
 def gray(image: NDArray[np.uint8]) -> Levels:
@@ -219,7 +219,7 @@ def _laplacians(levels: Levels, inside: Region, ring: Region) -> tuple[float, fl
     )
     if min(inner.sum(), around.sum()) < MIN_INNER_PX:
         return None
-    return float(laplacian[inner].std()), float(laplacian[around].std())
+    return float(laplacian[inner].std(dtype=np.float64)), float(laplacian[around].std(dtype=np.float64))
 
 
 def _bands(levels: Levels, inside: Region, ring: Region) -> list[tuple[float, float] | None]:
@@ -234,7 +234,7 @@ def _band_deviations(levels: Levels, region: Region) -> list[float]:
     deviations, finer = [], levels
     for sigma in SIGMAS_PX:
         coarser = smooth_within(levels, region, sigma)
-        deviations.append(float(np.sqrt(np.mean((finer - coarser)[region] ** 2))))
+        deviations.append(float(np.sqrt(np.mean((finer - coarser)[region] ** 2, dtype=np.float64))))
         finer = coarser
     return deviations
 
@@ -250,7 +250,7 @@ def _slopes(levels: Levels, mask: NDArray[np.uint8], ring: Region) -> tuple[floa
         cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5 for side in (mask, 1 - mask)
     )
     outline = np.where(mask > 0, depth, distance) <= EDGE_PX
-    return float(slope[outline].mean()), float(slope[ring].mean())
+    return float(slope[outline].mean(dtype=np.float64)), float(slope[ring].mean(dtype=np.float64))
 
 
 def _grid(detail: Levels, inside: Region) -> float | None:
@@ -270,9 +270,15 @@ def _likeness_at(detail: Levels, inside: Region, lag: int) -> float | None:
         if pair.sum() < MIN_RING_PX:
             return None
         first, second = pixels[:, lag:][pair], pixels[:, :-lag][pair]
-        norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
-        correlations.append(float((first * second).sum()) / norm if norm > 0 else 0.0)
+        correlations.append(_correlation(first, second))
     return sum(correlations) / len(correlations)
+
+
+def _correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Of values whose mean is 0; 0 where one of both is 0 everywhere."""
+    squares = [np.sum(each**2, dtype=np.float64) for each in (first, second)]
+    norm = float(np.sqrt(squares[0] * squares[1]))
+    return float(np.sum(first * second, dtype=np.float64)) / norm if norm > 0 else 0.0
 
 
 def _log2(levels: float) -> float:
