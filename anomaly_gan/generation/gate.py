@@ -24,7 +24,7 @@ from anomaly_gan.samples.views import take_view
 
 LIMITS = (*MEASURES, "unlike", "fill_recall", "fill_precision", "behind", "copy")
 """Names of the limits that a sample can break."""
-TOLD_DIGITS = 4
+TOLD_DIGITS = 6
 NOISE = 0.05
 """Share of pixels that may be changed, or not, without a meaning."""
 STAND_INS = 4

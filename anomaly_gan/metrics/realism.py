@@ -244,7 +244,7 @@ def _slopes(levels: Levels, mask: NDArray[np.uint8], ring: Region) -> tuple[floa
     # a 3 x 3 Sobel sums the difference over 2 px with weights 1, 2, 1, so an eighth of it is grey levels per px
     across = cv2.Sobel(levels, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(levels, cv2.CV_32F, 0, 1, scale=1 / 8)
-    slope = cv2.magnitude(across, down)
+    slope = np.hypot(across, down, dtype=np.float64)  # cv2.magnitude has other last digits for other places in memory
     # a pixel's middle is half a pixel from its border
     depth, distance = (
         cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - 0.5 for side in (mask, 1 - mask)
