@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps
 
 from anomaly_gan.formats.reading.depth import ADVICE, decode_deep, is_deep
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
@@ -113,6 +113,10 @@ def decode_levels(data: bytes, name: str) -> NDArray[np.uint8]:
     return levels[..., 1].copy()
 
 
+DAMAGED = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, struct.error)
+"""What Pillow raises on cut or damaged files."""
+
+
 @contextmanager
 def opened(data: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
     """A picture whose header is sound; what is wrong with its pixels is told as well.
@@ -128,7 +132,7 @@ def opened(data: bytes, name: str) -> Iterator[ImageFile.ImageFile]:
             warnings.simplefilter("ignore")  # of Pillow, about odd tags and sizes: what it cannot read is an error
             with _header(data, name) as image:
                 yield image
-    except (OSError, ValueError, SyntaxError) as err:  # what Pillow raises on cut or damaged files
+    except DAMAGED as err:
         raise DataError(f"{name}: the picture is corrupt ({err}); copy it again or remove it") from err
 
 
@@ -137,7 +141,7 @@ def _header(data: bytes, name: str) -> ImageFile.ImageFile:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as err:
         raise DataError(_gigantic(name)) from err
-    except (UnidentifiedImageError, TypeError, LookupError, EOFError, struct.error) as err:  # of damaged headers
+    except DAMAGED as err:
         raise DataError(f"{name}: not a readable picture ({len(data)} bytes); replace or remove it") from err
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_gigantic(name))
