@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve the other tests
+
+# the gate tries the same cases every time; `AGAN_TEST_SEARCH=1` looks for others
+settings.register_profile("agan", derandomize=not os.environ.get("AGAN_TEST_SEARCH"))
+settings.load_profile("agan")
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
