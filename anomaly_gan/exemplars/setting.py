@@ -38,8 +38,8 @@ class Setting:
         ring = surroundings(mask)[near]
         if not ring.any():
             return None
-        levels = image[near].astype(np.float32).reshape(*ring.shape, -1).mean(axis=2)
-        rough = cv2.Laplacian(levels, cv2.CV_32F)[ring]
+        levels = image[near].astype(np.float64).reshape(*ring.shape, -1).mean(axis=2)
+        rough = cv2.Laplacian(levels, cv2.CV_64F)[ring]
         return cls(float(levels[ring].mean()), float(rough.std()))
 
     def likeness(self, other: "Setting") -> float:
