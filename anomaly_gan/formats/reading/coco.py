@@ -5,9 +5,8 @@ imported folder, then by the end of its path. A picture without annotation is no
 is drawn like any other annotation, as one instance. Categories named as in SKIPPED_LABELS are left out.
 """
 
-import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -17,11 +16,10 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError
 
-from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, Found, PictureFinder
-from anomaly_gan.formats.reading.frames import laid
+from anomaly_gan.formats.reading.finding import Found
 from anomaly_gan.formats.reading.json_files import first_keys, is_json, keys_of, parse_json
+from anomaly_gan.formats.reading.listed import Listed, load_drawn
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
-from anomaly_gan.formats.reading.pictures import open_picture
 from anomaly_gan.formats.reading.shapes import MAX_SIDES
 from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
@@ -29,8 +27,6 @@ from anomaly_gan.formats.reading.source import (
     SourceItem,
     SourceTree,
     combine,
-    items_from,
-    refusal,
 )
 from infra.errors import DataError
 
@@ -122,25 +118,14 @@ def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem
         DataError: the tree has no JSON file, or one that is no COCO annotation file.
     """
     paths = tree.paths()
-    finder = PictureFinder(paths)
     json_paths = [path for path in paths if is_json(path)]
     if not json_paths:
         raise DataError(f"{tree.url}: holds no COCO annotation file (*.json)")
-    loaders: dict[str, Callable[[], Picture]] = {}
-    listed_by: dict[str, str] = {}
+    listed = Listed(paths)
     for json_path, file in _coco_files(tree, json_paths):
         for entry in entries(file, json_path):
-            try:
-                found = finder.find(entry.image.file_name, posixpath.dirname(json_path), json_path)
-                path = found.path
-                loader: Callable[[], Picture] = partial(_load, tree, found, entry, options)
-            except DataError as err:
-                path, loader = f"{json_path}:{entry.image.file_name}".replace("..", "__"), refusal(str(err))
-            if path in loaders:
-                told = f"is listed twice, by {listed_by[path]} and by {json_path}; list every picture once"
-                loader = refusal(f"{path}: {told}")
-            loaders[path], listed_by[path] = loader, json_path
-    return items_from(loaders)
+            listed.add(entry.image.file_name, json_path, partial(_load, tree, entry, options))
+    return listed.items()
 
 
 def _coco_files(tree: SourceTree, json_paths: list[str]) -> list[tuple[str, CocoFile]]:
@@ -228,19 +213,16 @@ def _refuse_twice(ids: list[tuple[str, str]], name: str) -> None:
             raise DataError(f"{name} {identity} stands twice, for {whose}; give each an id of its own")
 
 
-def _load(tree: SourceTree, found: Found, entry: Entry, options: ReadingOptions) -> Picture:
-    path = found.path
-    picture = open_picture(tree.read(path), path, options)
-    drawn = laid(
-        picture, (entry.image.height, entry.image.width), lambda shape: combine(_parts(entry, shape, options), path)
+def _load(tree: SourceTree, entry: Entry, options: ReadingOptions, found: Found) -> Picture:
+    stated = entry.image.height, entry.image.width
+    return load_drawn(
+        tree,
+        found,
+        entry.json_path,
+        stated,
+        lambda shape: combine(_parts(entry, shape, options), found.path),
+        options,
     )
-    if drawn is None:
-        raise DataError(
-            f"{entry.json_path}: says that {path} has {entry.image.width} x {entry.image.height} pixels,"
-            f" it has {picture.shape[1]} x {picture.shape[0]}; use the pictures that were annotated"
-        )
-    notes = (*(() if found.is_exact else (BY_NAME_NOTE,)), *drawn.notes)
-    return Picture(path, picture.pixels, drawn.masks, drawn.instances, (path, entry.json_path), notes)
 
 
 def _parts(

@@ -4,8 +4,7 @@ A picture that the file lists without a shape is normal. Shapes of one label and
 anomaly only where the user takes boxes for masks. Labels named as in SKIPPED_LABELS are left out.
 """
 
-import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from xml.etree import ElementTree
 
@@ -13,11 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly_gan.formats.reading.finding import BY_NAME_NOTE, Found, PictureFinder
-from anomaly_gan.formats.reading.frames import laid
+from anomaly_gan.formats.reading.finding import Found
 from anomaly_gan.formats.reading.json_files import text_of
+from anomaly_gan.formats.reading.listed import Listed, load_drawn
 from anomaly_gan.formats.reading.options import DEFAULT, ReadingOptions
-from anomaly_gan.formats.reading.pictures import open_picture
 from anomaly_gan.formats.reading.shapes import draw_shape
 from anomaly_gan.formats.reading.source import (
     SKIPPED_LABELS,
@@ -25,8 +23,6 @@ from anomaly_gan.formats.reading.source import (
     SourceItem,
     SourceTree,
     combine,
-    items_from,
-    refusal,
 )
 from infra.errors import DataError
 
@@ -50,23 +46,11 @@ def read(tree: SourceTree, options: ReadingOptions = DEFAULT) -> list[SourceItem
     xml_paths = [path for path in paths if path.lower().endswith(".xml")]
     if not xml_paths:
         raise DataError(f"{tree.url}: holds no XML file of CVAT (*.xml)")
-    finder = PictureFinder(paths)
-    loaders: dict[str, Callable[[], Picture]] = {}
-    listed_by: dict[str, str] = {}
+    listed = Listed(paths)
     for xml_path in xml_paths:
         for image in parse(tree.read(xml_path), xml_path).iter("image"):
-            name = image.get("name", "")
-            try:
-                found = finder.find(name, posixpath.dirname(xml_path), xml_path)
-                path = found.path
-                loader: Callable[[], Picture] = partial(_load, tree, found, image, xml_path, options)
-            except DataError as err:
-                path, loader = f"{xml_path}:{name}".replace("..", "__"), refusal(str(err))
-            if path in loaders:
-                told = f"is listed twice, by {listed_by[path]} and by {xml_path}; list every picture once"
-                loader = refusal(f"{path}: {told}")
-            loaders[path], listed_by[path] = loader, xml_path
-    return items_from(loaders)
+            listed.add(image.get("name", ""), xml_path, partial(_load, tree, image, xml_path, options))
+    return listed.items()
 
 
 def parse(data: bytes, name: str) -> ElementTree.Element:
@@ -88,20 +72,13 @@ def parse(data: bytes, name: str) -> ElementTree.Element:
 
 
 def _load(
-    tree: SourceTree, found: Found, image: ElementTree.Element, xml_path: str, options: ReadingOptions
+    tree: SourceTree, image: ElementTree.Element, xml_path: str, options: ReadingOptions, found: Found
 ) -> Picture:
-    path = found.path
-    picture = open_picture(tree.read(path), path, options)
-    name = f"{xml_path}: {path}"
+    name = f"{xml_path}: {found.path}"
     stated = int(_number(image, "height", name)), int(_number(image, "width", name))
-    drawn = laid(picture, stated, lambda shape: combine(_parts(image, shape, name, options), name))
-    if drawn is None:
-        raise DataError(
-            f"{name}: is said to have {stated[1]} x {stated[0]} pixels, it has {picture.shape[1]} x {picture.shape[0]};"
-            " use the pictures that were annotated"
-        )
-    notes = (*(() if found.is_exact else (BY_NAME_NOTE,)), *drawn.notes)
-    return Picture(path, picture.pixels, drawn.masks, drawn.instances, (path, xml_path), notes)
+    return load_drawn(
+        tree, found, xml_path, stated, lambda shape: combine(_parts(image, shape, name, options), name), options
+    )
 
 
 def _parts(

@@ -100,7 +100,7 @@ def test_other_xml_is_refused_by_name(data: bytes, message: str) -> None:
 
 
 def test_a_picture_of_another_size_or_listed_twice_is_refused() -> None:
-    with pytest.raises(DataError, match=r"is said to have 32 x 40 pixels, it has 32 x 24"):
+    with pytest.raises(DataError, match=r"^annotations.xml: says that images/a.png has 32 x 40 pixels, it has 32 x 24"):
         load(xml(image='name="a.png" width="32" height="40"'))
     tree = MemoryTree({"a.png": png(gray()), "x.xml": xml(), "y.xml": xml()})
     (item,) = read(tree)
